@@ -1,0 +1,1 @@
+"""Numbered SQL, applied once each by `traksense-ingest migrate`."""

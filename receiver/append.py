@@ -1,0 +1,91 @@
+"""A batch into its stream, in one atomic step, when there is room; and waiting when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from redis.asyncio import Redis
+
+from receiver.durability import Durability
+from receiver.message import Message
+from shared.backoff import Backoff
+from shared.health import Component
+from shared.metrics import ReceiverMetrics
+from shared.outage import outlast
+from shared.stream import Scripts, key_of
+
+FULL_FIRST_S, FULL_CAP_S = 0.005, 0.2  # how often a receiver that waits for room looks again
+
+log = logging.getLogger(__name__)
+
+
+class Appender:
+    """Appends to one shard's stream. A batch is appended when every message of it is in the stream."""
+
+    def __init__(
+        self,
+        shard: int,
+        client: Redis,
+        cap: int,
+        durability: Durability,
+        redis: Component,
+        metrics: ReceiverMetrics,
+    ) -> None:
+        self._stream = key_of(shard)
+        self._client = client.client()  # one connection: what it confirms is what it has written
+        self._scripts = Scripts(self._client)
+        self._cap = cap
+        self._durability = durability
+        self._redis = redis
+        self._metrics = metrics
+
+    async def append(self, batch: Sequence[Message]) -> None:
+        """Append all of the batch, in order, waiting through outages and while the stream is full."""
+        self._metrics.append_batch.observe(len(batch))
+        room = self._cap
+        while batch:
+            appended, length = await outlast(self._redis, partial(self._append, batch[:room]))
+            self._metrics.appended.inc(appended)
+            batch = batch[appended:]
+            room = self._cap - length
+            if batch and room <= 0:
+                room = await self._wait_for_room()
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _append(self, batch: Sequence[Message]) -> tuple[int, int]:
+        """Try once: how many were appended (all or none), and how long the stream is now."""
+        started = time.perf_counter()
+        arguments: list[bytes | int] = [self._cap]
+        for message in batch:
+            arguments += (message.topic, message.payload, message.received_at)
+        appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
+        if appended:
+            await self._durability.confirm(self._client)
+            self._metrics.append_time.observe(time.perf_counter() - started)
+        return appended, length
+
+    async def _wait_for_room(self) -> int:
+        """Wait until a writer has made room; returns how much there is, in entries."""
+        log.warning("%s is full (%d entries): withholding acknowledgements", self._stream, self._cap)
+        started = time.monotonic()
+        backoff = Backoff(FULL_FIRST_S, FULL_CAP_S)
+        with self._metrics.paused.track_inprogress():
+            while (room := self._cap - await outlast(self._redis, self._length)) <= 0:
+                await self._sleep(backoff)
+        log.info("%s has room again after %.1f s", self._stream, time.monotonic() - started)
+        return room
+
+    async def _sleep(self, backoff: Backoff) -> None:
+        delay = backoff.delay()
+        await asyncio.sleep(delay)
+        self._metrics.paused_time.inc(delay)
+
+    async def _length(self) -> int:
+        return int(await self._client.xlen(self._stream))

@@ -1,0 +1,139 @@
+"""One connection to the broker: connect, subscribe, receive, acknowledge. A new one after each loss.
+
+This is the only module that knows aiomqtt's wrapped paho client. paho must leave acknowledging to us
+(aiomqtt would PUBACK before anybody has seen the message), and it hands each PUBLISH straight to an inbox:
+aiomqtt's own queue drops what doesn't fit, without a word.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import unquote, urlsplit
+
+import aiomqtt
+from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import MQTTMessage
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from receiver.message import Message
+from shared.config import Settings
+
+SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is away
+RECEIVE_MAXIMUM = 2_000  # four batches: one being appended while the next ones gather
+KEEPALIVE_S = 30
+TIMEOUT_S = 10.0
+REFUSED = 0x80  # from here on a SUBACK's reason code is a refusal
+
+
+class Connection:
+    """A connected client that acknowledges only what it is told to."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+        self._paho = _paho_of(client)
+
+    def puback(self, mid: int, qos: int) -> None:
+        """Acknowledge one message."""
+        self._paho.ack(mid, qos)
+
+    async def subscribe(self, filters: list[str], qos: int) -> None:
+        """Subscribe to the filters; raises MqttCodeError when the broker refuses one."""
+        codes = await self._client.subscribe([(name, qos) for name in filters])
+        for code in codes:
+            if (code if isinstance(code, int) else code.value) >= REFUSED:
+                raise aiomqtt.MqttCodeError(code if isinstance(code, ReasonCode) else None, "SUBSCRIBE refused")
+
+    async def lost(self) -> None:
+        """Wait until the connection is lost, and raise MqttError then."""
+        async for _ in self._client.messages:
+            """Never: messages go to the inbox, so all that this iterator can tell is the disconnection."""
+
+
+@asynccontextmanager
+async def connect(settings: Settings, deliver: Callable[[Message], None]) -> AsyncIterator[Connection]:
+    """A connection with a persistent session, closed at the end; raises MqttError when there is none.
+
+    Hands each message to `deliver`, in the order received, in the event loop; the first ones may arrive
+    before SUBSCRIBE: what the session held while nobody was connected.
+    """
+    client = _client(settings)
+    paho = _paho_of(client)
+    paho.manual_ack_set(True)
+    paho.on_message = _numbered(deliver)
+    paho.disable_logger()  # it formats several lines a message, for nobody
+    async with client:
+        yield Connection(client)
+
+
+def subscriptions(settings: Settings) -> list[str]:
+    """The topic filters to subscribe to, shared when receivers form a group."""
+    group = settings.mqtt_shared_group
+    return [f"$share/{group}/{name}" if group else name for name in settings.mqtt_topics]
+
+
+def _client(settings: Settings) -> aiomqtt.Client:
+    url = urlsplit(settings.mqtt_url)
+    is_v5 = settings.mqtt_protocol == "5"
+    tls = _tls(settings)
+    secret = settings.mqtt_password.get_secret_value() if settings.mqtt_password else url.password
+    user = settings.mqtt_username or url.username
+    return aiomqtt.Client(
+        url.hostname or "localhost",
+        url.port or (8883 if tls else 1883),
+        username=unquote(user) if user else None,
+        password=unquote(secret) if secret else None,
+        identifier=settings.mqtt_client_id,
+        protocol=aiomqtt.ProtocolVersion.V5 if is_v5 else aiomqtt.ProtocolVersion.V311,
+        clean_session=None if is_v5 else False,
+        clean_start=False,
+        properties=_session() if is_v5 else None,
+        keepalive=KEEPALIVE_S,
+        timeout=TIMEOUT_S,
+        tls_context=tls,
+    )
+
+
+def _session() -> Properties:
+    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    properties.SessionExpiryInterval = SESSION_EXPIRY_S
+    properties.ReceiveMaximum = RECEIVE_MAXIMUM
+    return properties
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    if not (settings.mqtt_url.startswith("mqtts:") or settings.mqtt_tls_ca or settings.mqtt_tls_cert):
+        return None
+    context = ssl.create_default_context(cafile=settings.mqtt_tls_ca)
+    if settings.mqtt_tls_cert:
+        context.load_cert_chain(settings.mqtt_tls_cert, settings.mqtt_tls_key)
+    return context
+
+
+def _paho_of(client: aiomqtt.Client) -> Paho:
+    return client._client
+
+
+def _numbered(deliver: Callable[[Message], None]) -> Callable[[Paho, object, MQTTMessage], None]:
+    ticket = 0
+
+    def on_message(_client: Paho, _userdata: object, message: MQTTMessage) -> None:
+        nonlocal ticket
+        # The topic's bytes as they are: decoding one that isn't UTF-8 would end the connection, forever.
+        deliver(
+            Message(
+                message._topic,
+                bytes(message.payload),
+                time.time_ns() // 1_000_000,
+                message.mid,
+                message.qos,
+                ticket,
+            )
+        )
+        ticket += 1
+
+    return on_message

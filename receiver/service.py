@@ -1,0 +1,135 @@
+"""The receiver: connections to the broker, one after another, each forwarded shard by shard."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from aiomqtt import MqttError
+from redis.asyncio import Redis
+
+from receiver.acknowledge import Acknowledgements
+from receiver.append import Appender
+from receiver.connection import Connection, connect, subscriptions
+from receiver.durability import Durability
+from receiver.forward import forward
+from receiver.inbox import Inbox
+from receiver.message import Message
+from shared import stream
+from shared.backoff import Backoff
+from shared.config import Settings, redacted
+from shared.failure import describe, is_hopeless
+from shared.health import Component, Health, HealthServer
+from shared.metrics import ReceiverMetrics
+from shared.outage import Misconfigured, first_contact
+from shared.service import keep_turning, run_until, unless_stopped
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a receiver until `stop`. Raises Misconfigured when it can't ever start."""
+    metrics = ReceiverMetrics()
+    health = Health(metrics, ("broker", "redis"))
+    port = 9100 if settings.metrics_port is None else settings.metrics_port
+    async with AsyncExitStack() as lifetimes:
+        server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
+        log.info("receiver: metrics on port %d", server.port)
+        client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
+        durability = Durability(settings.ingest_durability)
+        redis = health.components["redis"]
+        contact = first_contact(redis, "REDIS_URL", lambda: durability.detect(client))
+        if await unless_stopped(stop, contact):
+            receiver = Receiver(settings, client, durability, health, metrics)
+            lifetimes.push_async_callback(receiver.aclose)
+            await run_until(stop, receiver.run(stop), watch(settings, client, health, metrics))
+
+
+async def watch(settings: Settings, client: Redis, health: Health, metrics: ReceiverMetrics) -> None:
+    """Every second: the backlog, and whether Redis answers though no message comes."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_turning(health), name="turning")
+        tasks.create_task(
+            stream.watch_backlog(client, settings.ingest_shards, health.components["redis"], metrics),
+            name="backlog",
+        )
+
+
+class Receiver:
+    """Connects, forwards until the connection is lost, and connects again."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        client: Redis,
+        durability: Durability,
+        health: Health,
+        metrics: ReceiverMetrics,
+    ) -> None:
+        self._settings = settings
+        self._broker: Component = health.components["broker"]
+        self._metrics = metrics
+        self._appenders = [
+            Appender(shard, client, settings.ingest_queue_max, durability, health.components["redis"], metrics)
+            for shard in range(settings.ingest_shards)
+        ]
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Receive until `stop`. Raises Misconfigured when the broker's first answer is a final no."""
+        backoff = Backoff()
+        was_connected = False
+        while not stop.is_set():
+            try:
+                await self._receive(stop, backoff)
+            except (MqttError, OSError) as error:
+                was_connected = was_connected or self._broker.is_up
+                if is_hopeless(error) and not was_connected:
+                    raise Misconfigured(f"MQTT_URL: broker: {describe(error)}") from None
+                self._broker.down(error)
+                await unless_stopped(stop, asyncio.sleep(backoff.delay()))
+
+    async def aclose(self) -> None:
+        """Close the connections to Redis."""
+        for appender in self._appenders:
+            await appender.aclose()
+
+    async def _receive(self, stop: asyncio.Event, backoff: Backoff) -> None:
+        inboxes = [Inbox() for _ in self._appenders]
+        async with connect(self._settings, self._deliver_to(inboxes)) as connection:
+            await connection.subscribe(subscriptions(self._settings), self._settings.mqtt_qos)
+            self._broker.up()
+            backoff.reset()
+            log.info(
+                "connected to %s as %s, subscribed at QoS %d to %s",
+                redacted(self._settings.mqtt_url),
+                self._settings.mqtt_client_id,
+                self._settings.mqtt_qos,
+                ", ".join(subscriptions(self._settings)),
+            )
+            await self._forward(connection, inboxes, stop)
+
+    async def _forward(self, connection: Connection, inboxes: list[Inbox], stop: asyncio.Event) -> None:
+        """Forward until the connection is lost or, after `stop`, until what is being appended is acknowledged."""
+        acknowledgements = Acknowledgements(connection.puback)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for inbox, appender in zip(inboxes, self._appenders, strict=True):
+                    tasks.create_task(forward(inbox, appender, acknowledgements), name="forward")
+                lost = tasks.create_task(connection.lost(), name="connection")
+                await stop.wait()
+                for inbox in inboxes:
+                    inbox.close()
+                lost.cancel()
+        except* MqttError as group:
+            raise group.exceptions[0] from None
+
+    def _deliver_to(self, inboxes: list[Inbox]) -> Callable[[Message], None]:
+        shards, received = len(inboxes), self._metrics.received
+
+        def deliver(message: Message) -> None:
+            received.inc()
+            inboxes[stream.shard_of(message.topic, shards)].put(message)
+
+        return deliver

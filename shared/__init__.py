@@ -1,0 +1,1 @@
+"""What the receiver and the writer agree on: configuration, the stream, failures, metrics, health."""

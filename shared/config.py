@@ -1,0 +1,162 @@
+"""The environment (and a `.env` file), parsed once into a frozen value that is handed down.
+
+Source: `docs/configuration.md`. Nothing below a `__main__` reads the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+TOPIC_KINDS = ("telem", "ack", "event")
+
+
+class ConfigError(Exception):
+    """A variable has a value that isn't allowed; the message has one line for each."""
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in schemes or not (parts.hostname or parts.path.strip("/") or parts.query):
+            raise ValueError
+        _ = parts.port  # raises ValueError when it is no port number
+        return value
+
+    return AfterValidator(check)
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _topic_filter(value: str) -> str:
+    if not value or "\0" in value or re.search(r"[^/][+#]|[+#][^/]|#.", value):
+        raise ValueError
+    return value
+
+
+TopicFilters = Annotated[tuple[Annotated[str, AfterValidator(_topic_filter)], ...], NoDecode, BeforeValidator(_split)]
+Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
+Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+
+
+class Settings(BaseSettings):
+    """Every variable; a field's description says what is allowed and is what an error quotes."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True, validate_default=True
+    )
+
+    mqtt_url: Annotated[str, _url("mqtt", "mqtts")] = Field(
+        "mqtt://localhost:1883", description="mqtt://host[:port] or mqtts://host[:port]"
+    )
+    mqtt_topics: TopicFilters = Field(
+        tuple(f"traksense/+/+/+/{kind}" for kind in TOPIC_KINDS),
+        min_length=1,
+        description="topic filters, separated by commas",
+    )
+    mqtt_qos: Annotated[int, Field(ge=0, le=1)] = Field(
+        1, description="1, or 0 where loss is acceptable (2 would acknowledge before a message is safe)"
+    )
+    mqtt_protocol: Literal["3.1.1", "5"] = Field("3.1.1", description="3.1.1 or 5")
+    mqtt_client_id: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        "traksense-receiver",
+        description="1 to 128 characters, the same after a restart, another for each receiver",
+    )
+    mqtt_shared_group: Annotated[str, Field(pattern=r"^[^/+#\x00]*$")] = Field(
+        "", description="a name without /, + and #; receivers with the same name share the messages"
+    )
+    mqtt_username: str | None = Field(None, description="a user of the broker")
+    mqtt_password: SecretStr | None = Field(None, description="that user's password")
+    mqtt_tls_ca: Path | None = Field(None, description="the path of a PEM file: CAs to trust")
+    mqtt_tls_cert: Path | None = Field(None, description="the path of a PEM file: the client's certificate")
+    mqtt_tls_key: Path | None = Field(None, description="the path of a PEM file: that certificate's key")
+
+    redis_url: Annotated[str, _url("redis", "rediss", "unix")] = Field(
+        "redis://localhost:6379/0", description="redis://, rediss:// or unix://"
+    )
+    ingest_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1, description="how many streams, 1 to 1024; the same for receivers and writers"
+    )
+    ingest_queue_max: Annotated[int, Field(ge=1)] = Field(
+        50_000, description="the cap of a stream in entries, at least 1"
+    )
+    ingest_batch_size: Annotated[int, Field(ge=1, le=10_000)] = Field(800, description="messages a batch, 1 to 10000")
+    ingest_batch_ms: Annotated[int, Field(ge=0, le=60_000)] = Field(
+        5, description="the longest a message waits for its batch to fill, 0 to 60000 ms"
+    )
+    ingest_max_deliveries: Annotated[int, Field(ge=1, le=1000)] = Field(
+        5, description="tries before an entry that makes the writer fail is dead-lettered, 1 to 1000"
+    )
+    ingest_claim_idle_ms: Annotated[int, Field(ge=100)] = Field(
+        30_000, description="how long a writer is silent before its entries are claimed, at least 100 ms"
+    )
+    ingest_max_payload_bytes: Annotated[int, Field(ge=1, le=256 * 1024 * 1024)] = Field(
+        1_048_576, description="the largest payload that is decoded, 1 to 268435456 bytes"
+    )
+    ingest_max_future_s: Annotated[int, Field(ge=0, le=10 * 365 * 86_400)] = Field(
+        86_400, description="how far ahead of now a timestamp may be, 0 to 315360000 s"
+    )
+    ingest_durability: Annotated[Literal["auto", "memory", "aof"], Lower] = Field(
+        "auto", description="auto, memory or aof"
+    )
+
+    database_url: Annotated[str, _url("postgresql", "postgres")] = Field(
+        "postgresql://postgres:postgres@localhost:5432/traksense",
+        description="postgresql://user:password@host:port/database",
+    )
+    db_pool_min: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="connections kept open, 0 to 1000")
+    db_pool_max: Annotated[int, Field(ge=1, le=1000)] = Field(
+        8, description="connections at most, 1 to 1000, no fewer than DB_POOL_MIN"
+    )
+
+    metrics_host: str = Field("0.0.0.0", description="the address that /metrics listens on")  # noqa: S104
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = Field(
+        None, description="a port, 0 to 65535 (0: any free one)"
+    )
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = Field(
+        "INFO", description="debug, info, warning or error"
+    )
+    log_format: Annotated[Literal["text", "json"], Lower] = Field("text", description="text or json")
+
+
+def load(**overrides: Any) -> Settings:
+    """The settings of this process's environment; overrides are for a command's own options.
+
+    Raises ConfigError with a line for each variable that is wrong.
+    """
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        wrong = {str(detail["loc"][0]): detail.get("input") for detail in error.errors(include_url=False)}
+        raise ConfigError("\n".join(_complaint(name, value) for name, value in wrong.items())) from None
+    _check_together(settings)
+    return settings
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, fit for a log line."""
+    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
+
+
+def _check_together(settings: Settings) -> None:
+    if settings.db_pool_min > settings.db_pool_max:
+        raise ConfigError(_complaint("db_pool_max", settings.db_pool_max))
+    if (settings.mqtt_tls_cert is None) != (settings.mqtt_tls_key is None):
+        missing = "mqtt_tls_key" if settings.mqtt_tls_key is None else "mqtt_tls_cert"
+        raise ConfigError(_complaint(missing, ""))
+    for name in ("mqtt_tls_ca", "mqtt_tls_cert", "mqtt_tls_key"):
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            raise ConfigError(_complaint(name, path))
+
+
+def _complaint(name: str, value: object) -> str:
+    shown = "***" if "password" in name else redacted(str(value))
+    return f"{name.upper()}={shown!r} is not allowed; allowed: {Settings.model_fields[name].description}"

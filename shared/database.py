@@ -1,0 +1,81 @@
+"""The database's connections, and the version of its schema."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import asyncpg
+
+COMMAND_TIMEOUT_S = 60.0  # a statement that takes longer is an outage
+CONNECT_TIMEOUT_S = 5.0
+
+
+class Migration(NamedTuple):
+    """A numbered file of `migrations/`."""
+
+    version: int
+    name: str
+    sql: str
+
+
+class NotMigrated(Exception):
+    """The database is not what this program needs; the message says what to run."""
+
+
+def migrations() -> list[Migration]:
+    """Every migration that this program ships, in order."""
+    found = (file for file in files("migrations").iterdir() if file.name.endswith(".sql"))
+    return sorted(
+        Migration(int(file.name.partition("_")[0]), file.name.removesuffix(".sql"), file.read_text()) for file in found
+    )
+
+
+async def connect(url: str) -> Any:
+    """One connection; raises what asyncpg raises."""
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
+
+
+@asynccontextmanager
+async def pool(url: str, smallest: int, largest: int) -> AsyncIterator[Any]:
+    """A pool of connections, closed at the end. Opening it needs a database that answers."""
+    connections = await asyncpg.create_pool(
+        url,
+        min_size=smallest,
+        max_size=largest,
+        timeout=CONNECT_TIMEOUT_S,
+        command_timeout=COMMAND_TIMEOUT_S,
+        server_settings={"application_name": "traksense-writer"},
+    )
+    try:
+        yield connections
+    finally:
+        connections.terminate()  # nothing is under way when it is closed, and a dead server must not hold us
+
+
+async def check(url: str) -> None:
+    """Raise NotMigrated unless the writer can store here: the schema is there, and COPY is allowed."""
+    connection = await connect(url)
+    try:
+        applied = await _applied(connection)
+        newest = migrations()[-1]
+        if newest.version not in applied:
+            raise NotMigrated(
+                f"DATABASE_URL: the database is at version {max(applied, default=0)} of the schema, version "
+                f"{newest.version} is needed; run `traksense-ingest migrate`"
+            )
+        if await connection.fetchval("SELECT row_security_active('ts_measure')"):
+            raise NotMigrated(
+                f"DATABASE_URL: the role {await connection.fetchval('SELECT current_user')} is under row level "
+                "security and may not COPY; connect as the tables' owner or a role with BYPASSRLS"
+            )
+    finally:
+        await connection.close()
+
+
+async def _applied(connection: Any) -> set[int]:
+    if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+        return set()
+    return {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}

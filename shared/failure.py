@@ -1,0 +1,105 @@
+"""Poison, outage or bug: the one place that tells them apart.
+
+Poison is the entry's own fault and will never be stored. An outage is nobody's data's fault and passes.
+A bug is what is left: logged, retried, and dead-lettered only after INGEST_MAX_DELIVERIES tries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from enum import Enum
+
+import aiomqtt
+import asyncpg
+import redis.exceptions
+from paho.mqtt.reasoncodes import ReasonCode
+
+
+class Kind(Enum):
+    """What a failure says about the entry that was being handled: all, nothing, or unknown."""
+
+    POISON = "poison"
+    OUTAGE = "outage"
+    BUG = "bug"
+
+
+# SQLSTATE classes, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_POISON_CLASSES = frozenset({"22", "23"})  # data exception, integrity constraint violation
+_OUTAGE_CLASSES = frozenset(
+    {
+        "08",  # connection exception
+        "28",  # a password or a role that changed while we run
+        "3D",  # the database is away: dropped, being restored
+        "40",  # transaction rollback: deadlock, serialization
+        "53",  # insufficient resources: disk full, too many connections
+        "55",  # object not in prerequisite state: lock not available
+        "57",  # operator intervention: shutdown, statement timeout
+        "58",  # system error: I/O
+    }
+)
+_READ_ONLY = "25006"
+
+# Nothing in an entry can make Redis refuse it, so whatever Redis refuses is an outage.
+_OUTAGES = (
+    OSError,  # ConnectionError, TimeoutError and socket.gaierror are among them
+    asyncio.TimeoutError,
+    EOFError,
+    redis.exceptions.RedisError,
+    aiomqtt.MqttError,
+    asyncpg.InterfaceError,  # the connection or the pool was closed under our feet
+)
+# asyncpg raises these for a value that it can't put on the wire.
+_UNENCODABLE = (ValueError, OverflowError, UnicodeEncodeError)
+
+# CONNACK and SUBACK reason codes (paho translates those of MQTT 3.1.1): unsupported protocol, client id not
+# valid, bad user or password, not authorized, banned.
+_MQTT_HOPELESS = frozenset({132, 133, 134, 135, 138})
+
+_REDIS_HOPELESS = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+
+
+def kind_of(error: BaseException) -> Kind:
+    """What an error that was raised while storing or moving entries says of them."""
+    if isinstance(error, asyncpg.PostgresError):
+        return _kind_of_sqlstate(error.sqlstate or "")
+    if isinstance(error, _OUTAGES):
+        return Kind.OUTAGE
+    return Kind.POISON if isinstance(error, _UNENCODABLE) else Kind.BUG
+
+
+def _kind_of_sqlstate(sqlstate: str) -> Kind:
+    if sqlstate[:2] in _POISON_CLASSES:
+        return Kind.POISON
+    return Kind.OUTAGE if sqlstate[:2] in _OUTAGE_CLASSES or sqlstate == _READ_ONLY else Kind.BUG
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The five characters of SQLSTATE, where the database gave one."""
+    return error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
+
+
+def is_duplicate(error: BaseException) -> bool:
+    """Whether a COPY was refused because a row of that key is there already (23505)."""
+    return isinstance(error, asyncpg.UniqueViolationError)
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """Whether waiting can't help a service that is starting: a wrong password, database, protocol or CA."""
+    if isinstance(error, asyncpg.PostgresError):
+        return (error.sqlstate or "")[:2] in {"28", "3D"}
+    if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
+        return error.rc.value in _MQTT_HOPELESS
+    return isinstance(error, _REDIS_HOPELESS) or _is_certificate_refused(error)
+
+
+def _is_certificate_refused(error: BaseException) -> bool:
+    # aiomqtt and redis-py wrap the ssl module's error and keep no more than its text.
+    return isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def describe(error: BaseException) -> str:
+    """One line for a person: the message, or the class where an error has none."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    state = sqlstate_of(error)
+    return f"{text} (SQLSTATE {state})" if state else text

@@ -1,0 +1,125 @@
+"""The catalogue of metrics: each one's name, labels and sentence.
+
+Counters and histograms live in the process that counts them. `ingest_errors_total` and the gauges of the
+stream and of the connections are in both, since either service may be the one that is still alive.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+POISON_REASONS = (
+    "parse_error",
+    "invalid_topic",
+    "out_of_range",
+    "payload_too_large",
+    "data_error",
+    "max_deliveries",
+)
+OUTAGE_REASONS = {"broker": "mqtt_error", "redis": "redis_error", "database": "db_error"}
+REASONS = (*POISON_REASONS, *OUTAGE_REASONS.values())
+MESSAGE_TYPES = ("telem", "ack", "event", "unknown")
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
+_ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 400, 800, 1600, 3200, 10_000)
+
+
+class Metrics:
+    """What both services say of themselves. Each process has one, with a registry of its own."""
+
+    def __init__(self, components: tuple[str, ...]) -> None:
+        self.registry = CollectorRegistry()
+        self.errors = self._counter(
+            "ingest_errors_total",
+            "Dead-lettered messages by reason, and failed tries to reach the broker, Redis or the database.",
+            "reason",
+            REASONS,
+        )
+        self.queue_size = self._gauge(
+            "ingest_queue_size", "The backlog: entries in the streams that no writer has settled yet."
+        )
+        self.connected = Gauge(
+            "ingest_connected",
+            "1 while the component (broker, redis, database) answers this process, else 0.",
+            ["component"],
+            registry=self.registry,
+        )
+        for component in components:
+            self.connected.labels(component).set(0)
+
+    def _counter(self, name: str, help_: str, label: str = "", values: tuple[str, ...] = ()) -> Counter:
+        counter = Counter(name, help_, [label] if label else [], registry=self.registry)
+        for value in values:
+            counter.labels(value)
+        return counter
+
+    def _gauge(self, name: str, help_: str) -> Gauge:
+        return Gauge(name, help_, registry=self.registry)
+
+    def _histogram(self, name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, help_, buckets=buckets, registry=self.registry)
+
+
+class ReceiverMetrics(Metrics):
+    """MQTT → stream."""
+
+    def __init__(self) -> None:
+        super().__init__(("broker", "redis"))
+        self.received = self._counter(
+            "ingest_received_messages_total", "Messages that the broker delivered, redeliveries included."
+        )
+        self.appended = self._counter(
+            "ingest_appended_messages_total", "Messages that are in a stream and, at QoS 1, acknowledged."
+        )
+        self.append_batch = self._histogram(
+            "ingest_append_batch_size", "Messages appended to a stream in one step.", _ENTRIES
+        )
+        self.append_time = self._histogram(
+            "ingest_append_seconds",
+            "Time to append one batch and, with an append-only file, to have it on disk.",
+            _SECONDS,
+        )
+        self.paused = self._gauge(
+            "ingest_backpressure",
+            "1 while a full stream makes the receiver withhold acknowledgements, else 0.",
+        )
+        self.paused_time = self._counter(
+            "ingest_backpressure_seconds_total", "Seconds that batches have waited for room in a full stream."
+        )
+
+
+class WriterMetrics(Metrics):
+    """Stream → database."""
+
+    def __init__(self) -> None:
+        super().__init__(("redis", "database"))
+        self.messages = self._counter(
+            "ingest_messages_total",
+            "Messages settled, stored and dead-lettered alike, by the kind that their topic names.",
+            "type",
+            MESSAGE_TYPES,
+        )
+        self.points = self._counter("ingest_points_total", "Rows inserted into ts_measure.")
+        self.duplicates = self._counter(
+            "ingest_duplicates_total",
+            "Points, ACKs and events that were there already and changed nothing but an ACK's updated_at.",
+            "type",
+            ("telem", "ack", "event"),
+        )
+        self.dead_letters = self._counter("ingest_dlq_rows_total", "Rows inserted into ingest_errors.")
+        self.redeliveries = self._counter(
+            "ingest_redeliveries_total", "Entries read again: own ones after an error, and a dead writer's."
+        )
+        self.deferred = self._counter("ingest_deferred_total", "Tries that ended in a bug and left the entry pending.")
+        self.batch_size = self._histogram("ingest_batch_size", "Messages a batch.", _ENTRIES)
+        self.latency = self._histogram(
+            "ingest_latency_seconds", "Device timestamp to committed, for each message stored.", _SECONDS
+        )
+        self.transit = self._histogram(
+            "ingest_transit_seconds", "Received from MQTT to committed, for each message stored.", _SECONDS
+        )
+        self.commit_time = self._histogram("ingest_commit_seconds", "One transaction, from BEGIN to COMMIT.", _SECONDS)
+        self.pending = self._gauge("ingest_pending", "Entries that are delivered to a writer and not settled yet.")
+        self.oldest_age = self._gauge(
+            "ingest_oldest_entry_age_seconds", "Age of the oldest entry that is not settled, 0 with none."
+        )

@@ -1,0 +1,102 @@
+"""What both services' `__main__` share: exit codes, signals, the one way to shut down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from shared import config, log
+from shared.config import ConfigError, Settings
+from shared.health import Health, MetricsPortError
+from shared.outage import Misconfigured
+
+EXIT_OK, EXIT_FAILED, EXIT_MISCONFIGURED = 0, 1, 2
+GRACE_S = 5.0  # how long the work in hand may take after SIGTERM; docker and Kubernetes kill after 10 and 30 s
+
+Service = Callable[[Settings, asyncio.Event], Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+
+def run(service: Service) -> int:
+    """Run a service until SIGTERM or SIGINT; returns the exit code.
+
+    0 after a signal; 2, with one line on stderr, when the configuration can't work; 1 after a crash.
+    """
+    try:
+        settings = config.load()
+        log.configure(settings.log_level, settings.log_format)
+        asyncio.run(_until_signalled(service, settings))
+    except (ConfigError, Misconfigured, MetricsPortError) as error:
+        print(error, file=sys.stderr)
+        return EXIT_MISCONFIGURED
+    except Exception:
+        logger.exception("stopped by a bug")
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+async def _until_signalled(service: Service, settings: Settings) -> None:
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    try:
+        await service(settings, stop)
+    except* (Misconfigured, MetricsPortError) as group:
+        raise _first(group) from None
+    logger.info("stopped")
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def run_until(
+    stop: asyncio.Event, work: Coroutine[Any, Any, None], background: Coroutine[Any, Any, None]
+) -> None:
+    """Run both; after `stop`, the work has GRACE_S to finish what it holds, then everything is cancelled.
+
+    An error of either ends both and is raised.
+    """
+    async with asyncio.TaskGroup() as tasks:
+        aside = tasks.create_task(background, name="background")
+        working = tasks.create_task(work, name="work")
+        stopping = tasks.create_task(stop.wait(), name="stop")
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            await asyncio.wait((working,), timeout=GRACE_S)
+        for task in (working, stopping, aside):
+            task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def unless_stopped(stop: asyncio.Event, waiting: Coroutine[Any, Any, object]) -> bool:
+    """Wait for something, but not beyond `stop`; returns whether it came to its end. Raises what it raises."""
+    task = asyncio.create_task(waiting)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        return task.done()
+    finally:
+        stopping.cancel()
+        if not task.done():
+            task.cancel()
+        await asyncio.gather(stopping, return_exceptions=True)
+
+
+async def keep_turning(health: Health) -> None:
+    """The event loop's sign of life, for /healthz."""
+    while True:
+        health.turn()
+        await asyncio.sleep(1)

@@ -1,0 +1,94 @@
+"""The streams between receiver and writer: their keys, fields, shards and server-side scripts.
+
+An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (ms since the epoch).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from importlib.resources import files
+from typing import Any
+from zlib import crc32
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.commands.core import AsyncScript
+
+from shared.health import Component
+from shared.metrics import Metrics
+from shared.outage import outlast
+
+GROUP = "writers"
+FIELDS = (b"topic", b"payload", b"received_at")
+
+SOCKET_TIMEOUT_S = 5.0
+BLOCK_MS = 500  # how long a read waits for entries: well below the socket's timeout, and the wait at shutdown
+
+
+def key_of(shard: int) -> str:
+    """The stream of a shard; the braces are a Redis Cluster hash tag, so its companions share its slot."""
+    return f"ingest:{{{shard}}}"
+
+
+def shard_of(topic: bytes, shards: int) -> int:
+    """The shard of the device that a topic names, the same in every process and after every restart.
+
+    A device is its tenant and its name, wherever it stands: a device that moves to another site keeps its
+    shard. A topic that names no device is sharded by its whole text.
+    """
+    if shards == 1:
+        return 0
+    names = topic.split(b"/")
+    device = names[1] + b"/" + names[3] if len(names) == 5 else topic
+    return crc32(device) % shards
+
+
+def connect(url: str) -> Redis:
+    """A client that tells every failure at once.
+
+    redis-py's silent retries are off: a retried append duplicates, and a retried read strands entries.
+    XREADGROUP's reply is left as Redis gives it: [[stream, [[id, [field, value, …]], …]]].
+    """
+    client = Redis.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+    )
+    client.set_response_callback("XREADGROUP", _as_it_is)
+    return client
+
+
+def _as_it_is(response: Any, **_: Any) -> Any:
+    return response
+
+
+async def watch_backlog(client: Redis, shards: int, redis: Component, metrics: Metrics) -> None:
+    """Keep `ingest_queue_size` true, and notice that Redis is away though nothing else asks it."""
+
+    async def backlog() -> int:
+        return sum([int(await client.xlen(key_of(shard))) for shard in range(shards)])
+
+    while True:
+        metrics.queue_size.set(await outlast(redis, backlog))
+        await asyncio.sleep(1)
+
+
+class Scripts:
+    """The server-side scripts in `shared/lua/`; each file's head says what it takes and returns."""
+
+    def __init__(self, client: Redis) -> None:
+        self.append = _script(client, "append")
+        self.claim = _script(client, "claim")
+        self.failed = _script(client, "failed")
+        self.leave = _script(client, "leave")
+        self.pending = _script(client, "pending")
+        self.renew = _script(client, "renew")
+        self.settle = _script(client, "settle")
+
+
+def _script(client: Redis, name: str) -> AsyncScript:
+    script: Any = client.register_script((files("shared") / "lua" / f"{name}.lua").read_text())
+    return script  # type: ignore[no-any-return]

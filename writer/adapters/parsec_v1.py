@@ -1,0 +1,49 @@
+"""Parsec, version 1: {"di1":1,"di2":0,"rssi":-68,"fw":"1.2.3","ts":…}
+
+di1 1/0 is the point `status`, RUN/STOP; di2 1/0 is the point `fault`; rssi is in dBm; fw goes to meta.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AllowInfNan, Field, Strict, TypeAdapter
+from typing_extensions import TypedDict
+
+from writer.schema import Object, Point, Telemetry, Timestamp
+
+STATUS = {1: "RUN", 0: "STOP"}
+
+
+class ParsecV1(TypedDict):
+    """A message of a Parsec; at least one of di1 and di2 is there, else it isn't recognised."""
+
+    ts: Timestamp
+    di1: NotRequired[Literal[0, 1] | None]
+    di2: NotRequired[Literal[0, 1] | None]
+    rssi: NotRequired[Annotated[float, Strict(), AllowInfNan(False)] | None]
+    fw: NotRequired[Annotated[str, Strict(), Field(pattern=r"^[^\x00]*$")] | None]
+
+
+_schema = TypeAdapter(ParsecV1)
+
+
+def recognises(message: dict[str, Any]) -> bool:
+    """A digital input that says something is what makes it a Parsec."""
+    return message.get("di1") is not None or message.get("di2") is not None
+
+
+def adapt(message: dict[str, Any]) -> Telemetry:
+    """Its digital inputs and its signal as points; raises pydantic's ValidationError."""
+    parsec = _schema.validate_python(message)
+    points: list[Point] = []
+    if (di1 := parsec.get("di1")) is not None:
+        points.append({"name": "status", "t": "enum", "v": STATUS[di1]})
+    if (di2 := parsec.get("di2")) is not None:
+        points.append({"name": "fault", "t": "bool", "v": di2})
+    if (rssi := parsec.get("rssi")) is not None:
+        points.append({"name": "rssi", "t": "num", "v": rssi, "u": "dBm"})
+    meta: Object = {"src": "parsec_v1"}
+    if (fw := parsec.get("fw")) is not None:
+        meta["fw"] = fw
+    return {"ts": parsec["ts"], "points": points, "meta": meta}

@@ -1,0 +1,55 @@
+"""An entry of the stream, as a writer takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from shared.stream import FIELDS
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+LAST_MS = 253_402_300_799_000  # the end of year 9999, where Python's datetime ends
+
+
+def moment(ms: int, us: int = 0) -> datetime:
+    """The time so long after the epoch; an id that was made up by hand may lie beyond every calendar."""
+    return EPOCH + timedelta(milliseconds=min(max(ms, 0), LAST_MS), microseconds=min(us, 999_999))
+
+
+class Entry(NamedTuple):
+    """One message and its place in the stream. A field that is missing, in an entry added by hand, is None."""
+
+    stream: str
+    id: str  # ms-sequence
+    topic: bytes | None
+    payload: bytes | None
+    received_at: datetime  # when a receiver had it from MQTT
+    deliveries: int  # tries, this one included
+
+    @property
+    def appended_at(self) -> datetime:
+        """When it was appended, with the sequence as µs: no two entries share it, and it is the same every time
+        that the entry is delivered."""
+        ms, _, sequence = self.id.partition("-")
+        return moment(int(ms), int(sequence))
+
+
+def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliveries: int = 1) -> Entry:
+    """An entry from Redis's reply: its id and its fields and values in turn."""
+    if len(fields) == 6 and (fields[0], fields[2], fields[4]) == FIELDS:
+        topic, payload, received_at = fields[1], fields[3], fields[5]
+    else:
+        by_name = dict(zip(fields[::2], fields[1::2], strict=True))
+        topic, payload, received_at = (by_name.get(name) for name in FIELDS)  # type: ignore[assignment]
+    id_ = entry_id.decode()
+    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries)
+
+
+def _received_at(value: bytes | None, entry_id: str) -> datetime:
+    try:
+        return moment(int(value or b""))
+    except ValueError:
+        return moment(int(entry_id.partition("-")[0]))

@@ -1,0 +1,87 @@
+"""One consumer of the group `writers` on one stream: read, claim, renew, settle, leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from shared.stream import BLOCK_MS, GROUP, Scripts, key_of
+from writer.entry import Entry, parse_entry
+
+DEAD_MS = 3_600_000  # a consumer that was not heard of for so long, with nothing pending, is forgotten
+
+
+class Group:
+    """Raises what redis-py raises; every call may be repeated."""
+
+    def __init__(self, client: Redis, shard: int, consumer: str) -> None:
+        self.stream = key_of(shard)
+        self.consumer = consumer
+        self._client = client
+        self._scripts = Scripts(client)
+
+    async def read(self, count: int, *, block: bool) -> list[Entry]:
+        """New entries, at most `count`; with `block` it waits up to BLOCK_MS for the first."""
+        try:
+            reply: Any = await self._client.xreadgroup(
+                GROUP, self.consumer, {self.stream: ">"}, count=count, block=BLOCK_MS if block else None
+            )
+        except ResponseError as error:
+            await self._create_if_gone(error)
+            return []
+        entries = reply[0][1] if reply else []
+        return [self._entry(id_, fields) for id_, fields in entries]
+
+    async def read_pending(self, after: str, count: int) -> list[Entry]:
+        """This consumer's own pending entries behind an id: what an error left undelivered."""
+        start = f"({after}" if after else "-"
+        return self._delivered(await self._script(self._scripts.pending, self.consumer, start, count))
+
+    async def claim(self, cursor: str, idle_ms: int, count: int) -> tuple[str, list[Entry]]:
+        """Entries that were idle for too long, and the next cursor, "0-0" at the end of the pending entries."""
+        reply = await self._script(self._scripts.claim, self.consumer, idle_ms, cursor, count)
+        return (reply[0].decode(), self._delivered(reply[1])) if reply else ("0-0", [])
+
+    async def renew(self, entries: Iterable[Entry]) -> None:
+        """Keep these from being claimed: their writer lives."""
+        await self._script(self._scripts.renew, self.consumer, *(entry.id for entry in entries))
+
+    async def settle(self, entries: Iterable[Entry]) -> None:
+        """Acknowledge and remove these: what is in them is committed."""
+        await self._script(self._scripts.settle, *(entry.id for entry in entries))
+
+    async def failed(self, entries: Iterable[Entry]) -> None:
+        """Count a failed try against each of these and leave it pending."""
+        tries = (value for entry in entries for value in (entry.id, entry.deliveries))
+        await self._script(self._scripts.failed, self.consumer, *tries)
+
+    async def leave(self) -> None:
+        """Delete this consumer, and those that died long ago, unless they have entries pending."""
+        await self._script(self._scripts.leave, self.consumer, 0)
+        await self._script(self._scripts.leave, "", DEAD_MS)
+
+    async def _script(self, script: Any, *arguments: str | int) -> Any:
+        try:
+            return await script(keys=[self.stream], args=[GROUP, *arguments])
+        except ResponseError as error:
+            await self._create_if_gone(error)
+            return []
+
+    async def _create_if_gone(self, error: ResponseError) -> None:
+        """The stream or its group isn't there: not yet, or no more. Created from 0, so that nothing is skipped."""
+        if "NOGROUP" not in str(error) and "no such key" not in str(error):
+            raise error
+        try:
+            await self._client.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
+        except ResponseError as refused:
+            if "BUSYGROUP" not in str(refused):
+                raise
+
+    def _delivered(self, reply: list[Any]) -> list[Entry]:
+        return [self._entry(id_, fields, deliveries) for id_, deliveries, fields in reply]
+
+    def _entry(self, id_: bytes, fields: Sequence[bytes], deliveries: int = 1) -> Entry:
+        return parse_entry(self.stream, id_, fields, deliveries)

@@ -1,0 +1,85 @@
+"""The loop of a writer.
+
+Take a batch; decode each entry to rows or a rejection; store rows and rejections in one transaction; settle what
+was stored or rejected; leave the rest pending.
+
+A writer runs a few lanes for each stream, each a consumer of its own: one decodes while another commits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from shared.health import Component
+from shared.outage import outlast
+from writer.account import Account
+from writer.decode import Decoder
+from writer.entry import Entry
+from writer.isolate import give_up, store_all_but_bad
+from writer.outcome import Deferred, Outcome, Settleable
+from writer.source import Source
+from writer.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Lane:
+    """One consumer's loop. It holds one batch, and takes no other before that one is settled or left pending."""
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        store: Store,
+        database: Component,
+        account: Account,
+        max_deliveries: int,
+    ) -> None:
+        self._source = source
+        self._decoder = decoder
+        self._store = store
+        self._database = database
+        self._account = account
+        self._max_deliveries = max_deliveries
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Handle batches until `stop`; the batch in hand is finished first."""
+        while not stop.is_set():
+            if batch := await self._source.take():
+                await self._handle(batch)
+        await self._source.leave()
+
+    async def _handle(self, batch: Sequence[Entry]) -> None:
+        outcomes = [self._decode(entry) for entry in batch]
+        outcomes = await self._store_all_but_bad(outcomes)
+        await self._source.settle([outcome.entry for outcome in outcomes if not isinstance(outcome, Deferred)])
+        await self._leave_pending([outcome for outcome in outcomes if isinstance(outcome, Deferred)])
+        self._account.settled(outcomes)
+
+    def _decode(self, entry: Entry) -> Outcome:
+        outcome = self._decoder.decode(entry)
+        return give_up(outcome, self._max_deliveries) if isinstance(outcome, Deferred) else outcome
+
+    async def _store_all_but_bad(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        storable = [outcome for outcome in outcomes if not isinstance(outcome, Deferred)]
+        deferred = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
+        return deferred + await store_all_but_bad(self._commit, storable, self._max_deliveries)
+
+    async def _commit(self, batch: Sequence[Settleable]) -> None:
+        started = time.perf_counter()
+        stored = await outlast(self._database, lambda: self._store.store(batch))
+        self._account.committed(batch, stored, time.perf_counter() - started)
+
+    async def _leave_pending(self, deferred: Sequence[Deferred]) -> None:
+        for outcome in deferred:
+            log.error(
+                "%s %s failed at try %d and stays pending",
+                outcome.entry.stream,
+                outcome.entry.id,
+                outcome.entry.deliveries,
+                exc_info=outcome.error,
+            )
+        await self._source.defer([outcome.entry for outcome in deferred])

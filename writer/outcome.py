@@ -1,0 +1,104 @@
+"""What can become of an entry: rows, a dead letter, or another try later. A closed union."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from writer.entry import Entry
+
+
+class Poison(Exception):
+    """A message that can never be stored: its class (the metric's label), where in it, and what is wrong."""
+
+    def __init__(self, reason: str, where: str, what: str) -> None:
+        super().__init__(f"{reason}: {where}: {what}" if where else f"{reason}: {what}")
+        self.reason = reason
+
+
+class Measure(NamedTuple):
+    """A row of ts_measure, its columns in order."""
+
+    tenant_id: str
+    device_id: str
+    point_id: str
+    ts: datetime
+    v_num: float | None
+    v_bool: bool | None
+    v_text: str | None
+    unit: str | None
+    meta: str | None  # JSON
+
+
+class Ack(NamedTuple):
+    """A row of cmd_ack; `at` is when this repetition was appended to the stream."""
+
+    tenant_id: str
+    device_id: str
+    cmd_id: str
+    ok: bool
+    ts_exec: datetime | None
+    err: str | None
+    payload: str  # JSON
+    at: datetime
+
+
+class Event(NamedTuple):
+    """A row of device_event."""
+
+    tenant_id: str
+    device_id: str
+    event_id: str
+    event_type: str
+    ts: datetime
+    data: str | None  # JSON
+    created_at: datetime
+
+
+class Sighting(NamedTuple):
+    """What a message says of its device: where it is, when it was heard, and its meta as JSON."""
+
+    tenant_id: str
+    device_id: str
+    site_id: str
+    meta: str | None
+    seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The message is good. It is stored as one: all of its rows or none."""
+
+    entry: Entry
+    kind: str  # telem, ack or event
+    device: Sighting
+    ts: datetime | None  # the device's own time of it, where it gave one
+    measures: tuple[Measure, ...] = ()
+    repeated: int = 0  # points whose name came before in the same message
+    ack: Ack | None = None
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The message is poison: a row of ingest_errors, with its exact bytes."""
+
+    entry: Entry
+    kind: str  # telem, ack, event or unknown
+    tenant_id: str | None
+    error_class: str  # one of shared.metrics.POISON_REASONS
+    reason: str  # class: where: what
+    sqlstate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A bug kept it from being handled: it stays pending, and is tried again."""
+
+    entry: Entry
+    error: Exception
+
+
+Settleable = Decoded | Rejected
+Outcome = Decoded | Rejected | Deferred

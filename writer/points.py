@@ -1,0 +1,89 @@
+"""Telemetry → rows of ts_measure: each value in the one column that its type names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from writer.outcome import Measure, Poison
+from writer.schema import Point, Telemetry, no_nul
+from writer.topic import Topic
+
+Columns = tuple[float | None, bool | None, str | None]  # v_num, v_bool, v_text
+
+_NOTHING: Columns = (None, None, None)
+
+
+def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[tuple[Measure, ...], int]:
+    """The rows of one message, and how many points repeat a name in it: the first of a name is the one stored.
+
+    Raises Poison("parse_error") with the path of the value that is wrong.
+    """
+    points = telemetry["points"]
+    rows = {}
+    for place, point in enumerate(points):
+        columns = _columns(point, place)
+        name, unit = point["name"], point.get("u")
+        if "\0" in name or (unit and "\0" in unit):
+            no_nul(name, f"points.{place}.name")
+            no_nul(unit, f"points.{place}.u")
+        if name not in rows:
+            rows[name] = Measure(topic.tenant, topic.device, name, telemetry["ts"], *columns, unit, meta)
+    return tuple(rows.values()), len(points) - len(rows)
+
+
+def _columns(point: Point, place: int) -> Columns:
+    value = point["v"]
+    if value is None:
+        return _NOTHING
+    to_columns = _BY_TYPE[point.get("t") or _json_type(value, place)]
+    try:
+        return to_columns(value)
+    except (ValueError, OverflowError) as error:
+        raise Poison("parse_error", f"points.{place}.v", str(error)) from None
+
+
+def _number(value: Any) -> Columns:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("Input should be a valid number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError("Input should be a finite number")
+    return number, None, None
+
+
+def _boolean(value: Any) -> Columns:
+    if not isinstance(value, bool | int | float) or value not in (0, 1):
+        raise ValueError("Input should be true, false, 0 or 1")
+    return None, bool(value), None
+
+
+def _text(value: Any) -> Columns:
+    if not isinstance(value, str):
+        raise ValueError("Input should be a valid string")
+    if "\0" in value:
+        raise ValueError("Input should not contain the NUL character")
+    return None, None, value
+
+
+def _json_type(value: Any, place: int) -> str:
+    for json_type, name in _BY_JSON_TYPE:
+        if isinstance(value, json_type):
+            return name
+    raise Poison("parse_error", f"points.{place}.v", "Input should be a number, a boolean or a string")
+
+
+_BY_TYPE = {
+    "float": _number,
+    "num": _number,
+    "int": _number,
+    "bool": _boolean,
+    "enum": _text,
+    "text": _text,
+    "string": _text,
+}
+_BY_JSON_TYPE: Sequence[tuple[type, str]] = ((bool, "bool"), (float, "num"), (int, "num"), (str, "text"))

@@ -1,0 +1,81 @@
+-- Every statement of the writer. A name in a comment line starts one; writer/sql.py reads them.
+
+-- name: create_staging
+-- Where rows wait that may be there already. Dropped at the end of the transaction.
+CREATE TEMPORARY TABLE staging (
+    tenant_id text COLLATE "C",
+    device_id text COLLATE "C",
+    point_id  text COLLATE "C",
+    ts        timestamptz,
+    v_num     double precision,
+    v_bool    boolean,
+    v_text    text,
+    unit      text,
+    meta      jsonb
+) ON COMMIT DROP
+
+-- name: insert_staged
+-- Sorted by key: two writers that store overlapping batches then wait for each other instead of deadlocking.
+-- Only new rows go in.
+INSERT INTO ts_measure
+SELECT * FROM staging
+ORDER BY tenant_id, device_id, point_id, ts
+ON CONFLICT DO NOTHING
+
+-- name: upsert_acks
+-- The batch has one row for each key. Its times come from the stream's entries, so that a redelivered entry
+-- changes nothing.
+-- An older ts_exec never overwrites a newer one; of equal ones the later repetition counts.
+INSERT INTO cmd_ack AS old (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, created_at, updated_at)
+SELECT tenant_id, device_id, cmd_id, ok, ts_exec, err, payload::jsonb, first_at, last_at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::boolean[], $5::timestamptz[], $6::text[], $7::text[],
+    $8::timestamptz[], $9::timestamptz[]
+) AS new (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, first_at, last_at)
+ON CONFLICT (tenant_id, device_id, cmd_id) DO UPDATE SET
+    (ok, ts_exec, err, payload) = (
+        SELECT n.ok, n.ts_exec, n.err, n.payload
+        FROM (VALUES
+            (excluded.ok, excluded.ts_exec, excluded.err, excluded.payload, excluded.updated_at),
+            (old.ok, old.ts_exec, old.err, old.payload, old.updated_at)
+        ) AS n (ok, ts_exec, err, payload, at)
+        ORDER BY n.ts_exec DESC NULLS LAST, n.at DESC
+        LIMIT 1
+    ),
+    created_at = least(old.created_at, excluded.created_at),
+    updated_at = greatest(old.updated_at, excluded.updated_at)
+RETURNING xmax = 0 AS is_new
+
+-- name: insert_events
+INSERT INTO device_event (tenant_id, device_id, event_id, event_type, ts, data, created_at)
+SELECT tenant_id, device_id, event_id, event_type, ts, data::jsonb, created_at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[]
+) AS new (tenant_id, device_id, event_id, event_type, ts, data, created_at)
+ON CONFLICT DO NOTHING
+
+-- name: upsert_devices
+-- Only devices that are new, moved, or not heard of for a while come here.
+INSERT INTO device AS old (tenant_id, device_id, site_id, meta, first_seen, last_seen)
+SELECT tenant_id, device_id, site_id, meta::jsonb, seen, seen
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new (tenant_id, device_id, site_id, meta, seen)
+ON CONFLICT (tenant_id, device_id) DO UPDATE SET
+    site_id = CASE WHEN excluded.last_seen >= old.last_seen THEN excluded.site_id ELSE old.site_id END,
+    meta = CASE
+        WHEN excluded.last_seen >= old.last_seen THEN coalesce(old.meta || excluded.meta, excluded.meta, old.meta)
+        ELSE coalesce(excluded.meta || old.meta, old.meta, excluded.meta)
+    END,
+    first_seen = least(old.first_seen, excluded.first_seen),
+    last_seen = greatest(old.last_seen, excluded.last_seen)
+
+-- name: insert_dead_letters
+INSERT INTO ingest_errors (
+    tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::integer[]
+)
+ON CONFLICT (stream, entry_id) DO NOTHING
+RETURNING error_class

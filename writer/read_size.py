@@ -1,0 +1,25 @@
+"""How many entries to ask for, so that a batch is bounded in bytes as well as in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from writer.entry import Entry
+
+BATCH_BYTES = 4 * 1024 * 1024  # at 60 bytes a point some 70 000 rows: enough for COPY, little for memory
+FIRST = 100
+
+
+class ReadSize:
+    """Follows the size of what came: shrinks at once when payloads are large, doubles while they are small."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self.count = min(FIRST, batch_size)
+
+    def observe(self, entries: Sequence[Entry]) -> None:
+        """Learn from a batch."""
+        if entries:
+            size = sum(len(entry.payload or b"") for entry in entries)
+            fits = BATCH_BYTES * len(entries) // max(size, 1)
+            self.count = max(1, min(fits, self.count * 2, self._batch_size))

@@ -1,0 +1,120 @@
+"""The writer: its lanes on every stream, over one pool of database connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from contextlib import AsyncExitStack
+from typing import Any
+
+from redis.asyncio import Redis
+
+from shared import database, stream
+from shared.config import Settings, redacted
+from shared.database import NotMigrated
+from shared.health import Health, HealthServer
+from shared.metrics import WriterMetrics
+from shared.outage import Misconfigured, first_contact
+from shared.service import keep_turning, run_until, unless_stopped
+from writer.account import Account
+from writer.decode import Decoder
+from writer.devices import DeviceRegistry
+from writer.group import Group
+from writer.lane import Lane
+from writer.monitor import watch_database, watch_pending
+from writer.read_size import ReadSize
+from writer.source import Source
+from writer.store import Store
+
+LANES = 2  # for each stream: one decodes while the other's transaction is under way
+
+log = logging.getLogger(__name__)
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a writer until `stop`. Raises Misconfigured when it can't ever start."""
+    metrics = WriterMetrics()
+    health = Health(metrics, ("redis", "database"))
+    port = 9101 if settings.metrics_port is None else settings.metrics_port
+    async with AsyncExitStack() as lifetimes:
+        server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
+        log.info("writer: metrics on port %d", server.port)
+        client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
+        if not await unless_stopped(stop, _first_contact(settings, client, health)):
+            return
+        pool = await lifetimes.enter_async_context(
+            database.pool(settings.database_url, settings.db_pool_min, settings.db_pool_max)
+        )
+        log.info("storing from %s to %s", redacted(settings.redis_url), redacted(settings.database_url))
+        await run_until(
+            stop,
+            _run_lanes(settings, client, pool, health, metrics, stop),
+            _watch(settings, client, pool, health, metrics),
+        )
+
+
+async def _first_contact(settings: Settings, client: Redis, health: Health) -> None:
+    async def ping() -> None:
+        await client.ping()
+
+    await first_contact(health.components["redis"], "REDIS_URL", ping)
+    try:
+        await first_contact(
+            health.components["database"], "DATABASE_URL", lambda: database.check(settings.database_url)
+        )
+    except NotMigrated as error:
+        raise Misconfigured(str(error)) from None
+
+
+async def _run_lanes(
+    settings: Settings,
+    client: Redis,
+    pool: Any,
+    health: Health,
+    metrics: WriterMetrics,
+    stop: asyncio.Event,
+) -> None:
+    store = Store(pool, DeviceRegistry())
+    decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
+    account = Account(metrics)
+    process = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    async with asyncio.TaskGroup() as tasks:
+        for shard in range(settings.ingest_shards):
+            for number in range(LANES):
+                source = Source(
+                    Group(client, shard, f"{process}-{number}"),
+                    ReadSize(settings.ingest_batch_size),
+                    settings.ingest_batch_ms,
+                    settings.ingest_claim_idle_ms,
+                    health.components["redis"],
+                    metrics,
+                )
+                lane = Lane(
+                    source,
+                    decoder,
+                    store,
+                    health.components["database"],
+                    account,
+                    settings.ingest_max_deliveries,
+                )
+                tasks.create_task(_with_renewal(lane, source, stop), name=f"lane {shard}.{number}")
+
+
+async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None:
+    renewal = asyncio.create_task(source.keep_alive(), name="renewal")
+    try:
+        await lane.run(stop)
+    finally:
+        renewal.cancel()
+
+
+async def _watch(settings: Settings, client: Redis, pool: Any, health: Health, metrics: WriterMetrics) -> None:
+    redis, shards = health.components["redis"], settings.ingest_shards
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_turning(health), name="turning")
+        tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")
+        tasks.create_task(watch_pending(client, shards, redis, metrics), name="pending")
+        tasks.create_task(watch_database(pool, health.components["database"]), name="database")

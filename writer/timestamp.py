@@ -1,0 +1,36 @@
+"""RFC 3339 timestamps: with a date, a time, seconds and an offset, or they are not one."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-](?:[01]\d|2[0-3]):[0-5]\d))", re.ASCII
+)
+
+
+def parse_timestamp(value: object) -> datetime:
+    """A moment with its offset, to the µs (finer digits are cut off); raises ValueError that says what is wrong."""
+    if not isinstance(value, str):
+        raise ValueError("should be a string, an RFC 3339 timestamp")
+    match = _RFC3339.fullmatch(value)
+    if match is None:
+        raise ValueError("should be an RFC 3339 timestamp with Z or an offset, as 2025-10-07T15:30:00Z")
+    date, time, fraction, zulu, offset = match.groups()
+    micros = (fraction or "")[:6].ljust(6, "0")
+    try:
+        return datetime.fromisoformat(f"{date}T{time}.{micros}{'+00:00' if zulu else offset}").astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"should be a date and time that exist: {error}") from None
+
+
+def out_of_range(ts: datetime, now: datetime, max_future_s: int) -> str | None:
+    """What is wrong with a moment that no device of ours can mean; None when it is fine."""
+    if ts < EARLIEST:
+        return f"{ts.isoformat()} is before 2000-01-01"
+    if ts - now > timedelta(seconds=max_future_s):
+        return f"{ts.isoformat()} is more than {max_future_s} s ahead of now"
+    return None
