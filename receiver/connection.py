@@ -14,8 +14,8 @@ from contextlib import asynccontextmanager
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
+from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -90,7 +90,7 @@ def _client(settings: Settings) -> aiomqtt.Client:
         identifier=settings.mqtt_client_id,
         protocol=aiomqtt.ProtocolVersion.V5 if is_v5 else aiomqtt.ProtocolVersion.V311,
         clean_session=None if is_v5 else False,
-        clean_start=False,
+        clean_start=False if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,  # 3.1.1 takes nothing but the default
         properties=_session() if is_v5 else None,
         keepalive=KEEPALIVE_S,
         timeout=TIMEOUT_S,

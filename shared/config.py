@@ -158,5 +158,6 @@ def _check_together(settings: Settings) -> None:
 
 
 def _complaint(name: str, value: object) -> str:
-    shown = "***" if "password" in name else redacted(str(value))
+    text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    shown = "***" if "password" in name else redacted(text)
     return f"{name.upper()}={shown!r} is not allowed; allowed: {Settings.model_fields[name].description}"

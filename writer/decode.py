@@ -150,7 +150,7 @@ def _sighting(entry: Entry, topic: Topic, meta: str | None = None) -> Sighting:
 
 
 def _identity(event_type: str, ts: datetime, data: object) -> str:
-    content = json.dumps([event_type, ts.isoformat(), data or None], sort_keys=True)
+    content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from pydantic_core import PydanticCustomError
+
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 _RFC3339 = re.compile(
@@ -13,18 +15,20 @@ _RFC3339 = re.compile(
 
 
 def parse_timestamp(value: object) -> datetime:
-    """A moment with its offset, to the µs (finer digits are cut off); raises ValueError that says what is wrong."""
-    if not isinstance(value, str):
-        raise ValueError("should be a string, an RFC 3339 timestamp")
-    match = _RFC3339.fullmatch(value)
+    """A moment, to the µs (finer digits are cut off); raises pydantic's error that says what is wrong."""
+    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise ValueError("should be an RFC 3339 timestamp with Z or an offset, as 2025-10-07T15:30:00Z")
+        raise _wrong("Input should be an RFC 3339 timestamp with Z or an offset, as 2025-10-07T15:30:00Z")
     date, time, fraction, zulu, offset = match.groups()
     micros = (fraction or "")[:6].ljust(6, "0")
     try:
-        return datetime.fromisoformat(f"{date}T{time}.{micros}{'+00:00' if zulu else offset}").astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"should be a date and time that exist: {error}") from None
+        return datetime.fromisoformat(f"{date}T{time}.{micros}{'+00:00' if zulu else offset}")
+    except ValueError as error:
+        raise _wrong(f"Input should be a date and time that exist: {error}") from None
+
+
+def _wrong(what: str) -> PydanticCustomError:
+    return PydanticCustomError("timestamp", "{what}", {"what": what})
 
 
 def out_of_range(ts: datetime, now: datetime, max_future_s: int) -> str | None:

@@ -5,7 +5,7 @@ di1 1/0 is the point `status`, RUN/STOP; di2 1/0 is the point `fault`; rssi is i
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, NotRequired
 
 from pydantic import AllowInfNan, Field, Strict, TypeAdapter
 from typing_extensions import TypedDict
@@ -14,13 +14,15 @@ from writer.schema import Object, Point, Telemetry, Timestamp
 
 STATUS = {1: "RUN", 0: "STOP"}
 
+DigitalInput = Annotated[int, Strict(), Field(ge=0, le=1)]
+
 
 class ParsecV1(TypedDict):
     """A message of a Parsec; at least one of di1 and di2 is there, else it isn't recognised."""
 
     ts: Timestamp
-    di1: NotRequired[Literal[0, 1] | None]
-    di2: NotRequired[Literal[0, 1] | None]
+    di1: NotRequired[DigitalInput | None]
+    di2: NotRequired[DigitalInput | None]
     rssi: NotRequired[Annotated[float, Strict(), AllowInfNan(False)] | None]
     fw: NotRequired[Annotated[str, Strict(), Field(pattern=r"^[^\x00]*$")] | None]
 

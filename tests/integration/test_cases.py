@@ -1,0 +1,92 @@
+"""Every case of `tests/cases/messages.jsonl` through the real path, all in one burst."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shared.metrics import POISON_REASONS
+from tests.support.stack import Stack
+from tests.support.waiting import eventually
+
+CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases" / "messages.jsonl").read_text().splitlines()]
+COLUMNS = ("point_id", "ts", "v_num", "v_bool", "v_text", "unit")
+
+
+def payload_of(case: dict[str, Any]) -> bytes:
+    return bytes.fromhex(case["payload_hex"]) if "payload_hex" in case else case["payload"].encode()
+
+
+async def test_each_case_comes_out_as_it_does_alone(stack: Stack) -> None:
+    receiver, writer = await stack.receiver(), await stack.writer()
+    direct = [case for case in CASES if case["expect"].get("direct")]
+    await stack.publish(*((case["topic"], payload_of(case)) for case in CASES if case not in direct))
+    for case in direct:
+        await stack.append(case["topic"], payload_of(case))
+
+    await eventually(lambda: sum(count for _, count in settled(writer)) == len(CASES), "every message settled")
+    failures = [f"{case['name']}: {wrong}" for case in CASES if (wrong := await outcome_of(stack, case))]
+    assert not failures, "\n".join(failures)
+    assert receiver.metric("ingest_appended_messages_total") == len(CASES) - len(direct)
+    await reasons_are_counted(writer)
+
+
+def settled(writer: Any) -> list[tuple[str, float]]:
+    return [(kind, writer.metric("ingest_messages_total", type=kind)) for kind in ("telem", "ack", "event", "unknown")]
+
+
+async def reasons_are_counted(writer: Any) -> None:
+    expected = [case["expect"].get("reason") for case in CASES]
+    for reason in POISON_REASONS:
+        assert writer.metric("ingest_errors_total", reason=reason) == expected.count(reason), reason
+
+
+async def outcome_of(stack: Stack, case: dict[str, Any]) -> str:
+    """What is wrong with what became of a case; empty when nothing is."""
+    expect = case["expect"]
+    device = case["topic"].split("/")[3]
+    if "reason" in expect:
+        return await rejected(stack, case)
+    if "ack" in expect:
+        return await stored(stack, "cmd_ack", device, expect["ack"])
+    if "event" in expect:
+        return await stored(stack, "device_event", device, expect["event"])
+    return await measured(stack, device, expect["rows"])
+
+
+async def rejected(stack: Stack, case: dict[str, Any]) -> str:
+    expect, topic, payload = case["expect"], case["topic"], payload_of(case)
+    rows = [
+        row
+        for row in await stack.fetch("SELECT * FROM ingest_errors WHERE topic = $1", topic)
+        if (row["payload_raw"] if row["payload_raw"] is not None else row["payload"].encode()) == payload
+    ]
+    if len(rows) != 1:
+        return f"{len(rows)} rows of ingest_errors"
+    reason = rows[0]["reason"]
+    if reason.split(":")[0] != expect["reason"] or expect.get("mentions", "") not in reason:
+        return reason
+    device = topic.split("/")[3]
+    elsewhere = await stack.fetchval("SELECT count(*) FROM ts_measure WHERE device_id = $1", device)
+    return f"{elsewhere} rows of ts_measure as well" if elsewhere else ""
+
+
+async def stored(stack: Stack, table: str, device: str, values: dict[str, Any]) -> str:
+    condition = " AND ".join(f"{column} = ${number}" for number, column in enumerate(values, 2))
+    rows = await stack.fetch(f"SELECT * FROM {table} WHERE device_id = $1 AND {condition}", device, *values.values())
+    return "" if len(rows) == 1 else f"{len(rows)} rows of {table}"
+
+
+async def measured(stack: Stack, device: str, expected: list[dict[str, Any]]) -> str:
+    rows = await stack.fetch(f"SELECT {', '.join(COLUMNS)} FROM ts_measure WHERE device_id = $1", device)
+    found = sorted(tuple(row) for row in rows)
+    wanted = sorted(
+        tuple(
+            datetime.fromisoformat(row["ts"]).astimezone(UTC) if column == "ts" else row.get(column)
+            for column in COLUMNS
+        )
+        for row in expected
+    )
+    return "" if found == wanted else f"{found} instead of {wanted}"

@@ -1,0 +1,134 @@
+"""A broker, a Redis and a database of a test's own, with the services on them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import asyncpg
+from redis.asyncio import Redis
+
+from ops.embedded import Server
+from shared.stream import GROUP, key_of
+from tests.support.process import Process
+from tests.support.waiting import eventually
+
+IN_FLIGHT = 50  # messages that a test's publisher sends ahead of their PUBACKs
+
+
+class Stack:
+    """What one integration test works with. Everything that it started ends with it."""
+
+    def __init__(self, broker: Server, redis: Server, database_url: str, directory: Path) -> None:
+        self.broker = broker
+        self.redis_server = redis
+        self.database_url = database_url
+        self.redis: Redis = Redis.from_url(redis.url, protocol=2)
+        self._directory = directory
+        self._processes: list[Process] = []
+        self._numbers = itertools.count()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells a service where everything is."""
+        return {"MQTT_URL": self.broker.url, "REDIS_URL": self.redis_server.url, "DATABASE_URL": self.database_url}
+
+    def start(self, service: str, **variables: object) -> Process:
+        """Start `receiver` or `writer`, without waiting for it."""
+        given = {name: str(value) for name, value in variables.items()}
+        process = Process(service, self.environment | given, self._directory)
+        self._processes.append(process)
+        return process
+
+    async def receiver(self, **variables: object) -> Process:
+        """A receiver that is ready."""
+        return await self.start("receiver", **variables).ready()
+
+    async def writer(self, **variables: object) -> Process:
+        """A writer that is ready."""
+        return await self.start("writer", **variables).ready()
+
+    async def publish(self, *messages: tuple[str, bytes]) -> None:
+        """Publish at QoS 1, in order, and return when the broker has acknowledged all."""
+        async with self.client() as client:
+            client.pending_calls_threshold = IN_FLIGHT + 1
+            for chunk in _chunks(messages):
+                await asyncio.gather(*(client.publish(topic, payload, qos=1) for topic, payload in chunk))
+
+    def client(self) -> aiomqtt.Client:
+        """A client of the broker."""
+        return aiomqtt.Client("127.0.0.1", self.broker.port, identifier=f"test-{next(self._numbers)}", timeout=30)
+
+    async def append(self, topic: str | bytes, payload: bytes, **fields: Any) -> bytes:
+        """Add an entry to shard 0 as a receiver would."""
+        entry: Any = {"topic": topic, "payload": payload, "received_at": 1_700_000_000_000} | fields
+        return bytes(await self.redis.xadd(key_of(0), entry))
+
+    async def fetch(self, query: str, *arguments: Any) -> list[Any]:
+        """Rows, as the tables' owner."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return list(await connection.fetch(query, *arguments))
+        finally:
+            await connection.close()
+
+    async def fetchval(self, query: str, *arguments: Any) -> Any:
+        """One value."""
+        return (await self.fetch(query, *arguments))[0][0]
+
+    async def execute(self, query: str) -> None:
+        """A statement, as the tables' owner."""
+        await self.fetch(query)
+
+    async def count(self, table: str) -> int:
+        """Rows in a table."""
+        return int(await self.fetchval(f"SELECT count(*) FROM {table}"))
+
+    async def backlog(self, shard: int = 0) -> int:
+        """Entries in a stream."""
+        return int(await self.redis.xlen(key_of(shard)))
+
+    async def pending(self) -> int:
+        """Entries of shard 0 that are delivered and not settled."""
+        return int((await self.redis.xpending(key_of(0), GROUP))["pending"])
+
+    async def has_rows(self, table: str, count: int) -> None:
+        """Wait for exactly so many rows, and for the stream to be empty."""
+        await eventually(lambda: self._is_settled(table, count), f"{count} rows in {table} and no backlog")
+        assert await self.count(table) == count
+
+    async def _is_settled(self, table: str, count: int) -> bool:
+        return await self.count(table) >= count and not await self.backlog()
+
+    async def close(self) -> None:
+        """End what was started."""
+        for process in self._processes:
+            process.kill()
+        await self.redis.aclose()
+
+
+def _chunks(messages: tuple[tuple[str, bytes], ...]) -> Iterable[tuple[tuple[str, bytes], ...]]:
+    return (messages[at : at + IN_FLIGHT] for at in range(0, len(messages), IN_FLIGHT))
+
+
+START = datetime(2025, 10, 7, 15, 30, tzinfo=UTC)
+
+
+def telem(
+    device: str = "dev",
+    second: float = 0,
+    points: int | Iterable[Mapping[str, Any]] = 1,
+    tenant: str = "t",
+) -> tuple[str, bytes]:
+    """A v1 message: its topic and payload; `points` gives them, or how many floats named p0, p1, …"""
+    if isinstance(points, int):
+        points = [{"name": f"p{number}", "t": "float", "v": number + 0.5} for number in range(points)]
+    ts = (START + timedelta(seconds=second)).isoformat()
+    payload = {"schema": "v1", "ts": ts, "points": list(points)}
+    return f"traksense/{tenant}/site/{device}/telem", json.dumps(payload).encode()

@@ -1,0 +1,41 @@
+"""PUBACKs leave in the order received, whatever order the shards finish in."""
+
+from __future__ import annotations
+
+import random
+
+from receiver.acknowledge import Acknowledgements
+from receiver.message import Message
+
+
+def message(ticket: int, qos: int = 1) -> Message:
+    return Message(b"t", b"p", 0, 1000 + ticket, qos, ticket)
+
+
+def test_a_message_waits_for_those_before_it() -> None:
+    sent: list[tuple[int, int]] = []
+    acknowledgements = Acknowledgements(lambda mid, qos: sent.append((mid, qos)))
+    acknowledgements.appended([message(2), message(1)])
+    assert sent == []
+    acknowledgements.appended([message(0), message(3)])
+    assert sent == [(1000, 1), (1001, 1), (1002, 1), (1003, 1)]
+
+
+def test_qos_0_has_a_place_but_no_puback() -> None:
+    sent: list[int] = []
+    acknowledgements = Acknowledgements(lambda mid, _qos: sent.append(mid))
+    acknowledgements.appended([message(1)])
+    acknowledgements.appended([message(0, qos=0)])
+    assert sent == [1001]
+
+
+def test_any_interleaving_of_shards_gives_the_order_received() -> None:
+    sent: list[int] = []
+    acknowledgements = Acknowledgements(lambda mid, _qos: sent.append(mid))
+    messages = [message(ticket) for ticket in range(500)]
+    shuffled = messages[:]
+    random.Random(1).shuffle(shuffled)
+    while shuffled:
+        batch, shuffled = shuffled[:7], shuffled[7:]
+        acknowledgements.appended(batch)
+    assert sent == [message.mid for message in messages]

@@ -1,0 +1,40 @@
+"""Redis's reply → an entry, also one that somebody added by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from writer.entry import parse_entry
+
+AT = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
+
+
+def test_the_fields_in_the_order_of_a_receiver() -> None:
+    fields = [b"topic", b"t", b"payload", b"p", b"received_at", b"1700000000000"]
+    entry = parse_entry("ingest:{0}", b"1700000000500-3", fields, 2)
+    assert (entry.id, entry.topic, entry.payload, entry.received_at, entry.deliveries) == (
+        "1700000000500-3",
+        b"t",
+        b"p",
+        AT,
+        2,
+    )
+    assert entry.appended_at == AT.replace(microsecond=500_003)
+
+
+def test_the_fields_in_any_other_order() -> None:
+    fields = [b"received_at", b"1700000000000", b"note", b"x", b"payload", b"p", b"topic", b"t"]
+    entry = parse_entry("s", b"1-0", fields)
+    assert (entry.topic, entry.payload, entry.received_at) == (b"t", b"p", AT)
+
+
+def test_what_is_missing_is_none_and_the_id_tells_the_time() -> None:
+    for received_at in (b"", b"soon", b"99999999999999999999999"):
+        entry = parse_entry("s", b"1700000000000-0", [b"received_at", received_at])
+        assert (entry.topic, entry.payload) == (None, None)
+    assert parse_entry("s", b"1700000000000-0", []).received_at == AT
+
+
+def test_an_id_beyond_every_calendar_is_still_an_entry() -> None:
+    entry = parse_entry("s", b"18446744073709551615-18446744073709551615", [])
+    assert entry.appended_at.year == 9999

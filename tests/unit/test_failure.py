@@ -1,0 +1,90 @@
+"""Poison, outage and bug, told apart."""
+
+from __future__ import annotations
+
+import ssl
+
+import aiomqtt
+import asyncpg
+import pytest
+import redis.exceptions
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from shared.failure import Kind, describe, is_duplicate, is_hopeless, kind_of
+
+
+def sql(state: str) -> asyncpg.PostgresError:
+    error = asyncpg.PostgresError("no")
+    error.sqlstate = state
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (sql("22P05"), Kind.POISON),
+        (sql("22021"), Kind.POISON),
+        (sql("23514"), Kind.POISON),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates"), Kind.POISON),
+        (OverflowError(), Kind.POISON),
+        (sql("08006"), Kind.OUTAGE),
+        (sql("40P01"), Kind.OUTAGE),
+        (sql("53100"), Kind.OUTAGE),
+        (sql("53300"), Kind.OUTAGE),
+        (sql("55P03"), Kind.OUTAGE),
+        (sql("57014"), Kind.OUTAGE),
+        (sql("57P01"), Kind.OUTAGE),
+        (sql("25006"), Kind.OUTAGE),
+        (sql("28P01"), Kind.OUTAGE),
+        (asyncpg.InterfaceError("connection is closed"), Kind.OUTAGE),
+        (ConnectionRefusedError(), Kind.OUTAGE),
+        (TimeoutError(), Kind.OUTAGE),
+        (redis.exceptions.ConnectionError(), Kind.OUTAGE),
+        (redis.exceptions.TimeoutError(), Kind.OUTAGE),
+        (redis.exceptions.OutOfMemoryError("maxmemory"), Kind.OUTAGE),
+        (redis.exceptions.ReadOnlyError("replica"), Kind.OUTAGE),
+        (aiomqtt.MqttError("Operation timed out"), Kind.OUTAGE),
+        (sql("42P01"), Kind.BUG),
+        (sql("25001"), Kind.BUG),
+        (sql("XX000"), Kind.BUG),
+        (KeyError("x"), Kind.BUG),
+        (TypeError("x"), Kind.BUG),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_kind_of(error: Exception, kind: Kind) -> None:
+    assert kind_of(error) is kind
+
+
+def test_a_duplicate_is_23505_alone() -> None:
+    assert is_duplicate(asyncpg.UniqueViolationError("there"))
+    assert not is_duplicate(asyncpg.CheckViolationError("no"))
+
+
+@pytest.mark.parametrize(
+    ("error", "hopeless"),
+    [
+        (asyncpg.InvalidPasswordError("no"), True),
+        (asyncpg.InvalidCatalogNameError("no"), True),
+        (asyncpg.CannotConnectNowError("starting up"), False),
+        (redis.exceptions.AuthenticationError("WRONGPASS"), True),
+        (redis.exceptions.NoPermissionError("NOPERM"), True),
+        (redis.exceptions.BusyLoadingError("LOADING"), False),
+        (aiomqtt.MqttCodeError(ReasonCode(PacketTypes.CONNACK, "Not authorized")), True),
+        (aiomqtt.MqttCodeError(ReasonCode(PacketTypes.CONNACK, "Server unavailable")), False),
+        (aiomqtt.MqttCodeError(7), False),
+        (ssl.SSLCertVerificationError("unknown CA"), True),
+        (aiomqtt.MqttError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"), True),
+        (ConnectionRefusedError(), False),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_what_waiting_cannot_mend(error: Exception, hopeless: bool) -> None:
+    assert is_hopeless(error) is hopeless
+
+
+def test_an_error_is_one_line() -> None:
+    assert describe(sql("22021")) == "no (SQLSTATE 22021)"
+    assert describe(ValueError("a\n  b")) == "a b"
+    assert describe(TimeoutError()) == "TimeoutError"

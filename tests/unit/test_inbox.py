@@ -1,0 +1,47 @@
+"""A forwarder takes all that has arrived, bounded in messages and bytes."""
+
+from __future__ import annotations
+
+import asyncio
+
+from receiver.inbox import Inbox
+from receiver.message import Message
+
+
+def message(number: int, size: int = 1) -> Message:
+    return Message(b"t", b"x" * size, 0, number, 1, number)
+
+
+async def test_all_that_arrived_in_order() -> None:
+    inbox = Inbox()
+    for number in range(5):
+        inbox.put(message(number))
+    assert [taken.mid for taken in await inbox.take(3, 100)] == [0, 1, 2]
+    assert [taken.mid for taken in await inbox.take(3, 100)] == [3, 4]
+
+
+async def test_a_batch_ends_when_it_is_large_enough() -> None:
+    inbox = Inbox()
+    for number in range(5):
+        inbox.put(message(number, size=60))
+    assert len(await inbox.take(100, 100)) == 2
+    assert len(await inbox.take(100, 10)) == 1  # a message larger than the bound still goes
+
+
+async def test_it_waits_for_the_first() -> None:
+    inbox = Inbox()
+    taking = asyncio.create_task(inbox.take(10, 100))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    inbox.put(message(1))
+    assert [taken.mid for taken in await taking] == [1]
+
+
+async def test_closing_ends_it_and_leaves_the_rest_unacknowledged() -> None:
+    inbox = Inbox()
+    taking = asyncio.create_task(inbox.take(10, 100))
+    await asyncio.sleep(0)
+    inbox.close()
+    assert await taking == []
+    inbox.put(message(1))
+    assert await inbox.take(10, 100) == []
