@@ -96,34 +96,39 @@ class Receiver:
             await appender.aclose()
 
     async def _receive(self, stop: asyncio.Event, backoff: Backoff) -> None:
+        """One connection: until it is lost or, after `stop`, until what is being appended is acknowledged.
+
+        Forwarding begins before SUBSCRIBE: a session that holds a full in-flight window from the last time
+        gives no other answer until some of it is acknowledged.
+        """
         inboxes = [Inbox() for _ in self._appenders]
         async with connect(self._settings, self._deliver_to(inboxes)) as connection:
-            await connection.subscribe(subscriptions(self._settings), self._settings.mqtt_qos)
-            self._broker.up()
-            backoff.reset()
-            log.info(
-                "connected to %s as %s, subscribed at QoS %d to %s",
-                redacted(self._settings.mqtt_url),
-                self._settings.mqtt_client_id,
-                self._settings.mqtt_qos,
-                ", ".join(subscriptions(self._settings)),
-            )
-            await self._forward(connection, inboxes, stop)
+            acknowledgements = Acknowledgements(connection.puback)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for inbox, appender in zip(inboxes, self._appenders, strict=True):
+                        tasks.create_task(forward(inbox, appender, acknowledgements), name="forward")
+                    lost = tasks.create_task(connection.lost(), name="connection")
+                    await self._subscribe(connection)
+                    backoff.reset()
+                    await stop.wait()
+                    for inbox in inboxes:
+                        inbox.close()
+                    lost.cancel()
+            except* MqttError as group:
+                raise group.exceptions[0] from None
 
-    async def _forward(self, connection: Connection, inboxes: list[Inbox], stop: asyncio.Event) -> None:
-        """Forward until the connection is lost or, after `stop`, until what is being appended is acknowledged."""
-        acknowledgements = Acknowledgements(connection.puback)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for inbox, appender in zip(inboxes, self._appenders, strict=True):
-                    tasks.create_task(forward(inbox, appender, acknowledgements), name="forward")
-                lost = tasks.create_task(connection.lost(), name="connection")
-                await stop.wait()
-                for inbox in inboxes:
-                    inbox.close()
-                lost.cancel()
-        except* MqttError as group:
-            raise group.exceptions[0] from None
+    async def _subscribe(self, connection: Connection) -> None:
+        settings, filters = self._settings, subscriptions(self._settings)
+        await connection.subscribe(filters, settings.mqtt_qos)
+        self._broker.up()
+        log.info(
+            "connected to %s as %s, subscribed at QoS %d to %s",
+            redacted(settings.mqtt_url),
+            settings.mqtt_client_id,
+            settings.mqtt_qos,
+            ", ".join(filters),
+        )
 
     def _deliver_to(self, inboxes: list[Inbox]) -> Callable[[Message], None]:
         shards, received = len(inboxes), self._metrics.received

@@ -59,7 +59,7 @@ class Process:
 
     async def ready(self) -> Process:
         """Wait until /readyz says so."""
-        await eventually(self._is_ready_or_dead, f"ready; its log:\n{self.log}")
+        await eventually(self._is_ready_or_dead, lambda: f"ready; its log:\n{self.log}")
         assert self.popen.poll() is None, self.log
         return self
 

@@ -13,6 +13,7 @@ from typing import Any
 import aiomqtt
 import asyncpg
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from ops.embedded import Server
 from shared.stream import GROUP, key_of
@@ -86,6 +87,28 @@ class Stack:
         """A statement, as the tables' owner."""
         await self.fetch(query)
 
+    async def administer(self, statement: str) -> None:
+        """A statement about the database, from outside it; `{name}` stands for its name."""
+        server, _, name = self.database_url.rpartition("/")
+        connection = await asyncpg.connect(f"{server}/postgres")
+        try:
+            await connection.execute(statement.format(name=name))
+        finally:
+            await connection.close()
+
+    async def end_sessions(self) -> None:
+        """Terminate every session of the database, as a failover does."""
+        await self.administer("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    async def refuse_connections(self) -> None:
+        """An outage of this test's database alone, until `allow_connections`."""
+        await self.administer("ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        await self.end_sessions()
+
+    async def allow_connections(self) -> None:
+        """The end of it."""
+        await self.administer("ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
     async def count(self, table: str) -> int:
         """Rows in a table."""
         return int(await self.fetchval(f"SELECT count(*) FROM {table}"))
@@ -96,7 +119,10 @@ class Stack:
 
     async def pending(self) -> int:
         """Entries of shard 0 that are delivered and not settled."""
-        return int((await self.redis.xpending(key_of(0), GROUP))["pending"])
+        try:
+            return int((await self.redis.xpending(key_of(0), GROUP))["pending"])
+        except ResponseError:  # the writer hasn't made the group yet
+            return 0
 
     async def has_rows(self, table: str, count: int) -> None:
         """Wait for exactly so many rows, and for the stream to be empty."""

@@ -12,7 +12,9 @@ TIMEOUT_S = 30.0
 PERIOD_S = 0.02
 
 
-async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str = "", timeout: float = TIMEOUT_S) -> Any:
+async def eventually(
+    condition: Callable[[], Any | Awaitable[Any]], what: str | Callable[[], str] = "", timeout: float = TIMEOUT_S
+) -> Any:
     """The condition's first true value; raises AssertionError, with its last value, after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
@@ -22,6 +24,6 @@ async def eventually(condition: Callable[[], Any | Awaitable[Any]], what: str = 
         if value:
             return value
         assert time.monotonic() < deadline, (
-            f"not within {timeout} s: {what or inspect.getsource(condition)} ({value!r})"
+            f"not within {timeout} s: {(what() if callable(what) else what) or inspect.getsource(condition)} ({value!r})"
         )
         await asyncio.sleep(PERIOD_S)

@@ -1,0 +1,228 @@
+"""The receiver on a real broker and a real Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+import aiomqtt
+import pytest
+
+from shared.stream import key_of, shard_of
+from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually
+
+
+async def entries(stack: Stack, shard: int = 0) -> list[dict[bytes, bytes]]:
+    found: Any = await stack.redis.xrange(key_of(shard))
+    return [fields for _, fields in found]
+
+
+async def test_it_connects_subscribes_and_says_so(stack: Stack) -> None:
+    receiver = await stack.receiver()
+    await receiver.says("subscribed at QoS 1 to traksense/+/+/+/telem, traksense/+/+/+/ack, traksense/+/+/+/event")
+    assert receiver.get("/healthz")[0] == 200
+    assert receiver.metric("ingest_connected", component="broker") == 1
+    assert receiver.metric("ingest_connected", component="redis") == 1
+    assert receiver.get("/nothing")[0] == 404
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff\x00\n", b"x" * 1_500_000], ids=["empty", "binary", "large"])
+async def test_an_entry_has_the_exact_bytes_and_nothing_decoded(stack: Stack, payload: bytes) -> None:
+    await stack.receiver()
+    await stack.publish(("traksense/t/s/ação/telem", payload))
+    await eventually(stack.backlog)
+    (fields,) = await entries(stack)
+    assert list(fields) == [b"topic", b"payload", b"received_at"]
+    assert (fields[b"topic"], fields[b"payload"]) == ("traksense/t/s/ação/telem".encode(), payload)
+    assert int(fields[b"received_at"]) > 1_700_000_000_000
+
+
+async def test_order_within_a_device_is_kept_over_shards(stack: Stack) -> None:
+    await stack.receiver(INGEST_SHARDS=3)
+    devices = [f"dev{number}" for number in range(12)]
+    sent = [(f"traksense/t/s/{device}/telem", b"%d" % number) for number in range(40) for device in devices]
+    await stack.publish(*sent)
+    await eventually(lambda: _total(stack, 3, len(sent)))
+
+    seen: dict[bytes, list[tuple[int, int]]] = defaultdict(list)
+    for shard in range(3):
+        for fields in await entries(stack, shard):
+            seen[fields[b"topic"]].append((shard, int(fields[b"payload"])))
+    assert len(seen) == len(devices)
+    for order in seen.values():
+        assert len({shard for shard, _ in order}) == 1
+        assert [number for _, number in order] == list(range(40))
+    assert len({order[0][0] for order in seen.values()}) == 3
+
+
+async def _total(stack: Stack, shards: int, count: int) -> bool:
+    return sum([await stack.backlog(shard) for shard in range(shards)]) >= count
+
+
+async def test_nothing_is_acknowledged_before_it_is_in_the_stream(stack: Stack) -> None:
+    receiver = await stack.receiver()
+    stack.redis_server.stop()
+    await eventually(lambda: receiver.get("/readyz")[0] == 503)
+    await stack.publish(*(telem(second=number) for number in range(30)))
+    await eventually(lambda: receiver.metric("ingest_received_messages_total") == 30)
+    receiver.kill()  # what it held is gone; had it acknowledged, the messages were too
+
+    stack.redis_server.start()
+    await stack.receiver()
+    await eventually(lambda: _total(stack, 1, 30), "the broker delivers the 30 messages again")
+
+
+async def test_redis_away_is_waited_for(stack: Stack) -> None:
+    receiver = await stack.receiver()
+    stack.redis_server.kill()
+    await stack.publish(*(telem(second=number) for number in range(30)))
+    await receiver.says("redis is away, waiting for it")
+    stack.redis_server.start()
+    await eventually(lambda: _total(stack, 1, 30))
+    assert receiver.log.count("redis is away") == 1
+    assert receiver.metric("ingest_errors_total", reason="redis_error") >= 1
+    assert receiver.get("/readyz")[0] == 200
+
+
+async def test_the_broker_comes_back(stack: Stack) -> None:
+    receiver = await stack.receiver()
+    stack.broker.stop()
+    await receiver.says("broker is away, waiting for it")
+    assert receiver.get("/readyz")[0] == 503
+    publishing = asyncio.create_task(publish_until_acknowledged(stack, *telem()))
+    stack.broker.start()
+    await publishing
+    await eventually(stack.backlog)
+    assert receiver.metric("ingest_errors_total", reason="mqtt_error") >= 1
+    await eventually(lambda: receiver.get("/readyz")[0] == 200)
+
+
+async def publish_until_acknowledged(stack: Stack, topic: str, payload: bytes) -> None:
+    """As a device does: again and again until there is a PUBACK, and a subscriber for it to reach."""
+
+    async def attempt() -> bool:
+        try:
+            async with stack.client() as client:
+                await client.publish(topic, payload, qos=1)
+        except aiomqtt.MqttError:
+            return False
+        return bool(await stack.backlog())
+
+    await eventually(attempt)
+
+
+async def test_a_full_stream_holds_and_nothing_is_trimmed(stack: Stack) -> None:
+    receiver = await stack.receiver(INGEST_QUEUE_MAX=1000)
+    watching = asyncio.create_task(highest_backlog(stack, 1000))
+    await stack.publish(*(telem(f"dev{number % 10}", number, points=2) for number in range(5000)))
+    await receiver.says("ingest:{0} is full (1000 entries)")
+    assert receiver.metric("ingest_backpressure") == 1
+    first: Any = await stack.redis.xrange(key_of(0), count=1)
+
+    writer = await stack.writer()
+    await stack.has_rows("ts_measure", 10_000)
+    assert (await stack.redis.xinfo_stream(key_of(0)))["entries-added"] == 5000, "appended once each"
+    assert first[0][1][b"payload"] == telem("dev0", 0, points=2)[1], "the oldest was still there when it was full"
+    watching.cancel()
+    assert watching.cancelled() or not watching.done() or watching.result() is None
+    await eventually(lambda: receiver.metric("ingest_backpressure") == 0)
+    assert receiver.metric("ingest_backpressure_seconds_total") > 0
+    assert writer.metric("ingest_dlq_rows_total") == 0
+
+
+async def highest_backlog(stack: Stack, cap: int) -> None:
+    while True:
+        assert await stack.backlog() <= cap
+        await asyncio.sleep(0)
+
+
+async def test_a_full_shard_does_not_hold_up_another(stack: Stack) -> None:
+    receiver = await stack.receiver(INGEST_SHARDS=2, INGEST_QUEUE_MAX=5)
+    by_shard: dict[int, str] = {}
+    for number in range(20):
+        by_shard.setdefault(_shard_of(f"dev{number}"), f"dev{number}")
+    await stack.publish(*(telem(by_shard[0], second) for second in range(10)))
+    await receiver.says("ingest:{0} is full")
+    await stack.publish(*(telem(by_shard[1], second) for second in range(5)))
+    await eventually(lambda: _has(stack, shard=1, count=5))
+    assert await stack.backlog(0) == 5
+
+
+def _shard_of(device: str) -> int:
+    return shard_of(f"traksense/t/site/{device}/telem".encode(), 2)
+
+
+async def _has(stack: Stack, shard: int, count: int) -> bool:
+    return await stack.backlog(shard) == count
+
+
+async def test_receivers_in_a_group_share_the_messages(stack: Stack) -> None:
+    receivers = [
+        await stack.receiver(MQTT_SHARED_GROUP="g", MQTT_CLIENT_ID=f"traksense-receiver-{index}") for index in range(2)
+    ]
+    await stack.publish(*(telem(second=number) for number in range(200)))
+    await eventually(lambda: _total(stack, 1, 200))
+    shares = [receiver.metric("ingest_received_messages_total") for receiver in receivers]
+    assert sum(shares) == 200
+    assert min(shares) > 0
+
+
+async def test_sigterm_finishes_what_it_holds(stack: Stack) -> None:
+    receiver = await stack.receiver()
+    await stack.publish(*(telem(second=number) for number in range(500)))
+    assert receiver.stop() == 0
+    await stack.receiver()
+    await eventually(lambda: _total(stack, 1, 500))
+    payloads = {fields[b"payload"] for fields in await entries(stack)}
+    assert len(payloads) == 500
+
+
+async def test_sigterm_ends_it_also_while_the_stream_is_full(stack: Stack) -> None:
+    receiver = await stack.receiver(INGEST_QUEUE_MAX=10)
+    await stack.publish(*(telem(second=number) for number in range(100)))
+    await receiver.says("is full")
+    assert receiver.stop() == 0
+    assert await stack.backlog() == 10
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"INGEST_SHARDS": "none"}, "INGEST_SHARDS='none' is not allowed; allowed: how many streams"),
+        (
+            {"INGEST_DURABILITY": "aof", "REDIS_URL": "PLAIN"},
+            "INGEST_DURABILITY=aof, but this Redis has no append-only",
+        ),
+    ],
+)
+async def test_what_cannot_work_ends_it_with_one_line(stack: Stack, variables: dict[str, str], line: str) -> None:
+    if variables.get("REDIS_URL") == "PLAIN":
+        variables = variables | {"REDIS_URL": stack.redis_server.url}
+        await stack.redis.config_set("appendonly", "no")
+    receiver = stack.start("receiver", **variables)
+    assert receiver.wait() == 2
+    assert receiver.log.splitlines()[-1].startswith(line)
+    assert "Traceback" not in receiver.log
+
+
+async def test_a_busy_metrics_port_is_named_with_its_variable(stack: Stack) -> None:
+    first = await stack.receiver()
+    second = stack.start("receiver", METRICS_PORT=first.port)
+    assert second.wait() == 2
+    assert f"port {first.port}" in second.log
+    assert "METRICS_PORT" in second.log
+
+
+async def test_it_waits_for_servers_that_are_not_there_yet(stack: Stack) -> None:
+    stack.broker.stop()
+    stack.redis_server.stop()
+    receiver = stack.start("receiver")
+    await receiver.says("redis is away, waiting for it")
+    stack.redis_server.start()
+    await receiver.says("broker is away, waiting for it")
+    stack.broker.start()
+    await receiver.ready()
+    assert "Traceback" not in receiver.log
+    assert receiver.stop() == 0

@@ -1,0 +1,365 @@
+"""The writer on a real Redis and a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import signal
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from shared.stream import GROUP, key_of
+from tests.support.stack import START, Stack, telem
+from tests.support.waiting import eventually
+
+
+async def test_three_payloads_that_are_wrong_are_counted_and_kept(stack: Stack) -> None:
+    writer = await stack.writer()
+    wrong = [
+        b"{invalid json syntax",
+        b'{"schema":"v1","points":[]}',
+        b'{"schema":"v1","ts":"2025-10-07T15:30:00Z","points":"x"}',
+    ]
+    for payload in wrong:
+        await stack.append("traksense/t/s/dev/telem", payload)
+    await stack.has_rows("ingest_errors", 3)
+    rows = await stack.fetch("SELECT * FROM ingest_errors ORDER BY entry_id")
+    assert [row["payload"].encode() for row in rows] == wrong
+    assert len({row["reason"] for row in rows}) == 3
+    assert {(row["tenant_id"], row["stream"], row["deliveries"]) for row in rows} == {("t", "ingest:{0}", 1)}
+    await eventually(lambda: 'ingest_errors_total{reason="parse_error"} 3.0' in writer.get("/metrics")[1])
+
+
+async def test_an_ack_published_three_times_is_one_row(stack: Stack) -> None:
+    await stack.receiver()
+    writer = await stack.writer()
+    ack = json.dumps({"schema": "v1", "cmd_id": "c1", "ok": True, "ts_exec": "2025-10-07T15:35:00Z"}).encode()
+    await stack.publish(*[("traksense/t/s/dev/ack", ack)] * 3)
+    await eventually(lambda: writer.metric("ingest_messages_total", type="ack") == 3)
+    (row,) = await stack.fetch("SELECT * FROM cmd_ack")
+    assert row["updated_at"] > row["created_at"]
+    assert writer.metric("ingest_duplicates_total", type="ack") == 2
+
+
+async def test_an_older_ts_exec_never_overwrites_a_newer_one(stack: Stack) -> None:
+    def ack(minute: int | None, ok: bool) -> bytes:
+        ts_exec = None if minute is None else f"2025-10-07T15:{minute}:00Z"
+        return json.dumps({"schema": "v1", "cmd_id": "c", "ok": ok, "ts_exec": ts_exec, "err": f"{minute}"}).encode()
+
+    writer = await stack.writer()
+    for count, (minute, ok) in enumerate([(None, False), (30, False), (40, True), (35, False), (None, False)], 1):
+        await stack.append("traksense/t/s/dev/ack", ack(minute, ok))
+        await eventually(lambda count=count: writer.metric("ingest_messages_total", type="ack") == count)  # type: ignore[misc]
+    (row,) = await stack.fetch("SELECT * FROM cmd_ack")
+    assert (row["ok"], row["err"], row["ts_exec"].minute) == (True, "40", 40)
+    assert row["updated_at"] > row["created_at"]
+
+
+async def test_ten_thousand_points_in_a_thousand_messages(stack: Stack) -> None:
+    receiver, writer = await stack.receiver(), await stack.writer()
+    await stack.publish(*(telem(f"dev{number % 7}", number, points=10) for number in range(1000)))
+    await stack.has_rows("ts_measure", 10_000)
+    await eventually(lambda: "ingest_points_total 10000.0" in writer.get("/metrics")[1])
+    await eventually(lambda: writer.metric("ingest_messages_total", type="telem") == 1000)
+    assert receiver.metric("ingest_appended_messages_total") == 1000
+    assert writer.metric("ingest_latency_seconds_count") == 1000
+    assert writer.metric("ingest_duplicates_total", type="telem") == 0
+
+
+async def test_timestamps_out_of_order_are_all_stored(stack: Stack) -> None:
+    await stack.writer()
+    seconds = list(range(0, 400_000, 1000))
+    random.Random(7).shuffle(seconds)
+    for second in seconds:
+        await stack.append(*telem(second=second))
+    await stack.has_rows("ts_measure", 400)
+    stored = {row["ts"] for row in await stack.fetch("SELECT ts FROM ts_measure")}
+    assert stored == {START + timedelta(seconds=second) for second in seconds}
+
+
+async def test_what_is_there_already_is_stored_once_and_counted(stack: Stack) -> None:
+    writer = await stack.writer()
+    first = [telem(second=number, points=3) for number in range(20)]
+    again = [telem(second=number, points=4) for number in range(10, 30)]
+    for messages in (first, again, again):
+        for message in messages:
+            await stack.append(*message)
+    await eventually(lambda: writer.metric("ingest_messages_total", type="telem") == 60)
+    assert await stack.count("ts_measure") == 20 * 3 + 10 * 1 + 10 * 4
+    assert writer.metric("ingest_points_total") == 110
+    assert writer.metric("ingest_duplicates_total", type="telem") == 20 * 3 + 2 * 20 * 4 - 110
+    assert writer.metric("ingest_dlq_rows_total") == 0
+
+
+async def test_the_first_of_two_different_values_stays(stack: Stack) -> None:
+    for value in (1, 2):
+        await stack.append(*telem(points=[{"name": "p", "v": value}]))
+    await stack.writer()
+    await stack.has_rows("ts_measure", 1)
+    assert await stack.fetchval("SELECT v_num FROM ts_measure") == 1
+
+
+async def test_events_are_stored_once(stack: Stack) -> None:
+    event = {"schema": "v1", "event_type": "boot", "ts": "2025-10-07T15:30:00Z", "data": {"a": 1}}
+    for payload in (event, event | {"event_id": "E"}, event, event | {"event_id": "E"}, event | {"data": None}):
+        await stack.append("traksense/t/s/dev/event", json.dumps(payload).encode())
+    writer = await stack.writer()
+    await stack.has_rows("device_event", 3)
+    await eventually(lambda: writer.metric("ingest_duplicates_total", type="event") == 2)
+
+
+async def test_devices_are_known(stack: Stack) -> None:
+    writer = await stack.writer()
+    topic, payload = telem()
+    with_meta = json.dumps(json.loads(payload) | {"meta": {"fw": "1.2"}}).encode()
+    await stack.append(topic, with_meta, received_at=1_700_000_000_000)
+    await stack.append(topic.replace("/site/", "/elsewhere/"), payload, received_at=1_700_000_100_000)
+    await eventually(lambda: writer.metric("ingest_messages_total", type="telem") == 2)
+    (row,) = await stack.fetch("SELECT * FROM device")
+    assert (row["tenant_id"], row["device_id"], row["site_id"]) == ("t", "dev", "elsewhere")
+    assert json.loads(row["meta"]) == {"fw": "1.2"}
+    assert row["last_seen"] == datetime.fromtimestamp(1_700_000_100, UTC)
+
+
+async def test_a_batch_mate_of_poison_is_stored(stack: Stack) -> None:
+    """Only the database knows that these are bad: a constraint that an operator added."""
+    await stack.execute("ALTER TABLE ts_measure ADD CONSTRAINT sane CHECK (v_num < 1000)")
+    for second in range(100):
+        bad = second % 10 == 3
+        await stack.append(
+            *telem(second=second, points=[{"name": "a", "v": 1}, {"name": "b", "v": 5000 if bad else 2}])
+        )
+    writer = await stack.writer()
+    await stack.has_rows("ingest_errors", 10)
+    assert await stack.count("ts_measure") == 90 * 2, "a message is settled as one"
+    rows = await stack.fetch("SELECT * FROM ingest_errors")
+    assert {(row["error_class"], row["sqlstate"]) for row in rows} == {("data_error", "23514")}
+    assert all(row["reason"].startswith("data_error: ts_measure: ") and "sane" in row["reason"] for row in rows)
+    assert writer.metric("ingest_errors_total", reason="data_error") == 10
+
+
+async def test_an_entry_that_makes_the_writer_fail_is_retried_and_given_up(stack: Stack) -> None:
+    await stack.execute("""
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.device_id = 'cursed' THEN RAISE EXCEPTION 'a bug' USING ERRCODE = 'XX000'; END IF;
+            RETURN NEW;
+        END $$""")
+    await stack.execute("CREATE TRIGGER fail BEFORE INSERT ON ts_measure FOR EACH ROW EXECUTE FUNCTION fail()")
+    await stack.append(*telem("cursed"))
+    await stack.append(*telem("fine"))
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=200, INGEST_MAX_DELIVERIES=3)
+    await eventually(lambda: stack.count("ts_measure"), "its batch-mate is stored at once")
+    await writer.says("failed at try 1 and stays pending")
+    assert await stack.count("ingest_errors") == 0
+    await stack.has_rows("ingest_errors", 1)
+    (row,) = await stack.fetch("SELECT * FROM ingest_errors")
+    assert (row["error_class"], row["deliveries"], row["sqlstate"]) == ("max_deliveries", 3, "XX000")
+    assert row["reason"].startswith("max_deliveries: entry: 3 tries, the last: ")
+    assert writer.log.count("Traceback") == 2
+    assert writer.metric("ingest_deferred_total") == 2
+
+
+async def test_the_database_away_is_never_mistaken_for_bad_data(stack: Stack) -> None:
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=500)
+    await stack.refuse_connections()
+    for second in range(50):
+        await stack.append(*telem(second=second))
+    await stack.append("traksense/t/s/dev/telem", b"poison")
+    await writer.says("database is away, waiting for it")
+    await eventually(lambda: writer.get("/readyz")[0] == 503)
+    await eventually(lambda: writer.metric("ingest_errors_total", reason="db_error") >= 5)
+    assert await stack.backlog() == 51
+    await stack.allow_connections()
+    await stack.has_rows("ts_measure", 50)
+    assert await stack.count("ingest_errors") == 1
+    await eventually(lambda: writer.get("/readyz")[0] == 200)
+    assert writer.log.count("database is away") == 1
+
+
+async def test_a_read_only_database_is_an_outage(stack: Stack) -> None:
+    await stack.administer("ALTER DATABASE {name} SET default_transaction_read_only = on")
+    writer = await stack.writer(DB_POOL_MIN=0)
+    await stack.append(*telem())
+    await writer.says("database is away, waiting for it: cannot execute")
+    await stack.administer("ALTER DATABASE {name} SET default_transaction_read_only = off")
+    await stack.end_sessions()
+    await stack.has_rows("ts_measure", 1)
+    assert await stack.count("ingest_errors") == 0
+
+
+async def test_redis_away_is_waited_for(stack: Stack) -> None:
+    writer = await stack.writer()
+    for second in range(20):
+        await stack.append(*telem(second=second))
+    await stack.has_rows("ts_measure", 20)
+    stack.redis_server.kill()
+    await writer.says("redis is away, waiting for it")
+    stack.redis_server.start()
+    await eventually(lambda: writer.get("/readyz")[0] == 200)
+    for second in range(20, 40):
+        await stack.append(*telem(second=second))
+    await stack.has_rows("ts_measure", 40)
+    assert writer.log.count("redis is away") == 1
+
+
+async def test_a_dead_writers_entries_are_claimed_and_their_count_is_not_raised(stack: Stack) -> None:
+    for second in range(300):
+        await stack.append(*telem(second=second))
+    await stack.redis.xgroup_create(key_of(0), GROUP, id="0")
+    await stack.redis.xreadgroup(GROUP, "dead", {key_of(0): ">"}, count=300)
+    await stack.append("traksense/t/s/dev/telem", b"poison")
+    await stack.redis.xreadgroup(GROUP, "dead", {key_of(0): ">"}, count=1)
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+    await stack.has_rows("ts_measure", 300)
+    assert writer.metric("ingest_redeliveries_total") == 301
+    assert await stack.fetchval("SELECT deliveries FROM ingest_errors") == 1
+
+
+async def test_a_slow_writers_entries_are_left_to_it(stack: Stack) -> None:
+    """It waits for a lock far longer than the claim time-out: that is slow, not dead."""
+    blocker = await asyncpg.connect(stack.database_url)
+    async with blocker.transaction():
+        await blocker.execute("LOCK TABLE ts_measure")
+        slow = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+        await stack.append(*telem())
+        await eventually(stack.pending)
+        (before,) = await _pending(stack)
+        other = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+        await eventually(lambda: _was_renewed(stack), "renewed more than once", timeout=5)
+        await asyncio.wait_for(_idles_beyond(slow, 3 * 0.3), 10)
+        (after,) = await _pending(stack)
+    await blocker.close()
+    await stack.has_rows("ts_measure", 1)
+    assert after["consumer"] == before["consumer"]
+    assert other.metric("ingest_redeliveries_total") == 0
+
+
+async def _pending(stack: Stack) -> Any:
+    return await stack.redis.xpending_range(key_of(0), GROUP, "-", "+", 10)
+
+
+async def _was_renewed(stack: Stack) -> bool:
+    (entry,) = await _pending(stack)
+    return bool(entry["time_since_delivered"] < 50 and entry["times_delivered"] == 1)
+
+
+async def _idles_beyond(writer: Any, seconds: float) -> None:
+    start = asyncio.get_running_loop().time()
+    await eventually(lambda: asyncio.get_running_loop().time() - start > seconds)
+    assert writer.popen.poll() is None
+
+
+async def test_a_stopped_writer_that_wakes_up_stores_nothing_twice(stack: Stack) -> None:
+    sleeper = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=300)
+    for second in range(100):
+        await stack.append(*telem(second=second, points=5))
+    await eventually(stack.pending)
+    sleeper.signal(signal.SIGSTOP)
+    other = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+    await eventually(lambda: _is_empty(stack), "the other writer took over")
+    sleeper.signal(signal.SIGCONT)
+    await stack.append(*telem("later"))
+    await stack.has_rows("ts_measure", 501)
+    assert sleeper.stop() == 0
+    assert await stack.count("ts_measure") == 501
+    assert await stack.count("ingest_errors") == 0
+    assert other.metric("ingest_points_total") >= 1
+
+
+async def _is_empty(stack: Stack) -> bool:
+    return await stack.backlog() == 0
+
+
+async def test_kill_9_under_load_loses_nothing_and_doubles_nothing(stack: Stack) -> None:
+    pipeline = stack.redis.pipeline(transaction=False)
+    for second in range(5000):
+        topic, payload = telem(f"dev{second % 5}", second, points=4)
+        pipeline.xadd(key_of(0), {"topic": topic, "payload": payload, "received_at": 1_700_000_000_000})
+    await pipeline.execute()
+    for _ in range(3):
+        writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_SIZE=100)
+        await eventually(lambda: stack.count("ts_measure"))
+        writer.kill()
+    await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+    await stack.has_rows("ts_measure", 20_000)
+    assert await stack.count("ingest_errors") == 0
+
+
+async def test_sigterm_settles_the_batch_in_hand_and_leaves(stack: Stack) -> None:
+    writer = await stack.writer()
+    for second in range(2000):
+        await stack.append(*telem(second=second))
+    assert writer.stop() == 0
+    rows, backlog = await stack.count("ts_measure"), await stack.backlog()
+    assert rows + backlog == 2000
+    assert await stack.pending() == 0
+    assert await stack.redis.xinfo_consumers(key_of(0), GROUP) == []
+
+
+async def test_sigterm_while_the_database_is_away_leaves_the_batch_pending(stack: Stack) -> None:
+    writer = await stack.writer()
+    blocker = await asyncpg.connect(stack.database_url)
+    async with blocker.transaction():
+        await blocker.execute("LOCK TABLE ts_measure")
+        await stack.append(*telem())
+        await eventually(stack.pending)
+        assert writer.stop() == 0
+    await blocker.close()
+    assert await stack.pending() == 1
+    await stack.writer(INGEST_CLAIM_IDLE_MS=200)
+    await stack.has_rows("ts_measure", 1)
+
+
+async def test_a_group_that_was_destroyed_is_made_again(stack: Stack) -> None:
+    writer = await stack.writer()
+    await stack.append(*telem(second=1))
+    await stack.has_rows("ts_measure", 1)
+    await stack.redis.xgroup_destroy(key_of(0), GROUP)
+    await stack.append(*telem(second=2))
+    await stack.has_rows("ts_measure", 2)
+    await stack.redis.delete(key_of(0))
+    await stack.append(*telem(second=3))
+    await stack.has_rows("ts_measure", 3)
+    assert "Traceback" not in writer.log
+
+
+async def test_large_payloads_and_many_points(stack: Stack) -> None:
+    await stack.append(*telem("many", points=10_000))
+    await stack.append(*telem("text", points=[{"name": "t", "v": "x" * 900_000}]))
+    await stack.append("traksense/t/s/big/telem", b"y" * 1_048_577)
+    await stack.writer()
+    await stack.has_rows("ts_measure", 10_001)
+    (row,) = await stack.fetch("SELECT * FROM ingest_errors")
+    assert row["error_class"] == "payload_too_large"
+    assert len(row["payload"]) == 1_048_577
+
+
+async def test_two_shards_are_both_drained(stack: Stack) -> None:
+    await stack.receiver(INGEST_SHARDS=2)
+    await stack.writer(INGEST_SHARDS=2)
+    await stack.publish(*(telem(f"dev{number}", number) for number in range(100)))
+    await eventually(lambda: _count_is(stack, 100))
+    assert [await stack.backlog(shard) for shard in range(2)] == [0, 0]
+
+
+async def _count_is(stack: Stack, count: int) -> bool:
+    return await stack.count("ts_measure") == count
+
+
+async def test_every_metric_of_the_contract_is_there(stack: Stack) -> None:
+    receiver, writer = await stack.receiver(), await stack.writer()
+    exposed = writer.get("/metrics")[1]
+    for name in ("telem", "ack", "event"):
+        assert f'ingest_messages_total{{type="{name}"}} 0.0' in exposed
+    reasons = "parse_error invalid_topic out_of_range payload_too_large data_error max_deliveries"
+    for reason in f"{reasons} mqtt_error redis_error db_error".split():
+        assert f'ingest_errors_total{{reason="{reason}"}} 0.0' in exposed
+        assert f'ingest_errors_total{{reason="{reason}"}} 0.0' in receiver.get("/metrics")[1]
+    for sample in ("ingest_points_total 0.0", "ingest_queue_size 0.0", "ingest_batch_size_count 0.0"):
+        assert sample in exposed
+    assert "ingest_latency_seconds_bucket" in exposed
+    assert "ingest_queue_size 0.0" in receiver.get("/metrics")[1]
