@@ -7,20 +7,20 @@ aiomqtt's own queue drops what doesn't fit, without a word.
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from urllib.parse import unquote, urlsplit
+from typing import Any
 
 import aiomqtt
-from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY, MQTTMessage
 from paho.mqtt.client import Client as Paho
+from paho.mqtt.client import MQTTMessage
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from receiver.message import Message
+from shared import mqtt
 from shared.config import Settings
 
 SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is away
@@ -77,25 +77,10 @@ def subscriptions(settings: Settings) -> list[str]:
 
 
 def _client(settings: Settings) -> aiomqtt.Client:
-    url = urlsplit(settings.mqtt_url)
-    is_v5 = settings.mqtt_protocol == "5"
-    tls = _tls(settings)
-    secret = settings.mqtt_password.get_secret_value() if settings.mqtt_password else url.password
-    user = settings.mqtt_username or url.username
-    return aiomqtt.Client(
-        url.hostname or "localhost",
-        url.port or (8883 if tls else 1883),
-        username=unquote(user) if user else None,
-        password=unquote(secret) if secret else None,
-        identifier=settings.mqtt_client_id,
-        protocol=aiomqtt.ProtocolVersion.V5 if is_v5 else aiomqtt.ProtocolVersion.V311,
-        clean_session=None if is_v5 else False,
-        clean_start=False if is_v5 else MQTT_CLEAN_START_FIRST_ONLY,  # 3.1.1 takes nothing but the default
-        properties=_session() if is_v5 else None,
-        keepalive=KEEPALIVE_S,
-        timeout=TIMEOUT_S,
-        tls_context=tls,
-    )
+    session: dict[str, Any] = {"clean_session": False}
+    if mqtt.is_v5(settings):
+        session = {"clean_start": False, "properties": _session()}
+    return mqtt.client(settings, settings.mqtt_client_id, keepalive=KEEPALIVE_S, timeout=TIMEOUT_S, **session)
 
 
 def _session() -> Properties:
@@ -103,15 +88,6 @@ def _session() -> Properties:
     properties.SessionExpiryInterval = SESSION_EXPIRY_S
     properties.ReceiveMaximum = RECEIVE_MAXIMUM
     return properties
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if not (settings.mqtt_url.startswith("mqtts:") or settings.mqtt_tls_ca or settings.mqtt_tls_cert):
-        return None
-    context = ssl.create_default_context(cafile=settings.mqtt_tls_ca)
-    if settings.mqtt_tls_cert:
-        context.load_cert_chain(settings.mqtt_tls_cert, settings.mqtt_tls_key)
-    return context
 
 
 def _paho_of(client: aiomqtt.Client) -> Paho:

@@ -65,8 +65,8 @@ async def rejected(stack: Stack, case: dict[str, Any]) -> str:
     ]
     if len(rows) != 1:
         return f"{len(rows)} rows of ingest_errors"
-    reason = rows[0]["reason"]
-    if reason.split(":")[0] != expect["reason"] or expect.get("mentions", "") not in reason:
+    reason = str(rows[0]["reason"])
+    if reason.split(":", maxsplit=1)[0] != expect["reason"] or expect.get("mentions", "") not in reason:
         return reason
     device = topic.split("/")[3]
     elsewhere = await stack.fetchval("SELECT count(*) FROM ts_measure WHERE device_id = $1", device)

@@ -205,9 +205,7 @@ def test_the_brokers_second_port_is_checked_too(build: Build) -> None:
         (PostgresServer, {"shared_buffers": "nonsense"}, "shared_buffers"),
     ],
 )
-def test_a_server_that_fails_tells_why(
-    build: Build, kind: type[Server], option: dict[str, str], told: str
-) -> None:
+def test_a_server_that_fails_tells_why(build: Build, kind: type[Server], option: dict[str, str], told: str) -> None:
     server = build(kind, options=option)
     with pytest.raises(ServerFailed, match=told):
         server.start()

@@ -29,7 +29,7 @@ class Process:
         with self.log_path.open("wb") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", service],
-                env=clean | {"METRICS_PORT": str(self.port), "METRICS_HOST": "127.0.0.1"} | environment,
+                env={**clean, "METRICS_PORT": str(self.port), "METRICS_HOST": "127.0.0.1", **environment},
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )

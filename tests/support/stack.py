@@ -69,7 +69,8 @@ class Stack:
     async def append(self, topic: str | bytes, payload: bytes, **fields: Any) -> bytes:
         """Add an entry to shard 0 as a receiver would."""
         entry: Any = {"topic": topic, "payload": payload, "received_at": 1_700_000_000_000} | fields
-        return bytes(await self.redis.xadd(key_of(0), entry))
+        id_: Any = await self.redis.xadd(key_of(0), entry)
+        return bytes(id_)
 
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Rows, as the tables' owner."""

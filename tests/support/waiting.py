@@ -23,7 +23,9 @@ async def eventually(
             value = await value
         if value:
             return value
-        assert time.monotonic() < deadline, (
-            f"not within {timeout} s: {(what() if callable(what) else what) or inspect.getsource(condition)} ({value!r})"
-        )
+        assert time.monotonic() < deadline, f"not within {timeout} s: {_told(what, condition)} ({value!r})"
         await asyncio.sleep(PERIOD_S)
+
+
+def _told(what: str | Callable[[], str], condition: Callable[[], object]) -> str:
+    return (what() if callable(what) else what) or inspect.getsource(condition)

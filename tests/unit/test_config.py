@@ -43,7 +43,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_it_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        config.load().ingest_shards = 2  # type: ignore[misc]
+        config.load().ingest_shards = 2
 
 
 @pytest.mark.parametrize(

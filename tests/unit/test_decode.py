@@ -381,6 +381,7 @@ def test_names_are_just_names(name: str) -> None:
     ],
 )
 def test_an_entry_added_by_hand_may_lack_fields(field: str, reason_: str) -> None:
-    outcome = DECODER.decode(entry(v1())._replace(**{field: None}))
+    missing: dict[str, Any] = {field: None}
+    outcome = DECODER.decode(entry(v1())._replace(**missing))
     assert isinstance(outcome, Rejected)
     assert outcome.reason == reason_

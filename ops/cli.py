@@ -1,0 +1,81 @@
+"""`traksense-ingest`: everything that an operator runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+
+import asyncpg
+import click
+
+from ops.migrate import migrate as apply_migrations
+from ops.simulate.command import simulate
+from ops.up.command import up
+from ops.validate.command import validate
+from receiver.__main__ import main as run_receiver
+from shared import config, log
+from shared.config import ConfigError, redacted
+from shared.failure import describe
+from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
+from writer.__main__ import main as run_writer
+
+
+class Commands(click.Group):
+    """A variable that is wrong is one line and exit code 2, whatever the command."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            sys.exit(EXIT_MISCONFIGURED)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="traksense-ingest")
+def main() -> None:
+    """Every message of a fleet of IoT devices into TimescaleDB, once.
+
+    Configured by environment variables, or a .env file: see docs/configuration.md.
+
+    \b
+    Examples:
+        traksense-ingest up --simulate 20      everything on this machine
+        traksense-ingest validate              is a pipeline that runs somewhere all right?
+        traksense-ingest migrate               prepare the database
+    """
+
+
+@main.command()
+def receiver() -> None:
+    """Run a receiver: MQTT → Redis Streams. The same as `python -m receiver`."""
+    sys.exit(run_receiver())
+
+
+@main.command()
+def writer() -> None:
+    """Run a writer: Redis Streams → TimescaleDB. The same as `python -m writer`."""
+    sys.exit(run_writer())
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database of DATABASE_URL to the schema that this version needs.
+
+    Safe to run at any time, and from several places at once.
+    """
+    settings = config.load()
+    log.configure(settings.log_level, settings.log_format)
+    try:
+        applied = asyncio.run(apply_migrations(settings.database_url))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        logging.getLogger(__name__).debug("migrate", exc_info=True)
+        print(f"DATABASE_URL={redacted(settings.database_url)}: {describe(error)}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
+
+
+main.add_command(simulate)
+main.add_command(up)
+main.add_command(validate)

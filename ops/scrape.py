@@ -1,0 +1,115 @@
+"""The services' metrics and readiness, over HTTP. A service that can't be asked is no failure, only unknown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping
+from http.client import HTTPException
+from typing import NamedTuple
+from urllib.error import HTTPError
+from urllib.parse import urljoin
+from urllib.request import ProxyHandler, build_opener
+
+from prometheus_client.parser import text_string_to_metric_families
+
+TIMEOUT_S = 2.0
+
+Labels = frozenset[tuple[str, str]]
+
+_direct = build_opener(ProxyHandler({}))  # a proxy of the environment is for the internet, not for these
+
+
+class Samples(dict[tuple[str, Labels], float]):
+    """Every sample of a scrape, summed over the processes that were asked."""
+
+    def value(self, name: str, **labels: str) -> float:
+        """The sample's value, 0 where there is none."""
+        return self.get((name, frozenset(labels.items())), 0.0)
+
+    def buckets(self, name: str) -> dict[float, float]:
+        """A histogram's cumulative counts, by upper bound."""
+        counts = {dict(labels)["le"]: value for (sample, labels), value in self.items() if sample == f"{name}_bucket"}
+        return dict(sorted((float(bound), count) for bound, count in counts.items()))
+
+
+class Service(NamedTuple):
+    """The processes of one kind, by the URLs of their metrics."""
+
+    name: str
+    urls: tuple[str, ...]
+
+    async def samples(self) -> Samples | None:
+        """What they count together; None unless every one of them answers."""
+        texts = [await asyncio.to_thread(_get, url) for url in self.urls]
+        try:
+            return _sum(text for status, text in texts if status == 200) if _all_answered(texts) else None
+        except ValueError:  # something else listens there
+            return None
+
+    async def readiness(self) -> str:
+        """`writer ready`, `writer not ready: database down` or `writer's metrics not reachable (URL)`, for each."""
+        return ", ".join([await asyncio.to_thread(self._readiness, url) for url in self.urls])
+
+    def _readiness(self, url: str) -> str:
+        status, text = _get(urljoin(url, "/readyz"))
+        match status, _components(text):
+            case 200, _:
+                return f"{self.name} ready"
+            case 503, components:
+                down = [f"{name} {state}" for name, state in components.items() if state != "up"]
+                return f"{self.name} not ready: {', '.join(down) or 'its event loop is stuck'}"
+        return f"{self.name}'s metrics not reachable ({url})"
+
+
+def scrape(url: str) -> Samples | None:
+    """What one process counts; None when it doesn't answer."""
+    status, text = _get(url)
+    return _sum([text]) if status == 200 else None
+
+
+def quantile(before: Mapping[float, float], after: Mapping[float, float], q: float) -> float | None:
+    """A quantile in seconds of what a histogram gained in between, as PromQL's histogram_quantile has it."""
+    gained = {bound: count - before.get(bound, 0) for bound, count in after.items()}
+    rank = q * max(gained.values(), default=0)
+    if not rank:
+        return None
+    lower, below = 0.0, 0.0
+    for bound, count in gained.items():
+        if count >= rank:
+            return lower if bound == float("inf") else lower + (bound - lower) * (rank - below) / (count - below)
+        lower, below = bound, count
+    return None
+
+
+def _all_answered(texts: Iterable[tuple[int, str]]) -> bool:
+    return all(status == 200 for status, _ in texts)
+
+
+def _sum(texts: Iterable[str]) -> Samples:
+    samples = Samples()
+    for text in texts:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                key = sample.name, frozenset(sample.labels.items())
+                samples[key] = samples.get(key, 0.0) + sample.value
+    return samples
+
+
+def _components(text: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(text)["components"])
+    except (ValueError, KeyError, TypeError):
+        return {}
+
+
+def _get(url: str) -> tuple[int, str]:
+    """Status and body; status 0 where nobody answers."""
+    try:
+        with _direct.open(url, timeout=TIMEOUT_S) as response:
+            return response.status, response.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode(errors="replace")
+    except (OSError, HTTPException, ValueError):
+        return 0, ""

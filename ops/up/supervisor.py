@@ -1,0 +1,63 @@
+"""Starts the parts in order, restarts one that crashed, stops them in the opposite order."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+
+from ops.embedded import Server, ServerFailed
+
+RESTARTS_MAX, RESTARTS_WITHIN_S = 3, 60.0
+MISCONFIGURED = 2  # the exit code that says that another try can't help
+
+
+class GaveUp(Exception):
+    """A part crashed too often; the message has the end of its log."""
+
+
+class Supervisor:
+    """The parts of one `up`, dependencies first."""
+
+    def __init__(self, parts: Sequence[Server], tell: Callable[[str], None]) -> None:
+        self.parts = parts
+        self.restarts: dict[str, int] = defaultdict(int)
+        self._tell = tell
+        self._crashes: dict[str, deque[float]] = defaultdict(deque)
+
+    def start(self) -> None:
+        """Start every part; raises PortBusy or ServerFailed."""
+        for part in self.parts:
+            self._tell(f"starting {part.name} …")
+            part.start()
+
+    def look_after(self) -> None:
+        """Restart what crashed; raises GaveUp when that doesn't help."""
+        for part in self.parts:
+            if not part.running:
+                self._revive(part)
+
+    def stop(self) -> None:
+        """Stop every part, those that depend on others first."""
+        for part in reversed(self.parts):
+            if part.running:
+                self._tell(f"stopping {part.name} …")
+            part.stop()
+
+    def _revive(self, part: Server) -> None:
+        code = part.returncode
+        if code == MISCONFIGURED or self._crashed_too_often(part):
+            raise GaveUp(f"{part.name} ended with exit code {code}; the end of its log:\n{part.log_tail()}")
+        self._tell(f"{part.name} ended with exit code {code}: starting it again")
+        self.restarts[part.name] += 1
+        try:
+            part.start()
+        except ServerFailed as error:
+            self._tell(str(error))  # it counts as another crash at the next look
+
+    def _crashed_too_often(self, part: Server) -> bool:
+        now, crashes = time.monotonic(), self._crashes[part.name]
+        crashes.append(now)
+        while now - crashes[0] > RESTARTS_WITHIN_S:
+            crashes.popleft()
+        return len(crashes) > RESTARTS_MAX

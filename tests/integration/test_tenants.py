@@ -1,0 +1,84 @@
+"""Row level security: a reader sees its tenant's rows and no others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.support.stack import Stack, telem
+
+TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
+
+
+@pytest.fixture
+async def filled(stack: Stack) -> Stack:
+    """A row of each of two tenants in each table, and a dead letter of nobody."""
+    ack = json.dumps({"schema": "v1", "cmd_id": "c", "ok": True}).encode()
+    event = json.dumps({"schema": "v1", "event_type": "boot", "ts": "2025-10-07T15:30:00Z"}).encode()
+    for tenant in ("one", "two"):
+        await stack.append(*telem(tenant=tenant))
+        await stack.append(f"traksense/{tenant}/s/dev/ack", ack)
+        await stack.append(f"traksense/{tenant}/s/dev/event", event)
+        await stack.append(f"traksense/{tenant}/s/dev/telem", b"poison")
+    await stack.append("nobody", b"poison")
+    await stack.writer()
+    await stack.has_rows("ingest_errors", 3)
+    return stack
+
+
+@pytest.fixture
+async def reader(filled: Stack) -> AsyncIterator[Any]:
+    """A connection as a login role that is a member of traksense_reader."""
+    name = filled.database_url.rpartition("/")[2]
+    await filled.execute(f"CREATE ROLE reader_{name} LOGIN PASSWORD 'reader' IN ROLE traksense_reader")
+    url = filled.database_url.replace("//postgres:postgres@", f"//reader_{name}:reader@")
+    connection = await asyncpg.connect(url)
+    assert await connection.fetchval("SELECT current_user") == f"reader_{name}"
+    yield connection
+    await connection.close()
+    await filled.execute(f"DROP ROLE reader_{name}")
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_reader_sees_its_tenant_alone(reader: Any, table: str) -> None:
+    seen = f"SELECT array_agg(DISTINCT tenant_id) FROM {table}"
+    assert await reader.fetchval(seen) is None, "nothing while the setting is absent"
+    for tenant in ("one", "two"):
+        await reader.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
+        assert await reader.fetchval(seen) == [tenant]
+    for stranger in ("three", "", "%", "one' OR '1'='1"):
+        await reader.execute("SELECT set_config('app.tenant_id', $1, false)", stranger)
+        assert await reader.fetchval(seen) is None
+    await reader.execute("RESET app.tenant_id")
+    assert await reader.fetchval(seen) is None
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_reader_may_not_write(reader: Any, table: str) -> None:
+    await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
+    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET tenant_id = 'one'", f"TRUNCATE {table}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute(statement)
+
+
+async def test_the_writer_stored_for_all(filled: Stack) -> None:
+    for table in TABLES:
+        assert await filled.fetchval(f"SELECT count(DISTINCT tenant_id) FROM {table}") == 2
+    assert await filled.fetchval("SELECT count(*) FROM ingest_errors WHERE tenant_id IS NULL") == 1
+
+
+async def test_a_writer_refuses_a_role_that_may_not_copy(stack: Stack) -> None:
+    name = stack.database_url.rpartition("/")[2]
+    await stack.execute(f"CREATE ROLE weak_{name} LOGIN PASSWORD 'weak'")
+    await stack.execute(f"GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA public TO weak_{name}")
+    writer = stack.start(
+        "writer", DATABASE_URL=stack.database_url.replace("//postgres:postgres@", f"//weak_{name}:weak@")
+    )
+    assert writer.wait() == 2
+    assert f"the role weak_{name} is under row level security" in writer.log.splitlines()[-1]
+    await stack.execute(f"DROP OWNED BY weak_{name}")
+    await stack.execute(f"DROP ROLE weak_{name}")

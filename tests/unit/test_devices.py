@@ -1,0 +1,60 @@
+"""A device's row is written when it is new, when it changed, and once a minute."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from writer.devices import DeviceRegistry
+from writer.outcome import Sighting
+
+START = datetime(2025, 10, 7, tzinfo=UTC)
+
+
+def seen(second: float, device: str = "d", site: str = "s", meta: str | None = None) -> Sighting:
+    return Sighting("t", device, site, meta, START + timedelta(seconds=second))
+
+
+def write(registry: DeviceRegistry, *sightings: Sighting) -> list[Sighting]:
+    due = registry.due(sightings)
+    registry.written(due)
+    return due
+
+
+def test_a_new_device_is_written_once_with_its_latest() -> None:
+    registry = DeviceRegistry()
+    assert write(registry, seen(1), seen(2, meta='{"fw":1}'), seen(3)) == [seen(3, meta='{"fw":1}')]
+    assert write(registry, seen(4)) == []
+
+
+def test_last_seen_is_refreshed_once_a_minute() -> None:
+    registry = DeviceRegistry()
+    write(registry, seen(0))
+    assert write(registry, seen(59)) == []
+    assert write(registry, seen(60)) == [seen(60)]
+
+
+def test_a_change_is_written_but_never_makes_a_hot_row() -> None:
+    registry = DeviceRegistry()
+    write(registry, seen(0))
+    assert write(registry, seen(1, site="elsewhere")) == []
+    assert write(registry, seen(2, device="other")) == [seen(2, device="other")]
+    assert write(registry, seen(6, device="other")) == [seen(1, site="elsewhere")], "withheld, not forgotten"
+    assert write(registry, seen(20, device="other")) == []
+
+
+def test_what_was_not_committed_is_due_again() -> None:
+    registry = DeviceRegistry()
+    assert registry.due([seen(0)]) == [seen(0)]
+    assert registry.due([seen(0)]) == [seen(0)]
+
+
+def test_rows_are_sorted_by_key() -> None:
+    due = DeviceRegistry().due([seen(0, device=name) for name in "cab"])
+    assert [sighting.device_id for sighting in due] == ["a", "b", "c"]
+
+
+def test_the_same_meta_again_is_no_change() -> None:
+    registry = DeviceRegistry()
+    write(registry, seen(0, meta="{}"))
+    assert write(registry, seen(10, meta="{}"), seen(11)) == []
+    assert write(registry, seen(12, meta='{"a":1}')) == [seen(12, meta='{"a":1}')]
