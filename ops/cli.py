@@ -37,7 +37,7 @@ class Commands(click.Group):
 def main() -> None:
     """Every message of a fleet of IoT devices into TimescaleDB, once.
 
-    Configured by environment variables, or a .env file: see docs/configuration.md.
+    Configured by environment variables, or a .env file: see the README.
 
     \b
     Examples:

@@ -1,6 +1,6 @@
 """The environment (and a `.env` file), parsed once into a frozen value that is handed down.
 
-Source: `docs/configuration.md`. Nothing below a `__main__` reads the environment.
+Source: the README's table of variables, which a test compares with this file. Nothing below a `__main__` reads the environment.
 """
 
 from __future__ import annotations

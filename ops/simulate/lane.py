@@ -67,7 +67,11 @@ class Lane:
     def close(self) -> None:
         """Disconnect, whatever is still on its way."""
         self._closing.set()
-        self._tally.unconfirmed += len(self._unacked)
+
+    @property
+    def unconfirmed(self) -> int:
+        """Messages that were sent and have no PUBACK: they may have arrived."""
+        return len(self._unacked)
 
     async def _connection(self, backoff: Backoff) -> None:
         client = mqtt.client(

@@ -22,6 +22,7 @@ from shared.outage import Misconfigured
 from shared.service import unless_stopped
 
 OVERTIME_S = 1.0  # how long beyond its duration a run may take that is behind its schedule
+CLOSE_S = 1.0  # how long disconnecting may take
 GRACE_S = 5.0  # how long the last PUBACKs may take, when the run has to end
 
 
@@ -67,11 +68,12 @@ async def _lanes(settings: Settings, number: int, tally: Tally, notice: Notice) 
             yield lanes
             for lane in lanes:
                 lane.close()
-            _, still = await asyncio.wait(running, timeout=GRACE_S)
-            for task in still:
+            _, unable = await asyncio.wait(running, timeout=CLOSE_S)
+            for task in unable:
                 task.cancel()
     except* Misconfigured as group:
         raise Misconfigured(str(group.exceptions[0])) from None
+    tally.unconfirmed = sum(lane.unconfirmed for lane in lanes)
 
 
 async def _connected(lanes: Sequence[Lane]) -> None:
