@@ -1,6 +1,6 @@
 """The environment (and a `.env` file), parsed once into a frozen value that is handed down.
 
-Source: the README's table of variables, which a test compares with this file. Nothing below a `__main__` reads the environment.
+The README's table of variables is compared with it by a test. Nothing below a `__main__` reads the environment.
 """
 
 from __future__ import annotations

@@ -101,6 +101,12 @@ class Server(ABC):
         """Whether the process exists."""
         return self._process is not None and self._process.poll() is None
 
+    def serves(self) -> bool:
+        """Whether it answers a client now, not only exists."""
+        with suppress(OSError):  # nobody listens yet, or it hung up on us half-way
+            return self.running and self._answers()
+        return False
+
     @property
     def pid(self) -> int | None:
         """The id of the last process started, dead or alive."""
@@ -148,9 +154,8 @@ class Server(ABC):
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + self.start_timeout
         while self.running and time.monotonic() < deadline:
-            with suppress(OSError):  # nobody listens yet, or it hung up on us half-way
-                if self._answers():
-                    return
+            if self.serves():
+                return
             time.sleep(0.02)
         self.kill()
         raise ServerFailed(self.name, self.log_tail())

@@ -74,13 +74,8 @@ class Lane:
         return len(self._unacked)
 
     async def _connection(self, backoff: Backoff) -> None:
-        client = mqtt.client(
-            self._settings,
-            self._identifier,
-            keepalive=KEEPALIVE_S,
-            timeout=TIMEOUT_S,
-            max_inflight_messages=WINDOW,
-        )
+        options = {"keepalive": KEEPALIVE_S, "timeout": TIMEOUT_S, "max_inflight_messages": WINDOW}
+        client = mqtt.client(self._settings, self._identifier, **options)
         self._listen_to(client._client)
         async with client:
             backoff.reset()

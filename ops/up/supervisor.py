@@ -6,9 +6,10 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 
-from ops.embedded import Server, ServerFailed
+from ops.embedded import Broker, Server, ServerFailed
 
 RESTARTS_MAX, RESTARTS_WITHIN_S = 3, 60.0
+DEAF_AFTER_LOOKS = 5
 MISCONFIGURED = 2  # the exit code that says that another try can't help
 
 
@@ -24,6 +25,7 @@ class Supervisor:
         self.restarts: dict[str, int] = defaultdict(int)
         self._tell = tell
         self._crashes: dict[str, deque[float]] = defaultdict(deque)
+        self._missed = 0
 
     def start(self) -> None:
         """Start every part; raises PortBusy or ServerFailed."""
@@ -34,6 +36,8 @@ class Supervisor:
     def look_after(self) -> None:
         """Restart what crashed; raises GaveUp when that doesn't help."""
         for part in self.parts:
+            if isinstance(part, Broker):
+                self._end_if_deaf(part)
             if not part.running:
                 self._revive(part)
 
@@ -43,6 +47,12 @@ class Supervisor:
             if part.running:
                 self._tell(f"stopping {part.name} …")
             part.stop()
+
+    def _end_if_deaf(self, broker: Broker) -> None:
+        """rumqttd can lose a listener and live on: then it is as good as crashed."""
+        self._missed = 0 if broker.serves() else self._missed + 1
+        if self._missed == DEAF_AFTER_LOOKS:
+            broker.kill()
 
     def _revive(self, part: Server) -> None:
         code = part.returncode

@@ -47,7 +47,7 @@ async def listening(broker: Server, received: Received) -> AsyncIterator[None]:
 
     async def listen() -> None:
         async for message in client.messages:
-            received.append((message.topic.value, bytes(message.payload)))  # type: ignore[arg-type]
+            received.append((message.topic.value, bytes(message.payload)))
 
     async with aiomqtt.Client("127.0.0.1", broker.port, identifier="listener", timeout=30) as client:
         await client.subscribe("traksense/#", qos=1)
@@ -98,6 +98,13 @@ async def test_every_message_arrives_once_and_each_devices_in_order(broker: Serv
     assert by_device(received) == by_device([(m.topic, m.payload) for m in fleet(PLAN)])
     assert (tally.published, tally.sent_again, tally.unconfirmed) == (2000, 0, 0)
     assert report.seconds > 0
+
+
+async def test_it_speaks_mqtt_5(tmp_path: Path) -> None:
+    with Broker(tmp_path, free_port(), free_port()) as broker:
+        settings, tally = load(mqtt_url=broker.v5_url, mqtt_protocol="5"), Tally()
+        await publish(settings, PLAN, 2, tally, asyncio.Event(), pytest.fail)
+    assert (tally.published, tally.refused) == (2000, {})
 
 
 async def test_a_brokers_crash_loses_nothing_and_is_told_once(broker: Server) -> None:

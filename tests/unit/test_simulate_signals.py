@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -18,15 +20,8 @@ def watched(profile: Profile, step: float, seconds: float) -> list[Room]:
     room, seen = Room(profile, Random(3)), []
     for _ in range(int(seconds / step)):
         room.step(step)
-        seen.append(snapshot(room))
+        seen.append(copy(room))
     return seen
-
-
-def snapshot(room: Room) -> Room:
-    copy = Room(room.profile, Random(0))
-    for name in ("air", "evaporator", "humidity", "rssi", "compressor", "door", "until_defrost"):
-        setattr(copy, name, getattr(room, name))
-    return copy
 
 
 @every_profile
@@ -43,7 +38,7 @@ def test_it_stays_within_what_its_surroundings_allow(profile: Profile, step: flo
 @every_profile
 def test_the_compressor_cycles_a_few_times_an_hour(profile: Profile) -> None:
     states = [room.compressor for room in watched(profile, 5.0, 24 * HOUR_S)]
-    starts = sum(now and not before for before, now in zip(states, states[1:], strict=False))
+    starts = sum(now and not before for before, now in pairwise(states))
     assert 24 <= starts <= 24 * 8
 
 
@@ -55,7 +50,7 @@ def test_the_air_is_mostly_where_the_thermostat_wants_it(profile: Profile) -> No
 
 def test_nothing_jumps() -> None:
     rooms = watched(PROFILES[0], 1.0, 8 * HOUR_S)
-    for before, now in zip(rooms, rooms[1:], strict=False):
+    for before, now in pairwise(rooms):
         assert abs(now.air - before.air) < 0.1
         assert abs(now.evaporator - before.evaporator) < 0.5
 

@@ -1,0 +1,211 @@
+"""What `up` shows and decides, without starting anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from rich.console import Console
+
+from ops.embedded import Server, ServerFailed
+from ops.scrape import Samples
+from ops.up.gauges import Gauges, Meter
+from ops.up.instructions import instructions
+from ops.up.plan import Ports, advice, make_plan
+from ops.up.supervisor import RESTARTS_MAX, GaveUp, Supervisor
+from ops.up.view import line, table
+from shared.config import Settings
+
+PORTS = Ports(1883, 1884, 6379, 5432, 9100, 9101)
+
+
+class Part(Server):
+    """A part that runs until the test says otherwise."""
+
+    name: ClassVar[str] = "part"
+
+    def __init__(self) -> None:
+        super().__init__(Path(), 0)
+        self.is_up = False
+        self.code: int | None = None
+        self.fails_to_start = False
+        self.starts = 0
+
+    url = ""
+
+    def start(self) -> Part:
+        self.starts += 1
+        if self.fails_to_start:
+            raise ServerFailed(self.name, "no")
+        self.is_up = True
+        return self
+
+    def stop(self, timeout: float = 10.0) -> None:
+        self.is_up = False
+
+    def crash(self, code: int = -9) -> None:
+        self.is_up, self.code = False, code
+
+    @property
+    def running(self) -> bool:
+        return self.is_up
+
+    @property
+    def returncode(self) -> int | None:
+        return self.code
+
+    def log_tail(self) -> str:
+        return "the last words"
+
+    def _command(self) -> list[str]:
+        return []
+
+    def _answers(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def told() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def part() -> Part:
+    return Part()
+
+
+@pytest.fixture
+def supervisor(part: Part, told: list[str]) -> Iterator[Supervisor]:
+    supervisor = Supervisor([part], told.append)
+    supervisor.start()
+    yield supervisor
+    supervisor.stop()
+    assert not part.running
+
+
+def test_a_crashed_part_is_shown_and_started_again(supervisor: Supervisor, part: Part, told: list[str]) -> None:
+    supervisor.look_after()
+    assert part.starts == 1
+    part.crash()
+    supervisor.look_after()
+    assert (part.running, part.starts, supervisor.restarts["part"]) == (True, 2, 1)
+    assert "part ended with exit code -9: starting it again" in told
+
+
+def test_a_part_that_keeps_crashing_ends_it_with_its_log(supervisor: Supervisor, part: Part) -> None:
+    for _ in range(RESTARTS_MAX):
+        part.crash()
+        supervisor.look_after()
+    part.crash()
+    with pytest.raises(GaveUp, match="the last words"):
+        supervisor.look_after()
+
+
+def test_a_part_that_does_not_come_up_again_ends_it_too(supervisor: Supervisor, part: Part) -> None:
+    part.crash()
+    part.fails_to_start = True
+    for _ in range(RESTARTS_MAX):
+        supervisor.look_after()
+    with pytest.raises(GaveUp):
+        supervisor.look_after()
+
+
+def test_a_wrong_configuration_is_not_tried_again(supervisor: Supervisor, part: Part) -> None:
+    part.crash(code=2)
+    with pytest.raises(GaveUp):
+        supervisor.look_after()
+    assert part.starts == 1
+
+
+def settings(**given: str) -> Settings:
+    return Settings(_env_file=None, **given)  # type: ignore[call-arg, arg-type]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MQTT_URL", "REDIS_URL", "DATABASE_URL", "MQTT_PROTOCOL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_everything_is_embedded_unless_a_variable_names_it(tmp_path: Path) -> None:
+    plan = make_plan(settings(), PORTS, tmp_path)
+    assert [server.name for server in plan.servers] == ["broker", "redis", "postgres"]
+    assert plan.mqtt_url == "mqtt://127.0.0.1:1883"
+    named = make_plan(settings(redis_url="redis://elsewhere:6379/0"), PORTS, tmp_path)
+    assert [server.name for server in named.servers] == ["broker", "postgres"]
+    assert named.redis_url == "redis://elsewhere:6379/0"
+
+
+def test_mqtt_5_has_a_port_of_its_own(tmp_path: Path) -> None:
+    assert make_plan(settings(mqtt_protocol="5"), PORTS, tmp_path).mqtt_url == "mqtt://127.0.0.1:1884"
+
+
+def test_the_instructions_name_what_runs_and_no_password(tmp_path: Path) -> None:
+    plan = make_plan(settings(database_url="postgresql://me:s3cret@db:5433/x"), PORTS, tmp_path)
+    text = instructions(plan)
+    assert "mosquitto_pub -h 127.0.0.1 -p 1883 -q 1" in text
+    assert "postgresql://me@db:5433/x" in text
+    assert "s3cret" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"), [("redis", ("REDIS_URL", "UP_REDIS_PORT")), ("writer", ("METRICS_PORT",))]
+)
+def test_a_busy_port_is_named_with_its_variables(name: str, variables: tuple[str, ...]) -> None:
+    text = advice(name, 6379)
+    assert "port 6379" in text
+    assert all(variable in text for variable in variables)
+
+
+def samples(received: int = 0, points: int = 0, latencies: dict[str, int] | None = None, **gauges: float) -> Samples:
+    found = Samples()
+    found["ingest_received_messages_total", frozenset()] = received
+    found["ingest_points_total", frozenset()] = points
+    for bound, count in (latencies or {}).items():
+        found["ingest_latency_seconds_bucket", frozenset({("le", bound)})] = count
+    for name, value in gauges.items():
+        found[name, frozenset()] = value
+    return found
+
+
+def test_rates_are_of_the_last_seconds() -> None:
+    meter = Meter()
+    meter.read(0, samples(received=1000), samples(points=9000))
+    gauges = meter.read(2, samples(received=1100), samples(points=10_000, ingest_queue_size=7, ingest_dlq_rows_total=3))
+    assert (gauges.received_rate, gauges.points_rate) == (50, 500)
+    assert (gauges.received, gauges.points, gauges.backlog, gauges.dead_letters) == (1100, 10_000, 7, 3)
+    assert meter.read(100, samples(received=1100), samples(points=10_000)).received_rate == 0
+
+
+def test_a_service_that_was_restarted_counts_from_zero() -> None:
+    meter = Meter()
+    meter.read(0, samples(received=1000), samples())
+    assert meter.read(1, samples(received=5), samples()).received_rate == 0
+
+
+def test_latencies_are_those_of_the_last_seconds() -> None:
+    meter = Meter()
+    meter.read(0, samples(), samples(latencies={"0.01": 100, "1.0": 100, "+Inf": 100}))
+    gauges = meter.read(1, samples(), samples(latencies={"0.01": 100, "1.0": 200, "+Inf": 200}))
+    assert gauges.p50 is not None
+    assert 0.01 < gauges.p50 < 1.0
+    assert meter.read(2, samples(), samples()).p50 is None
+
+
+def test_the_view_fits_a_narrow_terminal(part: Part) -> None:
+    console = Console(width=60, record=True, file=StringIO())
+    gauges = Gauges(1234.5, 9876.5, 10**6, 10**7, 3, 42, 7, 0.0123, 2.5, is_paused=True)
+    console.print(table(gauges, [part], {"part": 2}))
+    text = console.export_text()
+    for shown in ("1,234/s", "9,876/s", "42", "12 ms", "2.5 s", "7", "part", "restarted 2×", "full"):
+        assert shown in text
+    assert max(map(len, text.splitlines())) <= 60
+
+
+def test_a_pipe_gets_one_line() -> None:
+    text = line(Gauges(p50=0.004, points=5))
+    assert "\n" not in text
+    assert "p50 4 ms, p99 –" in text
