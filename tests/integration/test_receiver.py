@@ -226,3 +226,31 @@ async def test_it_waits_for_servers_that_are_not_there_yet(stack: Stack) -> None
     await receiver.ready()
     assert "Traceback" not in receiver.log
     assert receiver.stop() == 0
+
+
+async def test_mqtt_5(stack: Stack) -> None:
+    """A broker keeps the session of a receiver that is away, and delivers what came meanwhile."""
+    url = getattr(stack.broker, "v5_url", None) or stack.broker.url
+    receiver = await stack.receiver(MQTT_PROTOCOL="5", MQTT_URL=url)
+    assert receiver.stop() == 0
+    await stack.publish(*(telem(second=number) for number in range(50)))
+    await stack.receiver(MQTT_PROTOCOL="5", MQTT_URL=url)
+    await eventually(lambda: _total(stack, 1, 50))
+    payloads = [fields[b"payload"] for fields in await entries(stack)]
+    assert payloads == [telem(second=number)[1] for number in range(50)]
+
+
+async def test_qos_0_is_delivered_too(stack: Stack) -> None:
+    receiver = await stack.receiver(MQTT_QOS=0)
+    await receiver.says("subscribed at QoS 0")
+    await stack.publish(telem())
+    await eventually(stack.backlog)
+
+
+async def test_a_backlog_larger_than_the_stream_waits_at_the_broker_in_order(stack: Stack) -> None:
+    """More than one batch, more than one in-flight window, a stream that never has room for a whole batch."""
+    await stack.receiver(INGEST_QUEUE_MAX=7)
+    writer = await stack.writer()
+    await stack.publish(*(telem(second=number) for number in range(1000)))
+    await stack.has_rows("ts_measure", 1000)
+    assert writer.metric("ingest_duplicates_total", type="telem") == 0

@@ -22,6 +22,8 @@ class Services:
 
     def broker(self, directory: Path) -> Server:
         """A broker that isn't started yet."""
+        if self.broker_type is Broker:
+            return Broker(directory / "broker", free_port(), free_port())
         return self.broker_type(directory / "broker", free_port())
 
     def redis(self, directory: Path) -> Server:

@@ -1,0 +1,57 @@
+"""A wrong password is one clear line and exit code 2; the right one works."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ops.embedded import Server
+from tests.support.stack import Stack, telem
+
+SECRET = "s3cret-of-the-test"
+
+
+async def test_redis(stack: Stack) -> None:
+    await stack.redis.config_set("requirepass", SECRET)
+    address = f"127.0.0.1:{stack.redis_server.port}/0"
+    for service in ("receiver", "writer"):
+        for password in ("", ":wrong@"):
+            process = stack.start(service, REDIS_URL=f"redis://{password}{address}")
+            assert process.wait() == 2
+            assert process.log.splitlines()[-1].startswith("REDIS_URL: redis: ")
+            assert "Traceback" not in process.log
+        assert SECRET not in (await stack.start(service, REDIS_URL=f"redis://:{SECRET}@{address}").ready()).log
+
+
+@pytest.fixture
+async def password_needed(stack: Stack, postgres: Server) -> Any:
+    """A role that must give its password; everybody else goes on as before."""
+    name = stack.database_url.rpartition("/")[2]
+    role = f"writer_{name}"
+    await stack.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{SECRET}'")
+    rules = Path(await stack.fetchval("SHOW hba_file"))
+    before = rules.read_text()
+    rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{before}")
+    await stack.execute("SELECT pg_reload_conf()")
+    yield role
+    rules.write_text(before)
+    await stack.execute("SELECT pg_reload_conf()")
+    await stack.execute(f"DROP ROLE {role}")
+
+
+async def test_the_database(stack: Stack, password_needed: str) -> None:
+    address = stack.database_url.partition("@")[2]
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await asyncpg.connect(f"postgresql://{password_needed}:wrong@{address}")
+    writer = stack.start("writer", DATABASE_URL=f"postgresql://{password_needed}:wrong@{address}")
+    assert writer.wait() == 2
+    assert writer.log.splitlines()[-1].startswith("DATABASE_URL: database: password authentication failed")
+    assert "Traceback" not in writer.log
+    right = await stack.writer(DATABASE_URL=f"postgresql://{password_needed}:{SECRET}@{address}")
+    await stack.append(*telem())
+    await stack.has_rows("ts_measure", 1)
+    assert SECRET not in right.log
+    right.kill()
