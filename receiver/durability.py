@@ -22,14 +22,14 @@ class Durability:
         self._wanted = wanted
         self._waits = False
 
-    async def detect(self, client: Redis) -> None:
-        """Ask the server what it can promise, and say in one line what that leaves to lose.
+    async def detect(self, client: Redis) -> Durability:
+        """Ask the server what it can promise, and say in one line what that leaves to lose; returns itself.
 
         Raises Misconfigured when INGEST_DURABILITY=aof and the server has no append-only file.
         """
         if self._wanted == "memory":
             log.info("durability: a PUBACK means in Redis's memory (INGEST_DURABILITY=memory)")
-            return
+            return self
         try:
             await client.waitaof(1, 0, 1)
         except ResponseError as error:
@@ -37,6 +37,7 @@ class Durability:
         else:
             self._waits = True
             log.info("durability: a PUBACK means on Redis's disk (WAITAOF)")
+        return self
 
     async def confirm(self, client: Redis) -> None:
         """Return once what this connection has written is as safe as was promised."""

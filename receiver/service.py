@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from aiomqtt import MqttError
 from redis.asyncio import Redis
@@ -38,10 +39,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("receiver: metrics on port %d", server.port)
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        durability = Durability(settings.ingest_durability)
-        redis = health.components["redis"]
-        contact = first_contact(redis, "REDIS_URL", lambda: durability.detect(client))
-        if await unless_stopped(stop, contact):
+        detect = partial(Durability(settings.ingest_durability).detect, client)
+        contact = first_contact(health.components["redis"], "REDIS_URL", detect)
+        if durability := await unless_stopped(stop, contact):
             receiver = Receiver(settings, client, durability, health, metrics)
             lifetimes.push_async_callback(receiver.aclose)
             await run_until(stop, receiver.run(stop), watch(settings, client, health, metrics))

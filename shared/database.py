@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -38,10 +36,9 @@ async def connect(url: str) -> Any:
     return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
 
 
-@asynccontextmanager
-async def pool(url: str, smallest: int, largest: int) -> AsyncIterator[Any]:
-    """A pool of connections, closed at the end. Opening it needs a database that answers."""
-    connections = await asyncpg.create_pool(
+async def open_pool(url: str, smallest: int, largest: int) -> Any:
+    """A pool of connections, the smallest number of them open; raises what asyncpg raises."""
+    return await asyncpg.create_pool(
         url,
         min_size=smallest,
         max_size=largest,
@@ -49,10 +46,6 @@ async def pool(url: str, smallest: int, largest: int) -> AsyncIterator[Any]:
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings={"application_name": "traksense-writer"},
     )
-    try:
-        yield connections
-    finally:
-        connections.terminate()  # nothing is under way when it is closed, and a dead server must not hold us
 
 
 async def check(url: str) -> None:

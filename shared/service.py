@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 from shared import config, log
 from shared.config import ConfigError, Settings
@@ -18,6 +18,7 @@ from shared.outage import Misconfigured
 EXIT_OK, EXIT_FAILED, EXIT_MISCONFIGURED = 0, 1, 2
 GRACE_S = 5.0  # how long the work in hand may take after SIGTERM; docker and Kubernetes kill after 10 and 30 s
 
+T = TypeVar("T")
 Service = Callable[[Settings, asyncio.Event], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
@@ -79,20 +80,17 @@ async def run_until(
         await working
 
 
-async def unless_stopped(stop: asyncio.Event, waiting: Coroutine[Any, Any, object]) -> bool:
-    """Wait for something, but not beyond `stop`; returns whether it came to its end. Raises what it raises."""
+async def unless_stopped(stop: asyncio.Event, waiting: Coroutine[Any, Any, T]) -> T | None:
+    """What a coroutine returns, or None when `stop` comes first. Raises what it raises."""
     task = asyncio.create_task(waiting)
     stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait((task, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            task.result()
-        return task.done()
+        return task.result() if task.done() else None
     finally:
+        task.cancel()
         stopping.cancel()
-        if not task.done():
-            task.cancel()
-        await asyncio.gather(stopping, return_exceptions=True)
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 async def keep_turning(health: Health) -> None:

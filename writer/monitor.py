@@ -15,6 +15,7 @@ from shared.outage import outlast
 from shared.stream import GROUP, key_of
 
 PERIOD_S = 1.0
+ANSWER_S = 5.0  # a database that takes longer for SELECT 1 is away
 
 
 async def watch_pending(client: Redis, shards: int, redis: Component, metrics: WriterMetrics) -> None:
@@ -33,7 +34,7 @@ async def watch_pending(client: Redis, shards: int, redis: Component, metrics: W
 async def watch_database(pool: Any, database: Component) -> None:
     """Notice that the database is away though nothing is stored."""
     while True:
-        await outlast(database, lambda: pool.fetchval("SELECT 1"))
+        await outlast(database, lambda: pool.fetchval("SELECT 1", timeout=ANSWER_S))
         await asyncio.sleep(PERIOD_S)
 
 

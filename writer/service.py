@@ -43,11 +43,10 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("writer: metrics on port %d", server.port)
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        if not await unless_stopped(stop, _first_contact(settings, client, health)):
+        pool = await unless_stopped(stop, _first_contact(settings, client, health))
+        if pool is None:
             return
-        pool = await lifetimes.enter_async_context(
-            database.pool(settings.database_url, settings.db_pool_min, settings.db_pool_max)
-        )
+        lifetimes.callback(pool.terminate)  # every transaction is over by then, and a dead server must not hold us
         log.info("storing from %s to %s", redacted(settings.redis_url), redacted(settings.database_url))
         await run_until(
             stop,
@@ -56,15 +55,19 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         )
 
 
-async def _first_contact(settings: Settings, client: Redis, health: Health) -> None:
+async def _first_contact(settings: Settings, client: Redis, health: Health) -> Any:
+    """The pool, once Redis and a database that the writer can store in are there."""
+
     async def ping() -> None:
         await client.ping()
 
+    async def open_database() -> Any:
+        await database.check(settings.database_url)
+        return await database.open_pool(settings.database_url, settings.db_pool_min, settings.db_pool_max)
+
     await first_contact(health.components["redis"], "REDIS_URL", ping)
     try:
-        await first_contact(
-            health.components["database"], "DATABASE_URL", lambda: database.check(settings.database_url)
-        )
+        return await first_contact(health.components["database"], "DATABASE_URL", open_database)
     except NotMigrated as error:
         raise Misconfigured(str(error)) from None
 
@@ -104,10 +107,9 @@ async def _run_lanes(
 
 
 async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None:
-    renewal = asyncio.create_task(source.keep_alive(), name="renewal")
-    try:
+    async with asyncio.TaskGroup() as tasks:
+        renewal = tasks.create_task(source.keep_alive(), name="renewal")
         await lane.run(stop)
-    finally:
         renewal.cancel()
 
 

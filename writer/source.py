@@ -43,6 +43,7 @@ class Source:
 
     async def take(self) -> Sequence[Entry]:
         """The next batch; empty when none came for a while. Waits through outages of Redis."""
+        self._in_hand = ()
         self._in_hand = await outlast(self._redis, self._take)
         self._size.observe(self._in_hand)
         return self._in_hand

@@ -76,9 +76,8 @@ async def _lanes(settings: Settings, number: int, tally: Tally, notice: Notice) 
     tally.unconfirmed = sum(lane.unconfirmed for lane in lanes)
 
 
-async def _connected(lanes: Sequence[Lane]) -> None:
-    for lane in lanes:
-        await lane.connected.wait()
+async def _connected(lanes: Sequence[Lane]) -> bool:
+    return all([await lane.connected.wait() for lane in lanes])
 
 
 async def _feed(plan: Plan, lanes: Sequence[Lane]) -> None:
@@ -102,9 +101,8 @@ async def _drain(plan: Plan, lanes: Sequence[Lane], stop: asyncio.Event) -> None
             await _idle(lanes)
 
 
-async def _idle(lanes: Sequence[Lane]) -> None:
-    for lane in lanes:
-        await lane.idle.wait()
+async def _idle(lanes: Sequence[Lane]) -> bool:
+    return all([await lane.idle.wait() for lane in lanes])
 
 
 def _check_tls(settings: Settings) -> None:

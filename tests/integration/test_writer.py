@@ -116,6 +116,7 @@ async def test_devices_are_known(stack: Stack) -> None:
     topic, payload = telem()
     with_meta = json.dumps(json.loads(payload) | {"meta": {"fw": "1.2"}}).encode()
     await stack.append(topic, with_meta, received_at=1_700_000_000_000)
+    await eventually(lambda: stack.count("device"))
     await stack.append(topic.replace("/site/", "/elsewhere/"), payload, received_at=1_700_000_100_000)
     await eventually(lambda: writer.metric("ingest_messages_total", type="telem") == 2)
     (row,) = await stack.fetch("SELECT * FROM device")
