@@ -6,7 +6,9 @@ stream and of the connections are in both, since either service may be the one t
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # a second series for each counter that no dashboard asks for
 
 POISON_REASONS = (
     "parse_error",
