@@ -4,13 +4,22 @@
 
 DO $$
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
-        OR current_setting('shared_preload_libraries') !~ '\mtimescaledb\M'
-    THEN
-        RAISE WARNING 'this PostgreSQL has no timescaledb: ts_measure is a plain table, without chunks';
-        RETURN;
+    IF NOT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        -- CREATE EXTENSION ends the session when the library isn't preloaded. Who may not read
+        -- shared_preload_libraries sees by this setting of its whether it is.
+        IF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
+            OR NOT EXISTS (SELECT FROM pg_settings WHERE name = 'timescaledb.disable_load')
+        THEN
+            RAISE WARNING 'this PostgreSQL has no timescaledb: ts_measure is a plain table, without chunks';
+            RETURN;
+        END IF;
+        BEGIN
+            CREATE EXTENSION timescaledb;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'may not create the extension timescaledb: ts_measure is a plain table, without chunks';
+            RETURN;
+        END;
     END IF;
-    CREATE EXTENSION IF NOT EXISTS timescaledb;
     PERFORM create_hypertable(
         'ts_measure',
         by_range('ts', INTERVAL '1 day'),

@@ -21,9 +21,9 @@ class Acknowledgements:
     def appended(self, messages: Iterable[Message]) -> None:
         """These are in the stream: acknowledge them, and all that waited for them."""
         for message in messages:
-            heapq.heappush(self._done, (message.ticket, message.mid, message.qos))
+            if message.qos:
+                heapq.heappush(self._done, (message.ticket, message.mid, message.qos))
         while self._done and self._done[0][0] == self._next_ticket:
             _, mid, qos = heapq.heappop(self._done)
             self._next_ticket += 1
-            if qos:
-                self._puback(mid, qos)
+            self._puback(mid, qos)

@@ -45,7 +45,6 @@ class Appender:
 
     async def append(self, batch: Sequence[Message]) -> None:
         """Append all of the batch, in order, waiting through outages and while the stream is full."""
-        self._metrics.append_batch.observe(len(batch))
         room = self._cap
         while batch:
             appended, length = await outlast(self._redis, partial(self._append, batch[:room]))
@@ -68,6 +67,7 @@ class Appender:
         appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
         if appended:
             await self._durability.confirm(self._client)
+            self._metrics.append_batch.observe(appended)
             self._metrics.append_time.observe(time.perf_counter() - started)
         return appended, length
 

@@ -13,8 +13,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiomqtt
+from paho.mqtt import properties
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -84,10 +86,22 @@ def _client(settings: Settings) -> aiomqtt.Client:
 
 
 def _session() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.SessionExpiryInterval = SESSION_EXPIRY_S
-    properties.ReceiveMaximum = RECEIVE_MAXIMUM
-    return properties
+    session = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+    session.SessionExpiryInterval = SESSION_EXPIRY_S
+    session.ReceiveMaximum = RECEIVE_MAXIMUM
+    return session
+
+
+def _read_text(buffer: bytes, limit: int) -> tuple[str, int]:
+    """A text property: paho ends the connection for one with U+FEFF, which a broker may forward [MQTT-1.5.4-3]. The
+    session would bring the message again at each reconnect. We use no property of a message: any text will do."""
+    length = int.from_bytes(buffer[:2], "big")
+    if limit < 2 + length:
+        raise MalformedPacket("text beyond the end of the properties")
+    return buffer[2 : 2 + length].decode(errors="replace"), 2 + length
+
+
+properties.readUTF = _read_text
 
 
 def _paho_of(client: aiomqtt.Client) -> Paho:
@@ -110,6 +124,6 @@ def _numbered(deliver: Callable[[Message], None]) -> Callable[[Paho, object, MQT
                 ticket,
             )
         )
-        ticket += 1
+        ticket += message.qos > 0
 
     return on_message

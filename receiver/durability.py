@@ -27,6 +27,7 @@ class Durability:
 
         Raises Misconfigured when INGEST_DURABILITY=aof and the server has no append-only file.
         """
+        self._waits = False
         if self._wanted == "memory":
             log.info("durability: a PUBACK means in Redis's memory (INGEST_DURABILITY=memory)")
             return self
@@ -40,12 +41,20 @@ class Durability:
         return self
 
     async def confirm(self, client: Redis) -> None:
-        """Return once what this connection has written is as safe as was promised."""
+        """Return once what this connection has written is as safe as was promised.
+
+        Raises ConnectionError when the connection is lost meanwhile: then nothing is known of it. Raises Misconfigured
+        as `detect` does, when the server has lost its append-only file since.
+        """
         while self._waits and not await self._is_on_disk(client):
             log.warning("redis has not written its append-only file for %d s", WAIT_MS // 1000)
 
     async def _is_on_disk(self, client: Redis) -> bool:
-        local, _replicas = await client.waitaof(1, 0, WAIT_MS)
+        try:
+            local, _replicas = await client.waitaof(1, 0, WAIT_MS)
+        except ResponseError:
+            await self.detect(client)  # another server now, or reconfigured: a new promise, the batch is in it already
+            return not self._waits
         return bool(local >= 1)
 
     async def _without_waitaof(self, client: Redis, reason: str) -> None:

@@ -1,7 +1,8 @@
 """Where a connection puts messages and a forwarder takes them, a batch at a time.
 
-It needs no bound of its own: what the broker sends ahead of our acknowledgements is bounded by its
-in-flight window, and nothing here is acknowledged before it is in the stream.
+Messages at QoS 1 need no bound here: what the broker sends ahead of our acknowledgements is bounded by its in-flight
+window. At QoS 0 there is none, so while the stream is full or away the messages beyond a bound are dropped, as QoS 0
+allows, and counted.
 """
 
 from __future__ import annotations
@@ -11,19 +12,26 @@ from collections import deque
 
 from receiver.message import Message
 
+QOS_0_BYTES = 16 * 1024 * 1024  # what an inbox holds before it refuses messages at QoS 0
+
 
 class Inbox:
     """The messages of one shard, in the order received."""
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
+        self._size = 0  # bytes of payload
         self._changed = asyncio.Event()
         self._is_closed = False
 
-    def put(self, message: Message) -> None:
-        """Add a message behind the others."""
+    def put(self, message: Message) -> bool:
+        """Add a message behind the others; False when it is one at QoS 0 and there is no room for it."""
+        if message.qos == 0 and self._size >= QOS_0_BYTES:
+            return False
         self._messages.append(message)
+        self._size += len(message.payload)
         self._changed.set()
+        return True
 
     def close(self) -> None:
         """No more batches: what is left stays unacknowledged, and the broker delivers it again."""
@@ -45,4 +53,5 @@ class Inbox:
         while self._messages and len(batch) < count and size > 0:
             batch.append(self._messages.popleft())
             size -= len(batch[-1].payload)
+        self._size -= sum(len(message.payload) for message in batch)
         return batch

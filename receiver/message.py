@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Message(NamedTuple):
-    """One PUBLISH. `ticket` is its place in the order received on its connection; QoS 0 has none to acknowledge."""
+    """One PUBLISH. `ticket` is its place among those of its connection that need a PUBACK; QoS 0 needs none."""
 
     topic: bytes
     payload: bytes

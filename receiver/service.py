@@ -131,10 +131,11 @@ class Receiver:
         )
 
     def _deliver_to(self, inboxes: list[Inbox]) -> Callable[[Message], None]:
-        shards, received = len(inboxes), self._metrics.received
+        shards, received, dropped = len(inboxes), self._metrics.received, self._metrics.dropped
 
         def deliver(message: Message) -> None:
             received.inc()
-            inboxes[stream.shard_of(message.topic, shards)].put(message)
+            if not inboxes[stream.shard_of(message.topic, shards)].put(message):
+                dropped.inc()
 
         return deliver

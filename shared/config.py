@@ -79,7 +79,8 @@ class Settings(BaseSettings):
     mqtt_tls_key: Path | None = Field(None, description="the path of a PEM file: that certificate's key")
 
     redis_url: Annotated[str, _url("redis", "rediss", "unix")] = Field(
-        "redis://localhost:6379/0", description="redis://, rediss:// or unix://"
+        "redis://localhost:6379/0",
+        description="redis://, rediss:// or unix:// (special characters of a password percent-encoded)",
     )
     ingest_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
         1, description="how many streams, 1 to 1024; the same for receivers and writers"
@@ -109,7 +110,7 @@ class Settings(BaseSettings):
 
     database_url: Annotated[str, _url("postgresql", "postgres")] = Field(
         "postgresql://postgres:postgres@localhost:5432/traksense",
-        description="postgresql://user:password@host:port/database",
+        description="postgresql://user:password@host:port/database (special characters percent-encoded)",
     )
     db_pool_min: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="connections kept open, 0 to 1000")
     db_pool_max: Annotated[int, Field(ge=1, le=1000)] = Field(
@@ -142,7 +143,8 @@ def load(**overrides: Any) -> Settings:
 
 def redacted(url: str) -> str:
     """The URL without its password, fit for a log line."""
-    return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
+    # Up to the last @: a password with an unencoded / or @ in it is what a wrong URL is most often about.
+    return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
 
 
 def _check_together(settings: Settings) -> None:

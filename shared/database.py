@@ -11,6 +11,15 @@ COMMAND_TIMEOUT_S = 60.0  # a statement that takes longer is an outage
 CONNECT_TIMEOUT_S = 5.0
 
 
+_SESSION = {
+    "application_name": "traksense-writer",
+    # A client that vanished without a word, its machine gone, must not keep its locks for the kernel's two hours.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+}
+
+
 class Migration(NamedTuple):
     """A numbered file of `migrations/`."""
 
@@ -44,7 +53,7 @@ async def open_pool(url: str, smallest: int, largest: int) -> Any:
         max_size=largest,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
-        server_settings={"application_name": "traksense-writer"},
+        server_settings=_SESSION,
     )
 
 

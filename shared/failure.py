@@ -48,6 +48,7 @@ _OUTAGES = (
     redis.exceptions.RedisError,
     aiomqtt.MqttError,
     asyncpg.InterfaceError,  # the connection or the pool was closed under our feet
+    asyncpg.InternalClientError,  # … and asyncpg lost track of what state it was in
 )
 # asyncpg raises these for a value that it can't put on the wire.
 _UNENCODABLE = (ValueError, OverflowError, UnicodeEncodeError)
@@ -56,7 +57,11 @@ _UNENCODABLE = (ValueError, OverflowError, UnicodeEncodeError)
 # valid, bad user or password, not authorized, banned.
 _MQTT_HOPELESS = frozenset({132, 133, 134, 135, 138})
 
-_REDIS_HOPELESS = (redis.exceptions.AuthenticationError, redis.exceptions.NoPermissionError)
+_HOPELESS = (
+    redis.exceptions.AuthenticationError,
+    redis.exceptions.NoPermissionError,
+    asyncpg.ClientConfigurationError,  # a parameter of the URL that asyncpg doesn't know
+)
 
 
 def kind_of(error: BaseException) -> Kind:
@@ -90,7 +95,7 @@ def is_hopeless(error: BaseException) -> bool:
         return (error.sqlstate or "")[:2] in {"28", "3D"}
     if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
         return error.rc.value in _MQTT_HOPELESS
-    return isinstance(error, _REDIS_HOPELESS) or _is_certificate_refused(error)
+    return isinstance(error, _HOPELESS) or _is_certificate_refused(error)
 
 
 def _is_certificate_refused(error: BaseException) -> bool:

@@ -73,6 +73,10 @@ class ReceiverMetrics(Metrics):
         self.appended = self._counter(
             "ingest_appended_messages_total", "Messages that are in a stream and, at QoS 1, acknowledged."
         )
+        self.dropped = self._counter(
+            "ingest_dropped_messages_total",
+            "Messages at QoS 0 that came while the stream was full or away, beyond what is held for it.",
+        )
         self.append_batch = self._histogram(
             "ingest_append_batch_size", "Messages appended to a stream in one step.", _ENTRIES
         )

@@ -61,11 +61,15 @@ def _first(group: BaseExceptionGroup[Any]) -> BaseException:
 
 
 async def run_until(
-    stop: asyncio.Event, work: Coroutine[Any, Any, None], background: Coroutine[Any, Any, None]
+    stop: asyncio.Event,
+    work: Coroutine[Any, Any, None],
+    background: Coroutine[Any, Any, None],
+    abort: Callable[[], None] = lambda: None,
 ) -> None:
     """Run both; after `stop`, the work has GRACE_S to finish what it holds, then everything is cancelled.
 
-    An error of either ends both and is raised.
+    `abort` is called just before, to cut what a cancelled task would politely wait for. An error of either ends both
+    and is raised.
     """
     async with asyncio.TaskGroup() as tasks:
         aside = tasks.create_task(background, name="background")
@@ -74,6 +78,8 @@ async def run_until(
         await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
             await asyncio.wait((working,), timeout=GRACE_S)
+        if not working.done():
+            abort()
         for task in (working, stopping, aside):
             task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from shared.metrics import WriterMetrics
 from writer.decode import Clock, utc_now
-from writer.outcome import Decoded, Deferred, Outcome, Settleable
+from writer.outcome import Decoded, Settleable
 from writer.store import Stored
 
 
@@ -32,17 +31,22 @@ class Account:
             metrics.dead_letters.inc(count)
         self._observe_latency(batch, self._clock())
 
-    def settled(self, outcomes: Iterable[Outcome]) -> None:
-        """A batch has left the stream, but for what was deferred."""
-        outcomes = list(outcomes)
-        kinds = Counter(outcome.kind for outcome in outcomes if not isinstance(outcome, Deferred))
-        for kind, count in kinds.items():
+    def settled(self, removed: Mapping[str, int]) -> None:
+        """So many messages of each kind have left the stream."""
+        for kind, count in removed.items():
             self._metrics.messages.labels(kind).inc(count)
-        self._metrics.deferred.inc(sum(isinstance(outcome, Deferred) for outcome in outcomes))
+
+    def deferred(self, count: int) -> None:
+        """So many stay pending."""
+        self._metrics.deferred.inc(count)
 
     def _observe_latency(self, batch: Sequence[Settleable], now: datetime) -> None:
         for outcome in batch:
             if isinstance(outcome, Decoded):
-                self._metrics.transit.observe((now - outcome.entry.received_at).total_seconds())
+                self._metrics.transit.observe(_seconds(outcome.entry.received_at, now))
                 if outcome.ts:
-                    self._metrics.latency.observe((now - outcome.ts).total_seconds())
+                    self._metrics.latency.observe(_seconds(outcome.ts, now))
+
+
+def _seconds(since: datetime, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds())  # a device's clock may be ahead of ours

@@ -16,6 +16,7 @@ from writer.entry import Entry
 from writer.outcome import Ack, Decoded, Deferred, Event, Outcome, Poison, Rejected, Sighting
 from writer.points import measures_of
 from writer.schema import (
+    AckV1,
     Telemetry,
     ack_v1,
     any_object,
@@ -28,6 +29,8 @@ from writer.schema import (
 )
 from writer.timestamp import out_of_range
 from writer.topic import Topic, kind_of, parse_topic, tenant_of
+
+META_BYTES_MAX = 64 * 1024 * 1024  # of one message's rows together
 
 Clock = Callable[[], datetime]
 
@@ -88,6 +91,8 @@ class Decoder:
         telemetry = _telemetry(text)
         self._check_time(telemetry["ts"], "ts")
         meta = compact_json(telemetry["meta"], "meta") if telemetry.get("meta") else None
+        if meta and len(meta) * len(telemetry["points"]) > META_BYTES_MAX:
+            raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
         measures, repeated = measures_of(topic, telemetry, meta)
         return Decoded(entry, "telem", _sighting(entry, topic, meta), telemetry["ts"], measures, repeated)
 
@@ -98,8 +103,7 @@ class Decoder:
             self._check_time(ts, "ts_exec")
         no_nul(ack["cmd_id"], "cmd_id")
         no_nul(err, "err")
-        payload = compact_json(validate(any_object, text), "payload")
-        row = Ack(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, payload, entry.appended_at)
+        row = Ack(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _whole(text), entry.appended_at)
         return Decoded(entry, "ack", _sighting(entry, topic), ts, ack=row)
 
     def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
@@ -152,6 +156,15 @@ def _sighting(entry: Entry, topic: Topic, meta: str | None = None) -> Sighting:
 def _identity(event_type: str, ts: datetime, data: object) -> str:
     content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def _whole(text: str) -> str:
+    """An ACK's payload with all its keys, but for unknown ones that jsonb can't hold: these don't count."""
+    payload = validate(any_object, text)
+    try:
+        return compact_json(payload, "payload")
+    except Poison:
+        return compact_json({key: payload[key] for key in AckV1.__annotations__ if key in payload}, "payload")
 
 
 def _refuse_constants(text: str) -> None:

@@ -23,25 +23,29 @@ class DeviceRegistry:
         self._withheld: dict[Key, Sighting] = {}
 
     def due(self, sightings: Iterable[Sighting]) -> list[Sighting]:
-        """The devices to write now, one row each, sorted by key so that two writers can't deadlock.
+        """Which of a batch's devices to write with it, one row each, sorted by key so that two writers can't
+        deadlock. Remembers nothing: the transaction may fail."""
+        return sorted(sighting for sighting in _latest(sightings).values() if self._is_due(sighting, sighting.seen))
 
-        A change that comes too soon after the last one is withheld, and is due with a later batch.
-        """
-        latest = dict(self._withheld)
-        for sighting in sightings:
-            latest[sighting[:2]] = _merge(latest.get(sighting[:2]), sighting)
-        self._withheld = {key: sighting for key, sighting in latest.items() if self._is_changed(sighting)}
-        now = max((sighting.seen for sighting in latest.values()), default=None)
-        return sorted(sighting for sighting in latest.values() if now and self._is_due(sighting, now))
+    def committed(self, sightings: Iterable[Sighting], due: Iterable[Sighting]) -> None:
+        """The batch of these sightings is committed, and with it the rows that were due. A change that came too soon
+        after the last one is withheld, for `overdue`."""
+        self.written(due)
+        for key, sighting in _latest(sightings).items():
+            if _differs(sighting, self._written.get(key, sighting)):
+                self._withheld[key] = _merge(self._withheld.get(key), sighting)
+
+    def overdue(self, now: datetime) -> list[Sighting]:
+        """The withheld changes whose time has come, sorted by key."""
+        return sorted(sighting for sighting in self._withheld.values() if self._is_due(sighting, now))
 
     def written(self, sightings: Iterable[Sighting]) -> None:
-        """These are committed."""
+        """These rows are committed, or given up."""
         for sighting in sightings:
             key = sighting[:2]
             self._written[key] = sighting
             self._written.move_to_end(key)
-            if self._withheld.get(key) == sighting:
-                del self._withheld[key]
+            self._withheld.pop(key, None)
         while len(self._written) > REMEMBERED:
             self._written.popitem(last=False)
 
@@ -51,9 +55,12 @@ class DeviceRegistry:
             return True
         return now - known.seen >= SETTLED and _differs(sighting, known)
 
-    def _is_changed(self, sighting: Sighting) -> bool:
-        known = self._written.get(sighting[:2])
-        return known is not None and _differs(sighting, known)
+
+def _latest(sightings: Iterable[Sighting]) -> dict[Key, Sighting]:
+    latest: dict[Key, Sighting] = {}
+    for sighting in sightings:
+        latest[sighting[:2]] = _merge(latest.get(sighting[:2]), sighting)
+    return latest
 
 
 def _differs(new: Sighting, known: Sighting) -> bool:

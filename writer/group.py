@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -49,9 +50,13 @@ class Group:
         """Keep these from being claimed: their writer lives."""
         await self._script(self._scripts.renew, self.consumer, *(entry.id for entry in entries))
 
-    async def settle(self, entries: Iterable[Entry]) -> None:
-        """Acknowledge and remove these: what is in them is committed."""
-        await self._script(self._scripts.settle, *(entry.id for entry in entries))
+    async def settle(self, by_kind: Mapping[str, Sequence[Entry]]) -> Counter[str]:
+        """Acknowledge and remove these, as they are committed; returns how many of each kind it removed. One that
+        another writer has settled meanwhile counts there, not here."""
+        sizes = [len(entries) for entries in by_kind.values()]
+        ids = [entry.id for entries in by_kind.values() for entry in entries]
+        removed = await self._script(self._scripts.settle, len(sizes), *sizes, *ids)
+        return Counter(dict(zip(by_kind, removed, strict=False)))
 
     async def failed(self, entries: Iterable[Entry]) -> None:
         """Count a failed try against each of these and leave it pending."""
@@ -59,8 +64,11 @@ class Group:
         await self._script(self._scripts.failed, self.consumer, *tries)
 
     async def leave(self) -> None:
-        """Delete this consumer, and those that died long ago, unless they have entries pending."""
+        """Delete this consumer, unless it has entries pending."""
         await self._script(self._scripts.leave, self.consumer, 0)
+
+    async def forget_dead(self) -> None:
+        """Delete the consumers that were not heard of for long and have nothing pending."""
         await self._script(self._scripts.leave, "", DEAD_MS)
 
     async def _script(self, script: Any, *arguments: str | int) -> Any:

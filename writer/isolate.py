@@ -57,7 +57,7 @@ def _judge(outcome: Settleable, error: Exception, max_deliveries: int) -> Deferr
     if isinstance(outcome, Rejected):
         return Deferred(outcome.entry, error)
     if kind_of(error) is Kind.POISON:
-        where = getattr(error, "column_name", None) or getattr(error, "table_name", None) or "payload"
+        where = getattr(error, "column_name", None) or getattr(error, "constraint_name", None) or "payload"
         reason = f"data_error: {where}: {describe(error)}"
         return reject(outcome.entry, "data_error", reason, sqlstate_of(error))
     return give_up(Deferred(outcome.entry, error), max_deliveries)

@@ -20,6 +20,7 @@ from writer.decode import Decoder
 from writer.entry import Entry
 from writer.isolate import give_up, store_all_but_bad
 from writer.outcome import Deferred, Outcome, Settleable
+from writer.portions import portions
 from writer.source import Source
 from writer.store import Store
 
@@ -55,23 +56,29 @@ class Lane:
     async def _handle(self, batch: Sequence[Entry]) -> None:
         outcomes = [self._decode(entry) for entry in batch]
         outcomes = await self._store_all_but_bad(outcomes)
-        await self._source.settle([outcome.entry for outcome in outcomes if not isinstance(outcome, Deferred)])
+        await self._settle([outcome for outcome in outcomes if not isinstance(outcome, Deferred)])
         await self._leave_pending([outcome for outcome in outcomes if isinstance(outcome, Deferred)])
-        self._account.settled(outcomes)
 
     def _decode(self, entry: Entry) -> Outcome:
         outcome = self._decoder.decode(entry)
         return give_up(outcome, self._max_deliveries) if isinstance(outcome, Deferred) else outcome
 
     async def _store_all_but_bad(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        storable = [outcome for outcome in outcomes if not isinstance(outcome, Deferred)]
-        deferred = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
-        return deferred + await store_all_but_bad(self._commit, storable, self._max_deliveries)
+        stored: list[Outcome] = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
+        for portion in portions([outcome for outcome in outcomes if not isinstance(outcome, Deferred)]):
+            stored += await store_all_but_bad(self._commit, portion, self._max_deliveries)
+        return stored
 
     async def _commit(self, batch: Sequence[Settleable]) -> None:
         started = time.perf_counter()
         stored = await outlast(self._database, lambda: self._store.store(batch))
         self._account.committed(batch, stored, time.perf_counter() - started)
+
+    async def _settle(self, outcomes: Sequence[Settleable]) -> None:
+        by_kind: dict[str, list[Entry]] = {}
+        for outcome in outcomes:
+            by_kind.setdefault(outcome.kind, []).append(outcome.entry)
+        self._account.settled(await self._source.settle(by_kind))
 
     async def _leave_pending(self, deferred: Sequence[Deferred]) -> None:
         for outcome in deferred:
@@ -82,4 +89,5 @@ class Lane:
                 outcome.entry.deliveries,
                 exc_info=outcome.error,
             )
+        self._account.deferred(len(deferred))
         await self._source.defer([outcome.entry for outcome in deferred])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,9 +15,17 @@ from shared.health import Component
 from shared.metrics import WriterMetrics
 from shared.outage import outlast
 from shared.stream import GROUP, key_of
+from writer import sql
+from writer.decode import utc_now
+from writer.group import Group
+from writer.store import Store
 
 PERIOD_S = 1.0
-ANSWER_S = 5.0  # a database that takes longer for SELECT 1 is away
+DEVICES_PERIOD_S = 5.0
+CONSUMERS_PERIOD_S = 60.0
+ANSWER_S = 5.0  # a database that takes longer is away
+
+log = logging.getLogger(__name__)
 
 
 async def watch_pending(client: Redis, shards: int, redis: Component, metrics: WriterMetrics) -> None:
@@ -32,10 +42,26 @@ async def watch_pending(client: Redis, shards: int, redis: Component, metrics: W
 
 
 async def watch_database(pool: Any, database: Component) -> None:
-    """Notice that the database is away though nothing is stored."""
+    """Notice that the database is away though nothing is stored, and end what a frozen writer left open."""
     while True:
-        await outlast(database, lambda: pool.fetchval("SELECT 1", timeout=ANSWER_S))
+        if ended := await outlast(database, lambda: pool.fetchval(sql.END_FROZEN_WRITERS, timeout=ANSWER_S)):
+            log.warning("ended %d transactions of a writer that stands still", ended)
         await asyncio.sleep(PERIOD_S)
+
+
+async def watch_devices(store: Store, database: Component) -> None:
+    """Write the changes of devices that came too soon after the last ones."""
+    while True:
+        await asyncio.sleep(DEVICES_PERIOD_S)
+        await outlast(database, lambda: store.write_overdue_devices(utc_now()))
+
+
+async def watch_consumers(groups: Sequence[Group], redis: Component) -> None:
+    """Forget the consumers of writers that died long ago."""
+    while True:
+        for group in groups:
+            await outlast(redis, group.forget_dead)
+        await asyncio.sleep(CONSUMERS_PERIOD_S)
 
 
 async def _pending(client: Redis, stream: str) -> int:

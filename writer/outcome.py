@@ -79,6 +79,11 @@ class Decoded:
     ack: Ack | None = None
     event: Event | None = None
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes its rows are."""
+        return len(self.entry.payload or b"") + len(self.device.meta or "") * len(self.measures)
+
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
@@ -90,6 +95,11 @@ class Rejected:
     error_class: str  # one of shared.metrics.POISON_REASONS
     reason: str  # class: where: what
     sqlstate: str | None = None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes its row is."""
+        return len(self.entry.payload or b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,11 +63,24 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 ON CONFLICT (tenant_id, device_id) DO UPDATE SET
     site_id = CASE WHEN excluded.last_seen >= old.last_seen THEN excluded.site_id ELSE old.site_id END,
     meta = CASE
-        WHEN excluded.last_seen >= old.last_seen THEN coalesce(old.meta || excluded.meta, excluded.meta, old.meta)
-        ELSE coalesce(excluded.meta || old.meta, old.meta, excluded.meta)
+        WHEN excluded.last_seen < old.last_seen THEN coalesce(old.meta, excluded.meta)
+        -- Keys are gathered over messages, but a device that makes up new ones can't grow its row for ever.
+        WHEN octet_length((old.meta || excluded.meta)::text) <= 65536 THEN old.meta || excluded.meta
+        ELSE coalesce(excluded.meta, old.meta)
     END,
     first_seen = least(old.first_seen, excluded.first_seen),
     last_seen = greatest(old.last_seen, excluded.last_seen)
+
+-- name: end_frozen_writers
+-- A writer that was stopped in the middle of a transaction holds its rows' keys, and whoever claimed its entries waits
+-- for it. Its transaction waits for a client that sends nothing; ending it lets the others go on, and loses nothing.
+SELECT count(pg_terminate_backend(pid))
+FROM pg_stat_activity
+WHERE datname = current_database()
+    AND usename = current_user
+    AND application_name = current_setting('application_name')
+    AND wait_event = 'ClientRead'
+    AND xact_start < now() - INTERVAL '30 seconds'
 
 -- name: insert_dead_letters
 INSERT INTO ingest_errors (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from writer.entry import Entry
 
 BATCH_BYTES = 4 * 1024 * 1024  # at 60 bytes a point some 70 000 rows: enough for COPY, little for memory
-FIRST = 100
+FIRST = 16
 
 
 class ReadSize:
@@ -16,6 +16,10 @@ class ReadSize:
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self.count = min(FIRST, batch_size)
+
+    def shrink(self) -> None:
+        """A read failed: perhaps its reply was too large to arrive in time."""
+        self.count = max(1, self.count // 2)
 
     def observe(self, entries: Sequence[Entry]) -> None:
         """Learn from a batch."""

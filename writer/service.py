@@ -20,11 +20,11 @@ from shared.metrics import WriterMetrics
 from shared.outage import Misconfigured, first_contact
 from shared.service import keep_turning, run_until, unless_stopped
 from writer.account import Account
-from writer.decode import Decoder
-from writer.devices import DeviceRegistry
+from writer.decode import Decoder, utc_now
+from writer.devices import SETTLED, DeviceRegistry
 from writer.group import Group
 from writer.lane import Lane
-from writer.monitor import watch_database, watch_pending
+from writer.monitor import watch_consumers, watch_database, watch_devices, watch_pending
 from writer.read_size import ReadSize
 from writer.source import Source
 from writer.store import Store
@@ -48,10 +48,12 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             return
         lifetimes.callback(pool.terminate)  # every transaction is over by then, and a dead server must not hold us
         log.info("storing from %s to %s", redacted(settings.redis_url), redacted(settings.database_url))
+        store = Store(pool, DeviceRegistry())
         await run_until(
             stop,
-            _run_lanes(settings, client, pool, health, metrics, stop),
-            _watch(settings, client, pool, health, metrics),
+            _run_lanes(settings, client, store, health, metrics, stop),
+            _watch(settings, client, pool, store, health, metrics),
+            abort=pool.terminate,
         )
 
 
@@ -75,12 +77,11 @@ async def _first_contact(settings: Settings, client: Redis, health: Health) -> A
 async def _run_lanes(
     settings: Settings,
     client: Redis,
-    pool: Any,
+    store: Store,
     health: Health,
     metrics: WriterMetrics,
     stop: asyncio.Event,
 ) -> None:
-    store = Store(pool, DeviceRegistry())
     decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
     account = Account(metrics)
     process = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -94,6 +95,7 @@ async def _run_lanes(
                     settings.ingest_claim_idle_ms,
                     health.components["redis"],
                     metrics,
+                    stop,
                 )
                 lane = Lane(
                     source,
@@ -104,6 +106,7 @@ async def _run_lanes(
                     settings.ingest_max_deliveries,
                 )
                 tasks.create_task(_with_renewal(lane, source, stop), name=f"lane {shard}.{number}")
+    await store.write_overdue_devices(utc_now() + SETTLED)
 
 
 async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None:
@@ -113,10 +116,15 @@ async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None
         renewal.cancel()
 
 
-async def _watch(settings: Settings, client: Redis, pool: Any, health: Health, metrics: WriterMetrics) -> None:
-    redis, shards = health.components["redis"], settings.ingest_shards
+async def _watch(
+    settings: Settings, client: Redis, pool: Any, store: Store, health: Health, metrics: WriterMetrics
+) -> None:
+    redis, database_, shards = health.components["redis"], health.components["database"], settings.ingest_shards
+    groups = [Group(client, shard, "") for shard in range(shards)]
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")
         tasks.create_task(watch_pending(client, shards, redis, metrics), name="pending")
-        tasks.create_task(watch_database(pool, health.components["database"]), name="database")
+        tasks.create_task(watch_consumers(groups, redis), name="consumers")
+        tasks.create_task(watch_database(pool, database_), name="database")
+        tasks.create_task(watch_devices(store, database_), name="devices")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from redis.exceptions import RedisError
 
@@ -29,6 +31,7 @@ class Source:
         claim_idle_ms: int,
         redis: Component,
         metrics: WriterMetrics,
+        stop: asyncio.Event,
     ) -> None:
         self._group = group
         self._size = size
@@ -36,6 +39,7 @@ class Source:
         self._claim_idle_ms = claim_idle_ms
         self._redis = redis
         self._metrics = metrics
+        self._stop = stop
         self._in_hand: Sequence[Entry] = ()
         self._pending_after: str | None = ""  # where to go on in our own pending entries; None: not needed
         self._cursor = START
@@ -48,10 +52,9 @@ class Source:
         self._size.observe(self._in_hand)
         return self._in_hand
 
-    async def settle(self, entries: Sequence[Entry]) -> None:
-        """These are committed: acknowledge and remove them."""
-        if entries:
-            await outlast(self._redis, lambda: self._group.settle(entries))
+    async def settle(self, by_kind: Mapping[str, Sequence[Entry]]) -> Counter[str]:
+        """These are committed: acknowledge and remove them. Returns how many of each kind were still there."""
+        return await outlast(self._redis, lambda: self._group.settle(by_kind)) if by_kind else Counter()
 
     async def defer(self, entries: Sequence[Entry]) -> None:
         """A bug kept these from being handled: count the try, and leave them to be claimed again."""
@@ -71,13 +74,14 @@ class Source:
         try:
             await self._group.leave()
         except (RedisError, OSError):
-            """Another writer forgets it in an hour."""
+            """A writer forgets it when it was silent for an hour."""
 
     async def _take(self) -> Sequence[Entry]:
         try:
             return await self._own_pending() or await self._claimed() or await self._new()
         except Exception:
             self._pending_after = ""  # a reply that was lost may have delivered entries to us
+            self._size.shrink()
             raise
 
     async def _own_pending(self) -> Sequence[Entry]:
@@ -102,7 +106,8 @@ class Source:
         count = self._size.count
         entries = await self._group.read(count, block=True)
         if entries and len(entries) < count and self._linger_s:
-            await asyncio.sleep(self._linger_s)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), self._linger_s)
             entries += await self._group.read(count - len(entries), block=False)
         return entries
 

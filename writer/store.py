@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from shared.failure import is_duplicate
+from shared.failure import Kind, is_duplicate, kind_of
 from writer import sql
 from writer.ack_repetitions import merge_acks
 from writer.dead_letter import dead_letter_row
 from writer.devices import DeviceRegistry
 from writer.outcome import Decoded, Measure, Rejected, Settleable
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -46,26 +50,44 @@ class Store:
         except Exception as error:
             if not is_duplicate(error):
                 raise
-            stored = await self._transact(decoded, rejected, measures, staged=True)
-        stored.duplicates["telem"] += sum(outcome.repeated for outcome in decoded)
+            stored = await self._transact(decoded, rejected, first_of_each_key(measures), staged=True)
+        stored.duplicates["telem"] = len(measures) - stored.points + sum(outcome.repeated for outcome in decoded)
         return stored
 
     async def _transact(
         self, decoded: list[Decoded], rejected: list[Rejected], measures: list[Measure], *, staged: bool
     ) -> Stored:
         stored = Stored()
-        async with self._pool.acquire() as connection:
-            async with connection.transaction():
-                if measures:
-                    stored.points = await (_copy_staged if staged else _copy)(connection, measures)
-                    stored.duplicates["telem"] = len(measures) - stored.points
-                await _upsert_acks(connection, decoded, stored)
-                await _insert_events(connection, decoded, stored)
-                await _insert_dead_letters(connection, rejected, stored)
-                due = self._devices.due(outcome.device for outcome in decoded)
-                await _execute(connection, sql.UPSERT_DEVICES, due)
-            self._devices.written(due)
+        async with self._pool.acquire() as connection, connection.transaction():
+            if measures:
+                stored.points = await (_copy_staged if staged else _copy)(connection, measures)
+            await _upsert_acks(connection, decoded, stored)
+            await _insert_events(connection, decoded, stored)
+            await _insert_dead_letters(connection, rejected, stored)
+            sightings = [outcome.device for outcome in decoded]
+            due = self._devices.due(sightings)
+            await _execute(connection, sql.UPSERT_DEVICES, due)
+        self._devices.committed(sightings, due)
         return stored
+
+    async def write_overdue_devices(self, now: datetime) -> None:
+        """Write what was withheld of devices; what the database refuses of it is given up, as no message is."""
+        overdue = self._devices.overdue(now)
+        try:
+            await _execute(self._pool, sql.UPSERT_DEVICES, overdue)
+        except Exception as error:
+            if kind_of(error) is Kind.OUTAGE:
+                raise
+            log.exception("giving up changes of %d devices", len(overdue))
+        self._devices.written(overdue)
+
+
+def first_of_each_key(measures: Iterable[Measure]) -> list[Measure]:
+    """Of rows that say something of the same point at the same moment, the one that came first."""
+    by_key: dict[tuple[object, ...], Measure] = {}
+    for measure in measures:
+        by_key.setdefault(measure[:4], measure)
+    return list(by_key.values())
 
 
 async def _copy(connection: Any, measures: list[Measure]) -> int:

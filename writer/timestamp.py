@@ -16,15 +16,24 @@ _RFC3339 = re.compile(
 
 def parse_timestamp(value: object) -> datetime:
     """A moment, to the µs (finer digits are cut off); raises pydantic's error that says what is wrong."""
-    match = _RFC3339.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
+    if not isinstance(value, str) or (match := _RFC3339.fullmatch(value)) is None:
         raise _wrong("Input should be an RFC 3339 timestamp with Z or an offset, as 2025-10-07T15:30:00Z")
     date, time, fraction, zulu, offset = match.groups()
     micros = (fraction or "")[:6].ljust(6, "0")
     try:
+        if time.endswith(":60"):
+            return _after_leap_second(parse_timestamp(value.replace(":60", ":59", 1)))
         return datetime.fromisoformat(f"{date}T{time}.{micros}{'+00:00' if zulu else offset}")
     except ValueError as error:
         raise _wrong(f"Input should be a date and time that exist: {error}") from None
+
+
+def _after_leap_second(second_59: datetime) -> datetime:
+    """23:59:60 UTC as PostgreSQL has it: the first second of the next day."""
+    after = second_59 + timedelta(seconds=1)
+    if after.astimezone(UTC).strftime("%T") != "00:00:00":
+        raise ValueError("second must be in 0..59")
+    return after
 
 
 def _wrong(what: str) -> PydanticCustomError:

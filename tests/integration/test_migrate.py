@@ -10,7 +10,7 @@ import pytest
 
 from ops.embedded import Server
 from ops.migrate import migrate
-from shared.database import migrations
+from shared.database import check, migrations
 from tests.support.stack import Stack
 
 
@@ -101,3 +101,19 @@ async def test_a_writer_waits_for_a_database_server_that_is_away(stack: Stack) -
     await writer.says("database is away, waiting for it")
     await stack.allow_connections()
     await writer.ready()
+
+
+async def test_the_owner_of_a_database_may_migrate_it(empty_database: str) -> None:
+    name = empty_database.rpartition("/")[2]
+    admin = await asyncpg.connect(empty_database)
+    await admin.execute(f"CREATE ROLE owner_{name} LOGIN PASSWORD 'owner'")
+    await admin.execute(f"ALTER DATABASE {name} OWNER TO owner_{name}")
+    await admin.execute(f"ALTER SCHEMA public OWNER TO owner_{name}")
+    url = empty_database.replace("//postgres:postgres@", f"//owner_{name}:owner@")
+    assert len(await migrate(url)) == len(migrations())
+    await check(url)
+    await admin.execute(f"REASSIGN OWNED BY owner_{name} TO postgres")
+    await admin.execute(f"ALTER DATABASE {name} OWNER TO postgres")
+    await admin.execute(f"DROP OWNED BY owner_{name}")
+    await admin.execute(f"DROP ROLE owner_{name}")
+    await admin.close()

@@ -8,6 +8,8 @@ from typing import Any
 
 import aiomqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from shared.stream import key_of, shard_of
 from tests.support.stack import Stack, telem
@@ -254,3 +256,30 @@ async def test_a_backlog_larger_than_the_stream_waits_at_the_broker_in_order(sta
     await stack.publish(*(telem(second=number) for number in range(1000)))
     await stack.has_rows("ts_measure", 1000)
     assert writer.metric("ingest_duplicates_total", type="telem") == 0
+
+
+@pytest.mark.parametrize("text", ["\ufeff", "plain"])
+async def test_a_property_that_paho_refuses_does_not_stop_the_receiver(stack: Stack, text: str) -> None:
+    url = getattr(stack.broker, "v5_url", None) or stack.broker.url
+    receiver = await stack.receiver(MQTT_PROTOCOL="5", MQTT_URL=url)
+    odd = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    odd.UserProperty = [("key", text)]
+    port = int(url.rpartition(":")[2])
+    async with aiomqtt.Client("127.0.0.1", port, protocol=aiomqtt.ProtocolVersion.V5) as client:
+        await client.publish(telem()[0], telem()[1], qos=1, properties=odd)
+        await client.publish(*telem(second=1), qos=1)
+    await eventually(lambda: _total(stack, 1, 2))
+    assert receiver.metric("ingest_errors_total", reason="mqtt_error") == 0
+
+
+async def test_an_append_only_file_that_is_switched_off_at_run_time(stack: Stack) -> None:
+    """The promise changes, and the batch that was being confirmed is not appended again."""
+    receiver = await stack.receiver()
+    await stack.publish(telem(second=1))
+    await eventually(lambda: _total(stack, 1, 1))
+    await stack.redis.config_set("appendonly", "no")
+    await stack.publish(telem(second=2))
+    await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 2)
+    await stack.publish(telem(second=3))
+    await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 3)
+    assert await stack.backlog() == 3

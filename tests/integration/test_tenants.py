@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from ops.embedded import Server
 from tests.support.stack import Stack, telem
 
 TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
@@ -33,36 +34,72 @@ async def filled(stack: Stack) -> Stack:
 @pytest.fixture
 async def reader(filled: Stack) -> AsyncIterator[Any]:
     """A connection as a login role that is a member of traksense_reader."""
-    name = filled.database_url.rpartition("/")[2]
-    await filled.execute(f"CREATE ROLE reader_{name} LOGIN PASSWORD 'reader' IN ROLE traksense_reader")
-    url = filled.database_url.replace("//postgres:postgres@", f"//reader_{name}:reader@")
-    connection = await asyncpg.connect(url)
-    assert await connection.fetchval("SELECT current_user") == f"reader_{name}"
+    async for connection in connected_as(filled, "IN ROLE traksense_reader"):
+        yield connection
+
+
+@pytest.fixture
+async def granted(filled: Stack) -> AsyncIterator[Any]:
+    """A connection as a role that somebody gave SELECT on the tables themselves."""
+    async for connection in connected_as(filled, "", "GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"):
+        yield connection
+
+
+async def connected_as(stack: Stack, options: str, grant: str = "SELECT 1") -> AsyncIterator[Any]:
+    role = f"reader_{stack.database_url.rpartition('/')[2]}"
+    await stack.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reader' {options}")
+    await stack.execute(grant.format(role=role))
+    connection = await asyncpg.connect(stack.database_url.replace("//postgres:postgres@", f"//{role}:reader@"))
+    assert await connection.fetchval("SELECT current_user") == role
     yield connection
     await connection.close()
-    await filled.execute(f"DROP ROLE reader_{name}")
+    await stack.execute(f"DROP OWNED BY {role}")
+    await stack.execute(f"DROP ROLE {role}")
 
 
 @pytest.mark.parametrize("table", TABLES)
 async def test_a_reader_sees_its_tenant_alone(reader: Any, table: str) -> None:
-    seen = f"SELECT array_agg(DISTINCT tenant_id) FROM {table}"
-    assert await reader.fetchval(seen) is None, "nothing while the setting is absent"
-    for tenant in ("one", "two"):
-        await reader.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
-        assert await reader.fetchval(seen) == [tenant]
-    for stranger in ("three", "", "%", "one' OR '1'='1"):
-        await reader.execute("SELECT set_config('app.tenant_id', $1, false)", stranger)
-        assert await reader.fetchval(seen) is None
-    await reader.execute("RESET app.tenant_id")
-    assert await reader.fetchval(seen) is None
+    await sees_its_tenant_alone(reader, f"tenant.{table}")
 
 
 @pytest.mark.parametrize("table", TABLES)
-async def test_a_reader_may_not_write(reader: Any, table: str) -> None:
+async def test_so_does_who_was_given_the_tables_themselves(granted: Any, table: str) -> None:
+    await sees_its_tenant_alone(granted, f"public.{table}")
+
+
+async def sees_its_tenant_alone(connection: Any, table: str) -> None:
+    seen = f"SELECT array_agg(DISTINCT tenant_id) FROM {table}"
+    assert await connection.fetchval(seen) is None, "nothing while the setting is absent"
+    for tenant in ("one", "two"):
+        await connection.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
+        assert await connection.fetchval(seen) == [tenant]
+    for stranger in ("three", "", "%", "one' OR '1'='1"):
+        await connection.execute("SELECT set_config('app.tenant_id', $1, false)", stranger)
+        assert await connection.fetchval(seen) is None
+    await connection.execute("RESET app.tenant_id")
+    assert await connection.fetchval(seen) is None
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_reader_may_neither_write_nor_go_round_the_views(reader: Any, table: str) -> None:
     await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
-    for statement in (f"DELETE FROM {table}", f"UPDATE {table} SET tenant_id = 'one'", f"TRUNCATE {table}"):
+    for relation in (f"tenant.{table}", f"public.{table}"):
+        for statement in (f"DELETE FROM {relation}", f"UPDATE {relation} SET tenant_id = 'one'"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await reader.execute(statement)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await reader.fetchval(f"SELECT count(*) FROM public.{table}")
+
+
+@pytest.mark.timescaledb
+async def test_a_reader_may_not_read_a_chunk(filled: Stack, reader: Any, postgres: Server) -> None:
+    if not getattr(postgres, "has_timescaledb", False):
+        pytest.skip("this PostgreSQL has no timescaledb")
+    chunks = await filled.fetch("SELECT show_chunks('ts_measure')::text AS chunk")
+    assert chunks
+    for row in chunks:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await reader.execute(statement)
+            await reader.fetchval(f"SELECT count(*) FROM {row['chunk']}")
 
 
 async def test_the_writer_stored_for_all(filled: Stack) -> None:

@@ -82,6 +82,7 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
     [
         ("postgresql://u:s3cret@h:5432/d", "postgresql://u:***@h:5432/d"),
         ("postgresql://u:s3@cret@h/d", "postgresql://u:***@h/d"),
+        ("redis://u:s3/cr@et@h:6379/0", "redis://u:***@h:6379/0"),
         ("redis://:s3cret@h:6379/0", "redis://:***@h:6379/0"),
         ("postgresql:///d?user=u&password=s3cret&host=/tmp", "postgresql:///d?user=u&password=***&host=/tmp"),
         ("mqtt://h:1883", "mqtt://h:1883"),

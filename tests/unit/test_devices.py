@@ -16,14 +16,19 @@ def seen(second: float, device: str = "d", site: str = "s", meta: str | None = N
 
 def write(registry: DeviceRegistry, *sightings: Sighting) -> list[Sighting]:
     due = registry.due(sightings)
-    registry.written(due)
+    registry.committed(sightings, due)
     return due
+
+
+def at(second: float) -> datetime:
+    return START + timedelta(seconds=second)
 
 
 def test_a_new_device_is_written_once_with_its_latest() -> None:
     registry = DeviceRegistry()
     assert write(registry, seen(1), seen(2, meta='{"fw":1}'), seen(3)) == [seen(3, meta='{"fw":1}')]
     assert write(registry, seen(4)) == []
+    assert registry.overdue(at(100)) == []
 
 
 def test_last_seen_is_refreshed_once_a_minute() -> None:
@@ -36,16 +41,20 @@ def test_last_seen_is_refreshed_once_a_minute() -> None:
 def test_a_change_is_written_but_never_makes_a_hot_row() -> None:
     registry = DeviceRegistry()
     write(registry, seen(0))
-    assert write(registry, seen(1, site="elsewhere")) == []
-    assert write(registry, seen(2, device="other")) == [seen(2, device="other")]
-    assert write(registry, seen(6, device="other")) == [seen(1, site="elsewhere")], "withheld, not forgotten"
-    assert write(registry, seen(20, device="other")) == []
+    assert write(registry, seen(6, site="elsewhere")) == [seen(6, site="elsewhere")]
+    assert write(registry, seen(7, site="back")) == []
+    assert registry.overdue(at(10)) == []
+    assert registry.overdue(at(11)) == [seen(7, site="back")], "withheld, not forgotten, though nothing more comes"
+    registry.written(registry.overdue(at(11)))
+    assert registry.overdue(at(100)) == []
 
 
-def test_what_was_not_committed_is_due_again() -> None:
+def test_what_was_not_committed_is_due_again_and_troubles_no_other_batch() -> None:
     registry = DeviceRegistry()
     assert registry.due([seen(0)]) == [seen(0)]
     assert registry.due([seen(0)]) == [seen(0)]
+    assert registry.due([seen(0, device="other")]) == [seen(0, device="other")]
+    assert registry.overdue(at(100)) == []
 
 
 def test_rows_are_sorted_by_key() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from receiver.inbox import Inbox
+from receiver.inbox import QOS_0_BYTES, Inbox
 from receiver.message import Message
 
 
@@ -35,6 +35,17 @@ async def test_it_waits_for_the_first() -> None:
     assert not taking.done()
     inbox.put(message(1))
     assert [taken.mid for taken in await taking] == [1]
+
+
+async def test_qos_0_is_refused_beyond_the_bound_and_qos_1_never() -> None:
+    inbox = Inbox()
+    large = message(1, size=QOS_0_BYTES)
+    at_qos_0 = message(2)._replace(qos=0)
+    assert inbox.put(large)
+    assert not inbox.put(at_qos_0)
+    assert inbox.put(message(3))
+    assert [taken.mid for taken in await inbox.take(10, 10**9)] == [1, 3]
+    assert inbox.put(at_qos_0), "there is room again"
 
 
 async def test_closing_ends_it_and_leaves_the_rest_unacknowledged() -> None:

@@ -40,7 +40,7 @@ def number_of(outcome: Settleable | Deferred) -> int:
 
 def poison() -> asyncpg.PostgresError:
     error = asyncpg.CheckViolationError("new row violates check constraint")
-    error.table_name = "ts_measure"
+    error.constraint_name = "sane"
     return error
 
 
@@ -58,7 +58,7 @@ async def test_poison_becomes_dead_letters_and_the_rest_is_stored(bad: set[int])
 async def test_a_dead_letter_says_what_the_database_said() -> None:
     (outcome,) = await store_all_but_bad(Database({1}, poison()).store, [decoded(1)], 5)
     assert isinstance(outcome, Rejected)
-    assert outcome.reason == "data_error: ts_measure: new row violates check constraint (SQLSTATE 23514)"
+    assert outcome.reason == "data_error: sane: new row violates check constraint (SQLSTATE 23514)"
     assert (outcome.error_class, outcome.sqlstate, outcome.tenant_id) == ("data_error", "23514", "t")
 
 

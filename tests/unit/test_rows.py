@@ -77,10 +77,17 @@ def entries(count: int, size: int) -> list[Entry]:
 def test_the_read_size_grows_to_the_batch_size_while_payloads_are_small() -> None:
     size = ReadSize(800)
     counts = [size.count]
-    for _ in range(4):
+    for _ in range(7):
         size.observe(entries(10, 600))
         counts.append(size.count)
-    assert counts == [100, 200, 400, 800, 800]
+    assert counts == [16, 32, 64, 128, 256, 512, 800, 800]
+
+
+def test_the_read_size_halves_when_a_read_fails() -> None:
+    size = ReadSize(800)
+    for expected in (8, 4, 2, 1, 1):
+        size.shrink()
+        assert size.count == expected
 
 
 def test_the_read_size_shrinks_at_once_when_payloads_are_large() -> None:

@@ -7,14 +7,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, NotRequired
 
-from pydantic import AllowInfNan, Field, Strict, TypeAdapter
+from pydantic import AllowInfNan, Field, PlainValidator, Strict, TypeAdapter
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from writer.schema import Object, Point, Telemetry, Timestamp
 
 STATUS = {1: "RUN", 0: "STOP"}
 
-DigitalInput = Annotated[int, Strict(), Field(ge=0, le=1)]
+
+def _digital(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float) or value not in (0, 1):
+        raise PydanticCustomError("digital_input", "Input should be 0 or 1")
+    return int(value)
+
+
+DigitalInput = Annotated[int, PlainValidator(_digital)]
 
 
 class ParsecV1(TypedDict):
