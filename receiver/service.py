@@ -26,6 +26,7 @@ from shared.health import Component, Health, HealthServer
 from shared.metrics import ReceiverMetrics
 from shared.outage import Misconfigured, first_contact
 from shared.service import keep_turning, run_until, unless_stopped
+from shared.tasks import end_if_cancelled, sole_error
 
 log = logging.getLogger(__name__)
 
@@ -110,13 +111,14 @@ class Receiver:
                         tasks.create_task(forward(inbox, appender, acknowledgements), name="forward")
                     lost = tasks.create_task(connection.lost(), name="connection")
                     await self._subscribe(connection)
+                    end_if_cancelled()
                     backoff.reset()
                     await stop.wait()
                     for inbox in inboxes:
                         inbox.close()
                     lost.cancel()
-            except* MqttError as group:
-                raise group.exceptions[0] from None
+            except BaseExceptionGroup as group:
+                raise sole_error(group) from None
 
     async def _subscribe(self, connection: Connection) -> None:
         settings, filters = self._settings, subscriptions(self._settings)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from shared.backoff import Backoff
 from shared.failure import Kind, describe, is_hopeless, kind_of
 from shared.health import Component
+from shared.tasks import end_if_cancelled
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ async def outlast(component: Component, operation: Callable[[], Awaitable[T]]) -
         _note_outage(component, error)
         with component.wait():
             result = await _retry(component, operation)
+    end_if_cancelled()
     component.up()
     return result
 
@@ -35,6 +37,7 @@ async def outlast(component: Component, operation: Callable[[], Awaitable[T]]) -
 async def _retry(component: Component, operation: Callable[[], Awaitable[T]]) -> T:
     backoff = Backoff()
     while True:
+        end_if_cancelled()
         await asyncio.sleep(backoff.delay())
         try:
             return await operation()

@@ -14,6 +14,7 @@ from shared import config, log
 from shared.config import ConfigError, Settings
 from shared.health import Health, MetricsPortError
 from shared.outage import Misconfigured
+from shared.tasks import sole_error
 
 EXIT_OK, EXIT_FAILED, EXIT_MISCONFIGURED = 0, 1, 2
 GRACE_S = 5.0  # how long the work in hand may take after SIGTERM; docker and Kubernetes kill after 10 and 30 s
@@ -48,16 +49,9 @@ async def _until_signalled(service: Service, settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     try:
         await service(settings, stop)
-    except* (Misconfigured, MetricsPortError) as group:
-        raise _first(group) from None
+    except BaseExceptionGroup as group:
+        raise sole_error(group) from None
     logger.info("stopped")
-
-
-def _first(group: BaseExceptionGroup[Any]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 async def run_until(

@@ -20,6 +20,7 @@ from shared import mqtt
 from shared.config import Settings
 from shared.outage import Misconfigured
 from shared.service import unless_stopped
+from shared.tasks import sole_error
 
 OVERTIME_S = 1.0  # how long beyond its duration a run may take that is behind its schedule
 CLOSE_S = 1.0  # how long disconnecting may take
@@ -71,8 +72,8 @@ async def _lanes(settings: Settings, number: int, tally: Tally, notice: Notice) 
             _, unable = await asyncio.wait(running, timeout=CLOSE_S)
             for task in unable:
                 task.cancel()
-    except* Misconfigured as group:
-        raise Misconfigured(str(group.exceptions[0])) from None
+    except BaseExceptionGroup as group:
+        raise sole_error(group) from None
     tally.unconfirmed = sum(lane.unconfirmed for lane in lanes)
 
 

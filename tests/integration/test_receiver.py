@@ -12,6 +12,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from shared.stream import key_of, shard_of
+from tests.support.process import Process
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 
@@ -283,3 +284,34 @@ async def test_an_append_only_file_that_is_switched_off_at_run_time(stack: Stack
     await stack.publish(telem(second=3))
     await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 3)
     assert await stack.backlog() == 3
+
+
+async def test_a_broker_that_dies_under_load_again_and_again(stack: Stack) -> None:
+    """Each time in the middle of appends and acknowledgements, with several receivers to hit the moment."""
+    receivers = [await stack.receiver(MQTT_CLIENT_ID=f"receiver-{number}") for number in range(3)]
+    for _ in range(3):
+        publishing = asyncio.create_task(publish_for_ever(stack))
+        before = [receiver.metric("ingest_received_messages_total") for receiver in receivers]
+        await eventually(lambda before=before: _each_received(receivers, before, 50))  # type: ignore[misc]
+        stack.broker.kill()
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        stack.broker.start()
+        await eventually(lambda: all(receiver.get("/readyz")[0] == 200 for receiver in receivers), "all are back")
+        before = [receiver.metric("ingest_received_messages_total") for receiver in receivers]
+        await stack.publish(telem())
+        await eventually(lambda before=before: _each_received(receivers, before, 1))  # type: ignore[misc]
+    for receiver in receivers:
+        assert "Traceback" not in receiver.log
+        assert receiver.stop() == 0
+
+
+async def publish_for_ever(stack: Stack) -> None:
+    async with stack.client() as client:
+        while True:
+            await asyncio.gather(*(client.publish(*telem(f"dev{number}"), qos=1) for number in range(10)))
+
+
+def _each_received(receivers: list[Process], before: list[float], count: int) -> bool:
+    now = [receiver.metric("ingest_received_messages_total") for receiver in receivers]
+    return all(after - earlier >= count for after, earlier in zip(now, before, strict=True))
