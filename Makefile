@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin
+SIMULATE ?= 20
 READY  := $(VENV)/.installed
 
 .PHONY: up test test-services check format clean help
@@ -11,13 +12,14 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 $(READY): pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	@echo "installing into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
 	@touch $@
 
-up: $(READY) ## everything on this machine, with a fleet of 20 devices: ARGS='--simulate 100' for more
-	$(RUN)/traksense-ingest up $(or $(ARGS),--simulate 20)
+up: $(READY) ## everything on this machine, with a fleet of 20 devices: SIMULATE=200 for more, SIMULATE=0 for none
+	@$(RUN)/traksense-ingest up --simulate $(SIMULATE) $(ARGS)
 
 test: $(READY) ## all tests, on the embedded servers
 	$(RUN)/python -m pytest $(ARGS)

@@ -16,7 +16,7 @@ from ops.validate.command import validate
 from receiver.__main__ import main as run_receiver
 from shared import config, log
 from shared.config import ConfigError, redacted
-from shared.failure import describe
+from shared.failure import describe, is_hopeless
 from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
 from writer.__main__ import main as run_writer
 
@@ -72,7 +72,7 @@ def migrate() -> None:
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         logging.getLogger(__name__).debug("migrate", exc_info=True)
         print(f"DATABASE_URL={redacted(settings.database_url)}: {describe(error)}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_MISCONFIGURED if is_hopeless(error) else EXIT_FAILED)
     print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
 
 

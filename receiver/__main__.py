@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from receiver.service import serve
@@ -14,4 +15,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    about = "One receiver: MQTT → Redis Streams. It takes no arguments; variables, or a .env file, configure it."
+    argparse.ArgumentParser(prog="python -m receiver", description=about).parse_args()
     sys.exit(main())

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a receiver until `stop`. Raises Misconfigured when it can't ever start."""
     metrics = ReceiverMetrics()
-    health = Health(metrics, ("broker", "redis"))
+    health = Health(metrics, {"broker": redacted(settings.mqtt_url), "redis": redacted(settings.redis_url)})
     port = 9100 if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))

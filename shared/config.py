@@ -5,7 +5,9 @@ The README's table of variables is compared with it by a test. Nothing below a `
 
 from __future__ import annotations
 
+import os
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -139,6 +141,13 @@ def load(**overrides: Any) -> Settings:
         raise ConfigError("\n".join(_complaint(name, value) for name, value in wrong.items())) from None
     _check_together(settings)
     return settings
+
+
+def misspelt() -> list[str]:
+    """Variables of the environment that look like ours and aren't, each with what was probably meant."""
+    known = [name.upper() for name in Settings.model_fields]
+    strangers = [name for name in os.environ if name.startswith(("INGEST_", "MQTT_")) and name not in known]
+    return [f"{name} (did you mean {', '.join(get_close_matches(name, known, 1)) or 'another'}?)" for name in strangers]
 
 
 def redacted(url: str) -> str:

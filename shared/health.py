@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, make_server
@@ -31,8 +31,9 @@ class MetricsPortError(Exception):
 class Component:
     """One thing that the process needs: the broker, Redis or the database. Unknown until first heard of."""
 
-    def __init__(self, name: str, metrics: Metrics) -> None:
+    def __init__(self, name: str, address: str, metrics: Metrics) -> None:
         self.name = name
+        self._address = address
         self.is_up = False
         self._waiting = 0
         self._was_reported = False
@@ -60,7 +61,7 @@ class Component:
     def down(self, error: BaseException) -> None:
         """A try failed; counts each, and says so once an outage."""
         if not self._was_reported:
-            log.warning("%s is away, waiting for it: %s", self.name, describe(error))
+            log.warning("%s is away, waiting for it: %s (%s)", self.name, describe(error), self._address)
         self.is_up, self._was_reported = False, True
         self._errors.inc()
         self._connected.set(0)
@@ -69,8 +70,9 @@ class Component:
 class Health:
     """Alive: the event loop turns. Ready: every component answers."""
 
-    def __init__(self, metrics: Metrics, components: Iterable[str]) -> None:
-        self.components = {name: Component(name, metrics) for name in components}
+    def __init__(self, metrics: Metrics, addresses: Mapping[str, str]) -> None:
+        """`addresses` are the components' URLs, fit for a log line."""
+        self.components = {name: Component(name, address, metrics) for name, address in addresses.items()}
         self._turned_at = time.monotonic()
 
     def turn(self) -> None:

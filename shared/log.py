@@ -30,3 +30,4 @@ def configure(level: str, fmt: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if fmt == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("asyncpg").setLevel(logging.ERROR)  # its pool logs a traceback for each try of an outage

@@ -33,6 +33,8 @@ def run(service: Service) -> int:
     try:
         settings = config.load()
         log.configure(settings.log_level, settings.log_format)
+        for name in config.misspelt():
+            logger.warning("ignoring the variable %s", name)
         asyncio.run(_until_signalled(service, settings))
     except (ConfigError, Misconfigured, MetricsPortError) as error:
         print(error, file=sys.stderr)

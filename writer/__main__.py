@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from shared.service import run
@@ -14,4 +15,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    about = "One writer: Redis Streams → TimescaleDB. It takes no arguments; variables, or a .env file, configure it."
+    argparse.ArgumentParser(prog="python -m writer", description=about).parse_args()
     sys.exit(main())

@@ -71,13 +71,17 @@ class Server(ABC):
         """
         if self.running:
             return self
-        if busy := [port for port in self._ports() if not port_is_free(port)]:
-            raise PortBusy(self.name, busy[0])
+        self.require_ports()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._prepare()
         self._spawn()
         self._wait_until_it_answers()
         return self
+
+    def require_ports(self) -> None:
+        """Raise PortBusy when another program has a port that this one needs."""
+        if not self.running and (busy := [port for port in self._ports() if not port_is_free(port)]):
+            raise PortBusy(self.name, busy[0])
 
     def stop(self, timeout: float = 10.0) -> None:
         """Ask the server to finish its work and exit; kill it after `timeout` seconds."""

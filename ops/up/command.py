@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -11,30 +13,40 @@ from ops.up.plan import Ports, make_plan
 from ops.up.run import Run
 from shared import config
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 RECEIVER_METRICS_PORT = 9100
 
 
+def port(name: str, default: int, help_: str) -> Callable[[F], F]:
+    """An option for a port, and the variable for the same."""
+    variable = f"UP_{name.upper()}_PORT"
+    return click.option(
+        f"--{name}-port", envvar=variable, show_envvar=True, default=default, show_default=True, help=help_
+    )
+
+
 @click.command()
-@click.option("--simulate", "devices", type=click.IntRange(1), help="Add a fleet of so many devices.")
+@click.option(
+    "--simulate", "devices", type=click.IntRange(0), default=0, help="Add a fleet of so many devices (tenant `fleet`)."
+)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
     default=Path(".traksense"),
     show_default=True,
-    help="Where the data stay between runs.",
+    help="Where data and logs stay between runs.",
 )
-@click.option("--mqtt-port", envvar="UP_MQTT_PORT", default=1883, show_default=True, help="The broker's: MQTT 3.1.1.")
-@click.option("--mqtt5-port", envvar="UP_MQTT5_PORT", default=1884, show_default=True, help="The broker's: MQTT 5.")
-@click.option("--redis-port", envvar="UP_REDIS_PORT", default=6379, show_default=True)
-@click.option("--postgres-port", envvar="UP_POSTGRES_PORT", default=5432, show_default=True)
-def up(
-    devices: int | None, directory: Path, mqtt_port: int, mqtt5_port: int, redis_port: int, postgres_port: int
-) -> None:
+@port("mqtt", 1883, "The broker's, for MQTT 3.1.1.")
+@port("mqtt5", 1884, "The broker's, for MQTT 5.")
+@port("redis", 6379, "The Redis-compatible server's.")
+@port("postgres", 5432, "PostgreSQL's.")
+def up(devices: int, directory: Path, mqtt_port: int, mqtt5_port: int, redis_port: int, postgres_port: int) -> None:
     """Run the whole pipeline on this machine, with nothing else installed.
 
     A broker, a Redis-compatible server with an append-only file, a PostgreSQL, the migrations, a receiver and a
-    writer, all on 127.0.0.1. Where MQTT_URL, REDIS_URL or DATABASE_URL is set, that server is used instead.
-    Ctrl-C stops all of it in order.
+    writer, all on 127.0.0.1. Where MQTT_URL, REDIS_URL or DATABASE_URL is set, that server is used instead. Metrics
+    are on METRICS_PORT (9100, the receiver's) and the port after it (the writer's). Ctrl-C stops all of it in order.
 
     \b
     Example, with 50 devices that publish:
@@ -43,5 +55,5 @@ def up(
     settings = config.load()
     first = settings.metrics_port or RECEIVER_METRICS_PORT
     ports = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1)
-    fleet = None if devices is None else ["--devices", str(devices)]
+    fleet = ["--devices", str(devices), "--tenant", "fleet"] if devices else None
     sys.exit(Run(make_plan(settings, ports, directory), ports, directory, fleet)())

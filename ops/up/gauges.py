@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ops.scrape import Samples, quantile
 
 WINDOW_S = 5.0
+TOTALS = ("ingest_received_messages_total", "ingest_points_total", "ingest_dlq_rows_total")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._scrapes: deque[tuple[float, Samples, Samples]] = deque()
+        self._totals = {name: Total() for name in TOTALS}
 
     def read(self, now: float, receiver: Samples, writer: Samples) -> Gauges:
         """The gauges at `now`, in seconds of a monotonic clock."""
@@ -43,15 +45,33 @@ class Meter:
         return Gauges(
             received_rate=_gain(old_receiver, receiver, "ingest_received_messages_total") / took,
             points_rate=_gain(old_writer, writer, "ingest_points_total") / took,
-            received=int(receiver.value("ingest_received_messages_total")),
-            points=int(writer.value("ingest_points_total")),
+            received=self._total("ingest_received_messages_total", receiver),
+            points=self._total("ingest_points_total", writer),
             duplicates=int(writer.value("ingest_duplicates_total", type="telem")),
             backlog=int(max(service.value("ingest_queue_size") for service in (receiver, writer))),
-            dead_letters=int(writer.value("ingest_dlq_rows_total")),
+            dead_letters=self._total("ingest_dlq_rows_total", writer),
             p50=quantile(*latencies, 0.5),
             p99=quantile(*latencies, 0.99),
             is_paused=bool(receiver.value("ingest_backpressure")),
         )
+
+    def _total(self, name: str, samples: Samples) -> int:
+        return self._totals[name].see(samples.value(name))
+
+
+class Total:
+    """A counter's value since we look, over restarts of the process that counts."""
+
+    def __init__(self) -> None:
+        self._before = 0.0  # what processes that have ended had counted
+        self._last = 0.0
+
+    def see(self, value: float) -> int:
+        """The total at the next look."""
+        if value < self._last:
+            self._before += self._last
+        self._last = value
+        return int(self._before + value)
 
 
 def _gain(old: Samples, new: Samples, name: str) -> float:

@@ -35,9 +35,13 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Plan:
-    """The embedded servers to start, in order, and the environment of the services."""
+    """The embedded servers to start, and the environment of the services.
 
-    servers: tuple[Server, ...]
+    The broker is apart: it keeps messages in memory only, so it runs no longer than there is a receiver for them.
+    """
+
+    stores: tuple[Server, ...]  # Redis and PostgreSQL
+    brokers: tuple[Server, ...]  # one, or none when MQTT_URL names another
     environment: Mapping[str, str]
 
     @property
@@ -63,15 +67,13 @@ def make_plan(settings: Settings, ports: Ports, directory: Path) -> Plan:
     redis = RedisServer(directory / "redis", ports.redis)
     postgres = PostgresServer(directory / "postgres", ports.postgres)
     broker_url = broker.v5_url if settings.mqtt_protocol == "5" else broker.url
-    choices = (
-        ("mqtt_url", broker, broker_url or broker.url),
-        ("redis_url", redis, redis.url),
-        ("database_url", postgres, postgres.url),
-    )
-    urls = {name.upper(): getattr(settings, name) if name in named else url for name, _, url in choices}
+    ours = {"MQTT_URL": broker_url or broker.url, "REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
+    urls = {name: getattr(settings, name.lower()) if name.lower() in named else url for name, url in ours.items()}
+    stores = {"redis_url": redis, "database_url": postgres}
     return Plan(
-        tuple(server for name, server, _ in choices if name not in named),
-        {**os.environ, **urls, "METRICS_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
+        stores=tuple(server for name, server in stores.items() if name not in named),
+        brokers=() if "mqtt_url" in named else (broker,),
+        environment={**os.environ, **urls, "METRICS_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
     )
 
 

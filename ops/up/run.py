@@ -25,6 +25,7 @@ from ops.up.supervisor import GaveUp, Supervisor
 from ops.up.view import line, table
 from shared.config import redacted
 from shared.failure import describe
+from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
 
 LOOK_EVERY_S = 1.0
 LINE_EVERY_S = 5.0
@@ -40,13 +41,15 @@ class Run:
         self._receiver = Receiver(directory, ports.receiver_metrics, plan.environment)
         self._writer = Writer(directory, ports.writer_metrics, plan.environment)
         fleet = [Simulator(directory, simulate, plan.environment)] if simulate is not None else []
-        self._servers = Supervisor(plan.servers, self._tell)
-        self._services = Supervisor((self._writer, self._receiver), self._tell)
+        self._directory = directory
+        self._stores = Supervisor(plan.stores, self._tell)
+        self._flow = Supervisor((self._writer, *plan.brokers, self._receiver), self._tell)
         self._fleet = Supervisor(fleet, self._tell)
         self._meter = Meter()
+        self._gauges = Gauges()
 
     def __call__(self) -> int:
-        """Returns the exit code: 0 after a signal, 1 when a part failed for good."""
+        """Returns the exit code: 0 after a signal, 2 for a busy port, 1 when a part failed for good."""
         code = 0
         with _interrupted_by_sigterm():
             try:
@@ -55,21 +58,24 @@ class Run:
             except KeyboardInterrupt:
                 self._tell("")
             except PortBusy as error:
-                code = self._fail(advice(error.name, error.port))
+                code = self._fail(advice(error.name, error.port), EXIT_MISCONFIGURED)
             except (ServerFailed, GaveUp) as error:
                 code = self._fail(str(error))
             except (OSError, asyncpg.PostgresError) as error:
                 code = self._fail(f"{redacted(self._plan.database_url)}: {describe(error)}")
             self._stop()
+            self._sum_up()
         return code
 
     def _start(self) -> None:
-        self._servers.start()
+        for supervisor in self._supervisors:
+            supervisor.require_ports()
+        self._stores.start()
         applied = asyncio.run(migrate(self._plan.database_url))
         self._tell(f"database: {len(applied)} migrations applied")
-        self._services.start()
+        self._flow.start()
         self._fleet.start()
-        self._tell("\n" + instructions(self._plan))
+        self._tell("\n" + instructions(self._plan, self._directory))
 
     def _watch(self) -> None:
         if not self._console.is_terminal:
@@ -91,18 +97,19 @@ class Run:
             time.sleep(LOOK_EVERY_S)
 
     def _stop(self) -> None:
-        """First what publishes, then what receives once nothing more arrives, last what stores."""
+        """First what publishes, then the broker once its messages are handed over, last what stores."""
         handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         self._fleet.stop()
         if self._receiver.running:
             self._wait_until_quiet()
-        self._services.stop()
-        self._servers.stop()
+        for part in (*self._plan.brokers, self._receiver, self._writer):
+            self._flow.stop_part(part)
+        self._stores.stop()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
     def _wait_until_quiet(self) -> None:
-        """Until the broker, which keeps its messages in memory, has handed over what it has."""
+        """Until nothing more arrives: the broker keeps its messages in memory."""
         deadline, quiet, last = time.monotonic() + QUIET_TIMEOUT_S, 0, -1.0
         while quiet < QUIET_LOOKS and time.monotonic() < deadline:
             appended = (scrape(self._receiver.url) or Samples()).value("ingest_appended_messages_total")
@@ -110,28 +117,40 @@ class Run:
             last = appended
             time.sleep(QUIET_EVERY_S)
 
+    def _sum_up(self) -> None:
+        gauges = self._gauges
+        self._tell(
+            f"{gauges.received} messages received, {gauges.points} points stored, {gauges.dead_letters} dead letters; "
+            f"data and logs are in {self._directory}"
+        )
+
     def _look_after(self) -> None:
-        for supervisor in (self._servers, self._services, self._fleet):
+        for supervisor in self._supervisors:
             supervisor.look_after()
 
     def _read(self) -> Gauges:
         receiver, writer = scrape(self._receiver.url), scrape(self._writer.url)
-        return self._meter.read(time.monotonic(), receiver or Samples(), writer or Samples())
+        self._gauges = self._meter.read(time.monotonic(), receiver or Samples(), writer or Samples())
+        return self._gauges
+
+    @property
+    def _supervisors(self) -> tuple[Supervisor, ...]:
+        return self._stores, self._flow, self._fleet
 
     @property
     def _parts(self) -> list[Server]:
-        return [*self._servers.parts, *self._services.parts, *self._fleet.parts]
+        return [part for supervisor in self._supervisors for part in supervisor.parts]
 
     @property
     def _restarts(self) -> dict[str, int]:
-        return {**self._servers.restarts, **self._services.restarts, **self._fleet.restarts}
+        return {name: count for each in self._supervisors for name, count in each.restarts.items()}
 
     def _tell(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)
 
-    def _fail(self, text: str) -> int:
+    def _fail(self, text: str, code: int = EXIT_FAILED) -> int:
         self._console.print(text, style="red", soft_wrap=True, markup=False)
-        return 1
+        return code
 
 
 @contextmanager

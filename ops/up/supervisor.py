@@ -27,6 +27,11 @@ class Supervisor:
         self._crashes: dict[str, deque[float]] = defaultdict(deque)
         self._missed = 0
 
+    def require_ports(self) -> None:
+        """Raise PortBusy when a part would not get its port; asked before anything is started."""
+        for part in self.parts:
+            part.require_ports()
+
     def start(self) -> None:
         """Start every part; raises PortBusy or ServerFailed."""
         for part in self.parts:
@@ -44,9 +49,13 @@ class Supervisor:
     def stop(self) -> None:
         """Stop every part, those that depend on others first."""
         for part in reversed(self.parts):
-            if part.running:
-                self._tell(f"stopping {part.name} …")
-            part.stop()
+            self.stop_part(part)
+
+    def stop_part(self, part: Server) -> None:
+        """Stop one of them."""
+        if part.running:
+            self._tell(f"stopping {part.name} …")
+        part.stop()
 
     def _end_if_deaf(self, broker: Broker) -> None:
         """rumqttd can lose a listener and live on: then it is as good as crashed."""
@@ -56,9 +65,12 @@ class Supervisor:
 
     def _revive(self, part: Server) -> None:
         code = part.returncode
-        if code == MISCONFIGURED or self._crashed_too_often(part):
-            raise GaveUp(f"{part.name} ended with exit code {code}; the end of its log:\n{part.log_tail()}")
-        self._tell(f"{part.name} ended with exit code {code}: starting it again")
+        if code == MISCONFIGURED:
+            raise GaveUp(f"{part.name} can't run as it is configured; {_log_of(part)}")
+        if self._crashed_too_often(part):
+            often = f"{RESTARTS_MAX + 1} times within {RESTARTS_WITHIN_S:.0f} s"
+            raise GaveUp(f"giving up: {part.name} ended {often}; {_log_of(part)}")
+        self._tell(f"{part.name} {_how(code)}: starting it again (its log: {part.log_path})")
         self.restarts[part.name] += 1
         try:
             part.start()
@@ -71,3 +83,11 @@ class Supervisor:
         while now - crashes[0] > RESTARTS_WITHIN_S:
             crashes.popleft()
         return len(crashes) > RESTARTS_MAX
+
+
+def _log_of(part: Server) -> str:
+    return f"the end of its log, {part.log_path}:\n{part.log_tail()}"
+
+
+def _how(code: int | None) -> str:
+    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"

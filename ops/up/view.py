@@ -11,6 +11,8 @@ from rich.text import Text
 from ops.embedded import Server
 from ops.up.gauges import Gauges
 
+LONGEST_S = 3600  # the histogram's last bound: all that it knows of longer ones is that they are
+
 
 def table(gauges: Gauges, parts: Sequence[Server], restarts: Mapping[str, int]) -> Group:
     """The gauges and the parts; fits 60 columns."""
@@ -27,7 +29,7 @@ def table(gauges: Gauges, parts: Sequence[Server], restarts: Mapping[str, int]) 
         _figure("latency p99", _seconds(gauges.p99), "device to row"),
         _figure("dead letters", f"{gauges.dead_letters:,}", f"{gauges.duplicates:,} duplicates"),
     )
-    return Group(figures, _parts(parts, restarts), Text("Ctrl-C stops everything, losing nothing", style="dim"))
+    return Group(figures, _parts(parts, restarts), Text("Ctrl-C stops everything in order", style="dim"))
 
 
 def line(gauges: Gauges) -> str:
@@ -46,7 +48,7 @@ def _figure(name: str, value: str, note: str) -> Text:
 def _parts(parts: Sequence[Server], restarts: Mapping[str, int]) -> Text:
     text = Text()
     for part in parts:
-        text.append("● ", "green" if part.running else "red")
+        text.append("● ", "green" if part.serves() else "yellow" if part.running else "red")
         text.append(part.name)
         text.append(f" (restarted {restarts[part.name]}×)  " if restarts.get(part.name) else "  ", "yellow")
     return text
@@ -55,4 +57,6 @@ def _parts(parts: Sequence[Server], restarts: Mapping[str, int]) -> Text:
 def _seconds(value: float | None) -> str:
     if value is None:
         return "–"
+    if value >= LONGEST_S:
+        return "> 1 h"
     return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"

@@ -90,3 +90,10 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert config.redacted(url) == shown
+
+
+def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.misspelt() == []
+    monkeypatch.setenv("INGEST_BATCHSIZE", "3")
+    monkeypatch.setenv("INGEST_BATCH_SIZE", "3")
+    assert config.misspelt() == ["INGEST_BATCHSIZE (did you mean INGEST_BATCH_SIZE?)"]

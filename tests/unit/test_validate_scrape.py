@@ -20,7 +20,7 @@ def metrics() -> WriterMetrics:
 
 @pytest.fixture
 def health(metrics: WriterMetrics) -> Health:
-    return Health(metrics, ("redis", "database"))
+    return Health(metrics, {"redis": "redis://somewhere", "database": "postgresql://somewhere"})
 
 
 @pytest.fixture
