@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from functools import partial
 
 from redis.asyncio import Redis
 
+from receiver.backpressure import Backpressure
 from receiver.durability import Durability
 from receiver.message import Message
 from shared.backoff import Backoff
@@ -19,8 +19,6 @@ from shared.outage import outlast
 from shared.stream import Scripts, key_of
 
 FULL_FIRST_S, FULL_CAP_S = 0.005, 0.2  # how often a receiver that waits for room looks again
-
-log = logging.getLogger(__name__)
 
 
 class Appender:
@@ -39,6 +37,7 @@ class Appender:
         self._client = client.client()  # one connection: what it confirms is what it has written
         self._scripts = Scripts(self._client)
         self._cap = cap
+        self._backpressure = Backpressure(self._stream, cap, metrics)
         self._durability = durability
         self._redis = redis
         self._metrics = metrics
@@ -56,6 +55,7 @@ class Appender:
 
     async def aclose(self) -> None:
         """Close the connection."""
+        self._backpressure.close()
         await self._client.aclose()
 
     async def _append(self, batch: Sequence[Message]) -> tuple[int, int]:
@@ -73,19 +73,11 @@ class Appender:
 
     async def _wait_for_room(self) -> int:
         """Wait until a writer has made room; returns how much there is, in entries."""
-        log.warning("%s is full (%d entries): withholding acknowledgements", self._stream, self._cap)
-        started = time.monotonic()
         backoff = Backoff(FULL_FIRST_S, FULL_CAP_S)
-        with self._metrics.paused.track_inprogress():
+        with self._backpressure.waiting():
             while (room := self._cap - await outlast(self._redis, self._length)) <= 0:
-                await self._sleep(backoff)
-        log.info("%s has room again after %.1f s", self._stream, time.monotonic() - started)
+                await asyncio.sleep(backoff.delay())  # noqa: ASYNC110  (the event is in another process)
         return room
-
-    async def _sleep(self, backoff: Backoff) -> None:
-        delay = backoff.delay()
-        await asyncio.sleep(delay)
-        self._metrics.paused_time.inc(delay)
 
     async def _length(self) -> int:
         return int(await self._client.xlen(self._stream))

@@ -45,6 +45,10 @@ def _command() -> str:
 
 def _moved(plan: Plan) -> list[str]:
     """What other commands need to be told where it differs from their defaults."""
-    named = {"MQTT_URL": plan.mqtt_url, "REDIS_URL": plan.redis_url, "DATABASE_URL": redacted(plan.database_url)}
-    moved = [f"{name}={url}" for name, url in named.items() if urlsplit(url).port not in DEFAULT_PORTS]
+    named = {"MQTT_URL": plan.mqtt_url, "REDIS_URL": plan.redis_url, "DATABASE_URL": plan.database_url}
+    moved = [
+        f"{name}={redacted(url).replace(':***@', '@')}"
+        for name, url in named.items()
+        if urlsplit(url).port not in DEFAULT_PORTS
+    ]
     return [f"moved     export {' '.join(moved)}"] if moved else []

@@ -132,6 +132,8 @@ async def test_a_full_stream_holds_and_nothing_is_trimmed(stack: Stack) -> None:
     assert watching.cancelled() or not watching.done() or watching.result() is None
     await eventually(lambda: receiver.metric("ingest_backpressure") == 0)
     assert receiver.metric("ingest_backpressure_seconds_total") > 0
+    await receiver.says("ingest:{0} has room again")
+    assert receiver.log.count("is full") == 1, "one line, however many batches had to wait"
     assert writer.metric("ingest_dlq_rows_total") == 0
 
 

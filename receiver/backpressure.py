@@ -1,0 +1,51 @@
+"""A full stream, told once: not each time that a batch finds no room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.metrics import ReceiverMetrics
+
+CALM_S = 5.0  # a stream that was full has room again once nobody had to wait for so long
+
+log = logging.getLogger(__name__)
+
+
+class Backpressure:
+    """What one stream's receiver says of waiting for room."""
+
+    def __init__(self, stream: str, cap: int, metrics: ReceiverMetrics) -> None:
+        self._stream = stream
+        self._cap = cap
+        self._metrics = metrics
+        self._full_since: float | None = None
+        self._calm: asyncio.TimerHandle | None = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around the wait for room: counts it, and logs the first of several."""
+        self.close()
+        if self._full_since is None:
+            self._full_since = time.monotonic()
+            log.warning("%s is full (%d entries): withholding acknowledgements", self._stream, self._cap)
+        started = time.monotonic()
+        try:
+            with self._metrics.paused.track_inprogress():
+                yield
+        finally:
+            self._metrics.paused_time.inc(time.monotonic() - started)
+            self._calm = asyncio.get_running_loop().call_later(CALM_S, self._end)
+
+    def close(self) -> None:
+        """Forget the announcement that is due."""
+        if self._calm is not None:
+            self._calm.cancel()
+
+    def _end(self) -> None:
+        assert self._full_since is not None  # noqa: S101  (it is due only after a wait)
+        log.info("%s has room again, after %.0f s", self._stream, time.monotonic() - self._full_since - CALM_S)
+        self._full_since = None
