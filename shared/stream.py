@@ -31,6 +31,11 @@ def key_of(shard: int) -> str:
     return f"ingest:{{{shard}}}"
 
 
+def ledger_of(shard: int) -> str:
+    """The hash beside a stream that counts what left it: `stored` and `dead_lettered`."""
+    return f"{key_of(shard)}:ledger"
+
+
 def shard_of(topic: bytes, shards: int) -> int:
     """The shard of the device that a topic names, the same in every process and after every restart.
 

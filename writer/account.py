@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.metrics import WriterMetrics
 from writer.decode import Clock, utc_now
+from writer.group import Class
 from writer.outcome import Decoded, Settleable
 from writer.store import Stored
 
@@ -31,9 +32,9 @@ class Account:
             metrics.dead_letters.inc(count)
         self._observe_latency(batch, self._clock())
 
-    def settled(self, removed: Mapping[str, int]) -> None:
-        """So many messages of each kind have left the stream."""
-        for kind, count in removed.items():
+    def settled(self, removed: Mapping[Class, int]) -> None:
+        """So many messages of each class have left the stream."""
+        for (kind, _), count in removed.items():
             self._metrics.messages.labels(kind).inc(count)
 
     def deferred(self, count: int) -> None:

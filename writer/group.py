@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from shared.stream import BLOCK_MS, GROUP, Scripts, key_of
+from shared.stream import BLOCK_MS, GROUP, Scripts, key_of, ledger_of
 from writer.entry import Entry, parse_entry
+
+Class = tuple[str, str]  # the kind of a message, and the ledger's field for what became of it
 
 DEAD_MS = 3_600_000  # a consumer that was not heard of for so long, with nothing pending, is forgotten
 
@@ -20,6 +21,7 @@ class Group:
 
     def __init__(self, client: Redis, shard: int, consumer: str) -> None:
         self.stream = key_of(shard)
+        self._ledger = ledger_of(shard)
         self.consumer = consumer
         self._client = client
         self._scripts = Scripts(client)
@@ -50,13 +52,13 @@ class Group:
         """Keep these from being claimed: their writer lives."""
         await self._script(self._scripts.renew, self.consumer, *(entry.id for entry in entries))
 
-    async def settle(self, by_kind: Mapping[str, Sequence[Entry]]) -> Counter[str]:
-        """Acknowledge and remove these, as they are committed; returns how many of each kind it removed. One that
+    async def settle(self, classes: Mapping[Class, Sequence[Entry]]) -> dict[Class, int]:
+        """Acknowledge and remove these, as they are committed; returns how many of each class it removed. One that
         another writer has settled meanwhile counts there, not here."""
-        sizes = [len(entries) for entries in by_kind.values()]
-        ids = [entry.id for entries in by_kind.values() for entry in entries]
-        removed = await self._script(self._scripts.settle, len(sizes), *sizes, *ids)
-        return Counter(dict(zip(by_kind, removed, strict=False)))
+        sizes = [value for (_, verdict), entries in classes.items() for value in (verdict, len(entries))]
+        ids = [entry.id for entries in classes.values() for entry in entries]
+        removed = await self._script(self._scripts.settle, len(classes), *sizes, *ids, keys=(self._ledger,))
+        return dict(zip(classes, removed, strict=False))
 
     async def failed(self, entries: Iterable[Entry]) -> None:
         """Count a failed try against each of these and leave it pending."""
@@ -71,9 +73,9 @@ class Group:
         """Delete the consumers that were not heard of for long and have nothing pending."""
         await self._script(self._scripts.leave, "", DEAD_MS)
 
-    async def _script(self, script: Any, *arguments: str | int) -> Any:
+    async def _script(self, script: Any, *arguments: str | int, keys: tuple[str, ...] = ()) -> Any:
         try:
-            return await script(keys=[self.stream], args=[GROUP, *arguments])
+            return await script(keys=[self.stream, *keys], args=[GROUP, *arguments])
         except ResponseError as error:
             await self._create_if_gone(error)
             return []

@@ -18,6 +18,7 @@ from shared.outage import outlast
 from writer.account import Account
 from writer.decode import Decoder
 from writer.entry import Entry
+from writer.group import Class
 from writer.isolate import give_up, store_all_but_bad
 from writer.outcome import Deferred, Outcome, Settleable
 from writer.portions import portions
@@ -75,10 +76,10 @@ class Lane:
         self._account.committed(batch, stored, time.perf_counter() - started)
 
     async def _settle(self, outcomes: Sequence[Settleable]) -> None:
-        by_kind: dict[str, list[Entry]] = {}
+        classes: dict[Class, list[Entry]] = {}
         for outcome in outcomes:
-            by_kind.setdefault(outcome.kind, []).append(outcome.entry)
-        self._account.settled(await self._source.settle(by_kind))
+            classes.setdefault((outcome.kind, outcome.verdict), []).append(outcome.entry)
+        self._account.settled(await self._source.settle(classes))
 
     async def _leave_pending(self, deferred: Sequence[Deferred]) -> None:
         for outcome in deferred:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from writer.entry import Entry
 
@@ -70,6 +70,8 @@ class Sighting(NamedTuple):
 class Decoded:
     """The message is good. It is stored as one: all of its rows or none."""
 
+    verdict: ClassVar[str] = "stored"  # the ledger's field
+
     entry: Entry
     kind: str  # telem, ack or event
     device: Sighting
@@ -88,6 +90,8 @@ class Decoded:
 @dataclass(frozen=True, slots=True)
 class Rejected:
     """The message is poison: a row of ingest_errors, with its exact bytes."""
+
+    verdict: ClassVar[str] = "dead_lettered"
 
     entry: Entry
     kind: str  # telem, ack, event or unknown

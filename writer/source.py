@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from redis.exceptions import RedisError
@@ -14,7 +13,7 @@ from shared.health import Component
 from shared.metrics import WriterMetrics
 from shared.outage import outlast
 from writer.entry import Entry
-from writer.group import Group
+from writer.group import Class, Group
 from writer.read_size import ReadSize
 
 START = "0-0"
@@ -52,9 +51,9 @@ class Source:
         self._size.observe(self._in_hand)
         return self._in_hand
 
-    async def settle(self, by_kind: Mapping[str, Sequence[Entry]]) -> Counter[str]:
-        """These are committed: acknowledge and remove them. Returns how many of each kind were still there."""
-        return await outlast(self._redis, lambda: self._group.settle(by_kind)) if by_kind else Counter()
+    async def settle(self, classes: Mapping[Class, Sequence[Entry]]) -> dict[Class, int]:
+        """These are committed: acknowledge and remove them. Returns how many of each class were still there."""
+        return await outlast(self._redis, lambda: self._group.settle(classes)) if classes else {}
 
     async def defer(self, entries: Sequence[Entry]) -> None:
         """A bug kept these from being handled: count the try, and leave them to be claimed again."""

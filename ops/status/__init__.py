@@ -1,0 +1,1 @@
+"""`traksense-ingest status`: the streams, who reads them, and whether the sums agree."""
