@@ -11,6 +11,7 @@ import click
 
 from ops.migrate import migrate as apply_migrations
 from ops.simulate.command import simulate
+from ops.status.command import status
 from ops.up.command import up
 from ops.validate.command import validate
 from receiver.__main__ import main as run_receiver
@@ -42,6 +43,7 @@ def main() -> None:
     \b
     Examples:
         traksense-ingest up --simulate 20      everything on this machine
+        traksense-ingest status                backlog, consumers, and do the sums agree?
         traksense-ingest validate              is a pipeline that runs somewhere all right?
         traksense-ingest migrate               prepare the database
     """
@@ -77,5 +79,6 @@ def migrate() -> None:
 
 
 main.add_command(simulate)
+main.add_command(status)
 main.add_command(up)
 main.add_command(validate)

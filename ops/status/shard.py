@@ -52,9 +52,9 @@ async def read_shard(client: Redis, number: int) -> Shard:
     """Raises what redis-py raises. A stream that isn't there is empty."""
     stream = key_of(number)
     transaction = client.pipeline(transaction=True)
-    transaction.execute_command("XINFO", "STREAM", stream)
+    transaction.xinfo_stream(stream)
     transaction.hgetall(ledger_of(number))
-    transaction.execute_command("XINFO", "CONSUMERS", stream, GROUP)
+    transaction.xinfo_consumers(stream, GROUP)
     transaction.time()
     info, ledger, consumers, now = await transaction.execute(raise_on_error=False)
     for reply in (info, ledger, consumers, now):

@@ -1,0 +1,117 @@
+"""Entries added = stored + dead-lettered + in the stream: exactly, at any instant, whatever is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from ops.status.command import look
+from ops.status.report import Status
+from ops.status.shard import Consumer, Shard, read_shard
+from shared import config
+from shared.stream import key_of
+from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually
+
+
+async def agrees_for_ever(stack: Stack) -> None:
+    while True:
+        shard = await read_shard(stack.redis, 0)
+        assert shard.missing == 0, shard
+        await asyncio.sleep(0)
+
+
+async def status_of(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "ops", "status", "--sample", "0", *options],
+        env={"REDIS_URL": stack.redis_server.url, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+async def test_it_adds_up_at_any_instant_while_writers_are_killed_and_frozen(stack: Stack) -> None:
+    watching = asyncio.create_task(agrees_for_ever(stack))
+    await stack.receiver()
+    total = 0
+    for round_ in range(3):
+        frozen = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
+        killed = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
+        messages = [telem(f"dev{round_}", second) for second in range(300)]
+        bad = [("traksense/t/s/dev/telem", b"poison %d" % number) for number in range(30)]
+        await stack.publish(*messages, *bad)
+        total += 330
+        frozen.signal(signal.SIGSTOP)
+        killed.kill()
+        other = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+        await eventually(lambda: _is_empty(stack))
+        frozen.signal(signal.SIGCONT)
+        assert frozen.stop() == 0
+        assert other.stop() == 0
+    shard = await read_shard(stack.redis, 0)
+    assert (shard.added, shard.stored, shard.dead_lettered, shard.in_stream) == (total, 900, 90, 0)
+    assert not watching.done(), watching.exception()
+    watching.cancel()
+    assert await stack.count("ingest_errors") == 90
+    assert (await status_of(stack)).returncode == 0
+
+
+async def _is_empty(stack: Stack) -> bool:
+    return await stack.backlog() == 0
+
+
+async def test_entries_that_other_hands_remove_are_noticed_with_their_number(stack: Stack) -> None:
+    for second in range(10):
+        await stack.append(*telem(second=second))
+    assert (await status_of(stack)).returncode == 0
+    await stack.redis.xtrim(key_of(0), maxlen=7, approximate=False)
+    checked = await status_of(stack)
+    assert checked.returncode == 1
+    assert "3 entries were removed by other hands" in checked.stdout
+    assert max(map(len, checked.stdout.splitlines())) <= 80
+    report = json.loads((await status_of(stack, "--json")).stdout)
+    assert (report["agrees"], report["shards"][0]["missing"], report["shards"][0]["in_stream"]) == (False, 3, 7)
+
+
+async def test_a_stream_that_was_deleted_is_noticed(stack: Stack) -> None:
+    await stack.append(*telem())
+    await stack.writer()
+    await stack.has_rows("ts_measure", 1)
+    await stack.redis.delete(key_of(0))
+    checked = await status_of(stack)
+    assert (checked.returncode, "was deleted and begun anew" in checked.stdout) == (1, True)
+
+
+async def test_an_empty_redis_is_fine_and_one_that_is_away_is_one_line(stack: Stack) -> None:
+    checked = await status_of(stack)
+    assert (checked.returncode, "no writer has read" in checked.stdout) == (0, True)
+    stack.redis_server.stop()
+    checked = await status_of(stack)
+    assert checked.returncode == 1
+    assert len(checked.stderr.splitlines()) == 1
+    assert checked.stderr.startswith("REDIS_URL=redis://127.0.0.1:")
+
+
+async def test_rates_and_the_time_until_the_cap(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REDIS_URL", stack.redis_server.url)
+    await stack.append(*telem())
+    found = await look(config.load(), 0)
+    assert (found.now[0].in_stream, found.agrees) == (1, True)
+
+    def shard(added: int) -> Shard:
+        return Shard("ingest:{0}", added, added, 0, 0, 3.0, (Consumer("host-1-0", 5, 90_000),))
+
+    growing = Status([shard(100)], [shard(300)], 2.0, 1300)
+    assert (growing.rate(0, "added"), growing.until_full_s(0)) == (100, 10)
+    console = Console(width=80, record=True, quiet=False, file=None)
+    with console.capture():
+        console.print(growing.screen())
+    assert Status([shard(5)], [shard(5)], 2.0, 1300).until_full_s(0) is None
