@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 
 import asyncpg
@@ -17,7 +16,10 @@ from ops.validate.command import validate
 from receiver.__main__ import main as run_receiver
 from shared import config, log
 from shared.config import ConfigError, redacted
-from shared.failure import describe, is_hopeless
+from shared.failure import describe
+from shared.health import Component
+from shared.metrics import Metrics
+from shared.outage import Misconfigured, first_contact
 from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
 from writer.__main__ import main as run_writer
 
@@ -65,16 +67,20 @@ def writer() -> None:
 def migrate() -> None:
     """Bring the database of DATABASE_URL to the schema that this version needs.
 
-    Safe to run at any time, and from several places at once.
+    Safe to run at any time, and from several places at once. Waits for a server that is away.
     """
     settings = config.load()
     log.configure(settings.log_level, settings.log_format)
+    database = Component("database", redacted(settings.database_url), Metrics(("database",)))
+    migration = first_contact(database, "DATABASE_URL", lambda: apply_migrations(settings.database_url))
     try:
-        applied = asyncio.run(apply_migrations(settings.database_url))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        logging.getLogger(__name__).debug("migrate", exc_info=True)
+        applied = asyncio.run(migration)
+    except Misconfigured as error:
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_MISCONFIGURED)
+    except asyncpg.PostgresError as error:
         print(f"DATABASE_URL={redacted(settings.database_url)}: {describe(error)}", file=sys.stderr)
-        sys.exit(EXIT_MISCONFIGURED if is_hopeless(error) else EXIT_FAILED)
+        sys.exit(EXIT_FAILED)
     print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
 
 

@@ -26,7 +26,7 @@ async def migrate(url: str) -> list[Migration]:
 
     Raises what asyncpg raises; then the migrations before the failed one stay applied.
     """
-    connection = await connect(url)
+    connection = await connect(url, command_timeout=None)  # a table is as large as it is, and so is another's turn
     connection.add_log_listener(_forward_to_log)
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)

@@ -40,9 +40,9 @@ def migrations() -> list[Migration]:
     )
 
 
-async def connect(url: str) -> Any:
-    """One connection; raises what asyncpg raises."""
-    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
+async def connect(url: str, command_timeout: float | None = COMMAND_TIMEOUT_S) -> Any:
+    """One connection, with seconds that a statement may take; raises what asyncpg raises."""
+    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout)
 
 
 async def open_pool(url: str, smallest: int, largest: int) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 
 import asyncpg
 import pytest
@@ -117,3 +119,27 @@ async def test_the_owner_of_a_database_may_migrate_it(empty_database: str) -> No
     await admin.execute(f"DROP OWNED BY owner_{name}")
     await admin.execute(f"DROP ROLE owner_{name}")
     await admin.close()
+
+
+async def test_the_command_waits_for_a_server_and_says_once_what_it_did(empty_database: str) -> None:
+    def start(url: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ops", "migrate"],
+            env={"DATABASE_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    waiting = start(empty_database.replace(empty_database.rpartition(":")[2].partition("/")[0], "1"))
+    assert waiting.stderr is not None
+    assert "database is away, waiting for it" in await asyncio.to_thread(waiting.stderr.readline)
+    waiting.kill()
+    waiting.communicate()
+    for said in (f"{len(migrations())} migrations applied", "nothing to do: the database is up to date"):
+        out, _ = await asyncio.to_thread(start(empty_database).communicate)
+        assert out.strip() == said
+    wrong = start(empty_database + "_not")
+    _, err = await asyncio.to_thread(wrong.communicate)
+    assert wrong.returncode == 2
+    assert err.startswith("DATABASE_URL: database: database ")
