@@ -61,6 +61,8 @@ class Run:
                 code = self._fail(advice(error.name, error.port), EXIT_MISCONFIGURED)
             except (ServerFailed, GaveUp) as error:
                 code = self._fail(str(error))
+            except FileNotFoundError as error:
+                code = self._fail(str(error), EXIT_MISCONFIGURED)
             except (OSError, asyncpg.PostgresError) as error:
                 code = self._fail(f"{redacted(self._plan.database_url)}: {describe(error)}")
             self._stop()
