@@ -26,7 +26,7 @@ from shared.health import Component, Health, HealthServer
 from shared.metrics import ReceiverMetrics
 from shared.outage import Misconfigured, first_contact
 from shared.service import keep_turning, run_until, unless_stopped
-from shared.tasks import end_if_cancelled, sole_error
+from shared.tasks import end_if_cancelled, raise_sole_error
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ class Receiver:
                         inbox.close()
                     lost.cancel()
             except BaseExceptionGroup as group:
-                raise sole_error(group) from None
+                raise_sole_error(group)
 
     async def _subscribe(self, connection: Connection) -> None:
         settings, filters = self._settings, subscriptions(self._settings)

@@ -14,7 +14,7 @@ from shared import config, log
 from shared.config import ConfigError, Settings
 from shared.health import Health, MetricsPortError
 from shared.outage import Misconfigured
-from shared.tasks import sole_error
+from shared.tasks import raise_sole_error
 
 EXIT_OK, EXIT_FAILED, EXIT_MISCONFIGURED = 0, 1, 2
 GRACE_S = 5.0  # how long the work in hand may take after SIGTERM; docker and Kubernetes kill after 10 and 30 s
@@ -52,7 +52,7 @@ async def _until_signalled(service: Service, settings: Settings) -> None:
     try:
         await service(settings, stop)
     except BaseExceptionGroup as group:
-        raise sole_error(group) from None
+        raise_sole_error(group)
     logger.info("stopped")
 
 

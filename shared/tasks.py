@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import NoReturn
 
 from shared.failure import Kind, kind_of
 
@@ -19,12 +20,22 @@ def end_if_cancelled() -> None:
 
 
 def sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that a task group ended with; of several, one that isn't an outage.
-
-    To be raised in a plain `except`: a `raise` in an `except*` is wrapped again by Python 3.11.2.
-    """
+    """The error that a task group ended with; of several, one that isn't an outage."""
     errors = _leaves(group)
     return next((error for error in errors if kind_of(error) is not Kind.OUTAGE), errors[0])
+
+
+def raise_sole_error(group: BaseExceptionGroup[BaseException]) -> NoReturn:
+    """Raise it in the group's place.
+
+    For a plain `except`: a `raise` in an `except*` is wrapped again by Python 3.11.2. The error must not have the group
+    as its context, for then it would contain itself.
+    """
+    error = sole_error(group)
+    try:
+        raise error
+    finally:
+        error.__context__ = None
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

@@ -20,7 +20,7 @@ from shared import mqtt
 from shared.config import Settings
 from shared.outage import Misconfigured
 from shared.service import unless_stopped
-from shared.tasks import sole_error
+from shared.tasks import raise_sole_error
 
 OVERTIME_S = 1.0  # how long beyond its duration a run may take that is behind its schedule
 CLOSE_S = 1.0  # how long disconnecting may take
@@ -73,7 +73,7 @@ async def _lanes(settings: Settings, number: int, tally: Tally, notice: Notice) 
             for task in unable:
                 task.cancel()
     except BaseExceptionGroup as group:
-        raise sole_error(group) from None
+        raise_sole_error(group)
     tally.unconfirmed = sum(lane.unconfirmed for lane in lanes)
 
 

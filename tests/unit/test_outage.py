@@ -11,7 +11,7 @@ import pytest
 from shared.health import Component
 from shared.metrics import WriterMetrics
 from shared.outage import Misconfigured, first_contact, outlast
-from shared.tasks import sole_error
+from shared.tasks import raise_sole_error, sole_error
 
 
 @pytest.fixture
@@ -107,3 +107,18 @@ def test_of_several_errors_the_one_that_is_no_outage_is_told() -> None:
     assert sole_error(nested) is bug
     outage = OSError()
     assert sole_error(BaseExceptionGroup("", [outage, TimeoutError()])) is outage
+
+
+def test_an_error_that_is_raised_in_its_groups_place_does_not_contain_itself() -> None:
+    bug = KeyError("x")
+    with pytest.raises(KeyError) as raised:
+        _raise_out_of_a_group(bug)
+    assert raised.value is bug
+    assert bug.__context__ is None
+
+
+def _raise_out_of_a_group(error: Exception) -> None:
+    try:
+        raise BaseExceptionGroup("", [error])
+    except BaseExceptionGroup as group:
+        raise_sole_error(group)

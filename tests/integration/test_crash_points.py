@@ -1,0 +1,196 @@
+"""A crash between any two steps, put there on purpose: what is stored afterwards is what was sent, once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+import writer.store
+from ops.status.shard import read_shard
+from receiver.acknowledge import Acknowledgements
+from receiver.durability import Durability
+from receiver.service import Receiver
+from shared import config, database, stream
+from shared.health import Health
+from shared.metrics import ReceiverMetrics, WriterMetrics
+from shared.tasks import sole_error
+from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually
+from writer.account import Account
+from writer.decode import Decoder
+from writer.devices import DeviceRegistry
+from writer.group import Group
+from writer.lane import Lane
+from writer.read_size import ReadSize
+from writer.source import Source
+from writer.store import Store
+
+CLAIM_IDLE_MS = 200
+
+
+class Crash(BaseException):
+    """Ends the process, as far as its code can tell: nothing catches it."""
+
+
+def crash_after(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def crashing(*arguments: Any, **named: Any) -> Any:
+        if await function(*arguments, **named) or True:
+            raise Crash
+
+    return crashing
+
+
+def crash_before(_function: Callable[..., Any]) -> Callable[..., Any]:
+    def crashing(*_arguments: Any, **_named: Any) -> Any:
+        raise Crash
+
+    return crashing
+
+
+@asynccontextmanager
+async def lane_of(stack: Stack, name: str, stop: asyncio.Event) -> AsyncIterator[Lane]:
+    """A writer's lane as the service makes it, in this process."""
+    metrics = WriterMetrics()
+    health = Health(metrics, {"redis": "", "database": ""})
+    pool = await database.open_pool(stack.database_url, 1, 2)
+    async with stream.connect(stack.redis_server.url) as client:
+        source = Source(
+            Group(client, 0, name), ReadSize(800), 50, CLAIM_IDLE_MS, health.components["redis"], metrics, stop
+        )
+        store = Store(pool, DeviceRegistry())
+        yield Lane(source, Decoder(10**6, 86_400), store, health.components["database"], Account(metrics), 5)
+    pool.terminate()
+
+
+async def drain(stack: Stack) -> None:
+    """Another writer takes over, until the stream is empty."""
+    stop = asyncio.Event()
+    async with lane_of(stack, "survivor", stop) as lane:
+        running = asyncio.create_task(lane.run(stop))
+        await eventually(lambda: _is_empty(stack))
+        stop.set()
+        await running
+
+
+async def _is_empty(stack: Stack) -> bool:
+    return await stack.backlog() == 0
+
+
+async def crash(stack: Stack) -> None:
+    async with lane_of(stack, "crashing", asyncio.Event()) as lane:
+        with pytest.raises(Crash):
+            await lane.run(asyncio.Event())
+
+
+async def fill(stack: Stack) -> None:
+    for second in range(10):
+        await stack.append(*telem(second=second, points=3))
+    await stack.append("traksense/t/site/dev/telem", b"poison")
+
+
+async def everything_is_there_once(stack: Stack, rows: int = 30) -> None:
+    assert await stack.count("ts_measure") == rows
+    assert await stack.count("ingest_errors") == 1
+    shard = await read_shard(stack.redis, 0)
+    assert (shard.missing, shard.in_stream, shard.dead_lettered) == (0, 0, 1)
+
+
+WRITER_SEAMS = {
+    "after the read, before decoding": (Decoder, "decode", crash_before),
+    "after COPY, before COMMIT": (writer.store, "_copy", crash_after),
+    "after all statements, before COMMIT": (writer.store, "_execute", crash_after),
+    "after COMMIT, before XACK": (Source, "settle", crash_before),
+    "after XACK, before it is counted": (Account, "settled", crash_before),
+}
+
+
+@pytest.mark.parametrize("seam", WRITER_SEAMS)
+async def test_a_writer_crashes(stack: Stack, monkeypatch: pytest.MonkeyPatch, seam: str) -> None:
+    await fill(stack)
+    place, name, fault = WRITER_SEAMS[seam]
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, fault(getattr(place, name)))
+        await crash(stack)
+    await drain(stack)
+    await everything_is_there_once(stack)
+
+
+async def test_a_writer_crashes_in_the_middle_of_a_claim(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(stack)
+    await stack.redis.xgroup_create(stream.key_of(0), stream.GROUP, id="0")
+    await stack.redis.xreadgroup(stream.GROUP, "dead", {stream.key_of(0): ">"}, count=100)
+    await eventually(lambda: _are_idle(stack))
+    with monkeypatch.context() as patch:
+        patch.setattr(Group, "claim", crash_after(Group.claim))
+        await crash(stack)
+    consumers = {entry["consumer"] for entry in await _pending(stack)}
+    assert consumers == {b"crashing"}, "the claim was carried out"
+    await drain(stack)
+    await everything_is_there_once(stack)
+    assert await stack.fetchval("SELECT deliveries FROM ingest_errors") == 1, "neither claim counts against it"
+
+
+async def _pending(stack: Stack) -> Any:
+    return await stack.redis.xpending_range(stream.key_of(0), stream.GROUP, "-", "+", 100)
+
+
+async def _are_idle(stack: Stack) -> bool:
+    return all(entry["time_since_delivered"] > CLAIM_IDLE_MS for entry in await _pending(stack))
+
+
+async def test_a_writer_crashes_in_the_duplicate_path(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stack.append(*telem(second=0, points=3))
+    await drain(stack)
+    await stack.append(*telem(second=0, points=3))
+    await fill(stack)
+    with monkeypatch.context() as patch:
+        patch.setattr(writer.store, "_copy_staged", crash_after(writer.store._copy_staged))
+        await crash(stack)
+    assert await stack.count("ts_measure") == 3, "nothing of it was committed"
+    await drain(stack)
+    await everything_is_there_once(stack)
+
+
+async def test_a_receiver_crashes_after_the_append_before_the_puback(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await receive(stack, until=_at_once)  # it leaves a session at the broker
+    await stack.publish(*(telem(second=second, points=3) for second in range(10)))
+    with monkeypatch.context() as patch:
+        patch.setattr(Acknowledgements, "appended", crash_before(Acknowledgements.appended))
+        with pytest.raises(BaseExceptionGroup) as raised:
+            await receive(stack, until=asyncio.Event().wait)
+    assert isinstance(sole_error(raised.value), Crash)
+    before = await stack.backlog()
+    assert before > 0, "the append was carried out"
+    await receive(stack, until=lambda: eventually(lambda: _has_all_again(stack, before)))
+    await stack.append("traksense/t/site/dev/telem", b"poison")
+    await drain(stack)
+    await everything_is_there_once(stack)
+
+
+async def _at_once() -> None:
+    """It was connected: that is all."""
+
+
+async def _has_all_again(stack: Stack, before: int) -> bool:
+    return await stack.backlog() == before + 10
+
+
+async def receive(stack: Stack, until: Callable[[], Awaitable[Any]]) -> None:
+    """A receiver in this process, until something has come about."""
+    settings = config.load(mqtt_url=stack.broker.url, redis_url=stack.redis_server.url)
+    metrics = ReceiverMetrics()
+    health = Health(metrics, {"broker": "", "redis": ""})
+    stop = asyncio.Event()
+    async with stream.connect(stack.redis_server.url) as client, asyncio.TaskGroup() as tasks:
+        receiver = Receiver(settings, client, Durability("memory"), health, metrics)
+        tasks.create_task(receiver.run(stop))
+        await eventually(lambda: health.components["broker"].is_up)
+        await until()
+        stop.set()
+    await receiver.aclose()
