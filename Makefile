@@ -25,7 +25,7 @@ test: $(READY) ## all tests, on the embedded servers
 	$(RUN)/python -m pytest $(ARGS)
 
 test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (TimescaleDB where it has it) and Mosquitto
-	$(RUN)/python -m pytest tests/integration --services=debian $(ARGS)
+	$(RUN)/python -m pytest tests/integration --services=debian -p no:hypothesispytest $(ARGS)
 
 check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/ruff check .

@@ -68,8 +68,11 @@ async def connect(settings: Settings, deliver: Callable[[Message], None]) -> Asy
     paho.manual_ack_set(True)
     paho.on_message = _numbered(deliver)
     paho.disable_logger()  # it formats several lines a message, for nobody
-    async with client:
-        yield Connection(client)
+    try:
+        async with client:
+            yield Connection(client)
+    finally:
+        _retrieve_loss(client)
 
 
 def subscriptions(settings: Settings) -> list[str]:
@@ -102,6 +105,13 @@ def _read_text(buffer: bytes, limit: int) -> tuple[str, int]:
 
 
 properties.readUTF = _read_text
+
+
+def _retrieve_loss(client: aiomqtt.Client) -> None:
+    """Look at how the connection ended, where nobody has: asyncio logs an error that was never looked at."""
+    disconnected = client._disconnected
+    if disconnected.done() and not disconnected.cancelled():
+        disconnected.exception()
 
 
 def _paho_of(client: aiomqtt.Client) -> Paho:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import gc
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -34,6 +35,13 @@ CLAIM_IDLE_MS = 200
 
 class Crash(BaseException):
     """Ends the process, as far as its code can tell: nothing catches it."""
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """What a crash abandoned is finalized here, and not in the middle of something else."""
+    yield
+    gc.collect()
 
 
 def crash_after(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
