@@ -75,8 +75,9 @@ class Appender:
         """Wait until a writer has made room; returns how much there is, in entries."""
         backoff = Backoff(FULL_FIRST_S, FULL_CAP_S)
         with self._backpressure.waiting():
-            while (room := self._cap - await outlast(self._redis, self._length)) <= 0:  # noqa: ASYNC110
+            while (room := self._cap - await outlast(self._redis, self._length)) <= 0:
                 await asyncio.sleep(backoff.delay())
+                self._backpressure.count()
         return room
 
     async def _length(self) -> int:

@@ -23,6 +23,7 @@ class Backpressure:
         self._cap = cap
         self._metrics = metrics
         self._full_since: float | None = None
+        self._counted_at = 0.0
         self._calm: asyncio.TimerHandle | None = None
 
     @contextmanager
@@ -32,13 +33,19 @@ class Backpressure:
         if self._full_since is None:
             self._full_since = time.monotonic()
             log.warning("%s is full (%d entries): withholding acknowledgements", self._stream, self._cap)
-        started = time.monotonic()
+        self._counted_at = time.monotonic()
         try:
             with self._metrics.paused.track_inprogress():
                 yield
         finally:
-            self._metrics.paused_time.inc(time.monotonic() - started)
+            self.count()
             self._calm = asyncio.get_running_loop().call_later(CALM_S, self._end)
+
+    def count(self) -> None:
+        """Count the time waited so far, so that a rate shows the wait while it lasts."""
+        now = time.monotonic()
+        self._metrics.paused_time.inc(now - self._counted_at)
+        self._counted_at = now
 
     def close(self) -> None:
         """Forget the announcement that is due."""

@@ -28,6 +28,7 @@ class Durability:
         Raises Misconfigured when INGEST_DURABILITY=aof and the server has no append-only file.
         """
         self._waits = False
+        await client.ping()  # so that what is wrong with the connection isn't taken for an answer to WAITAOF
         if self._wanted == "memory":
             log.info("durability: a PUBACK means in Redis's memory (INGEST_DURABILITY=memory)")
             return self

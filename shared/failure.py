@@ -95,7 +95,7 @@ def is_hopeless(error: BaseException) -> bool:
         return (error.sqlstate or "")[:2] in {"28", "3D"}
     if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
         return error.rc.value in _MQTT_HOPELESS
-    return isinstance(error, _HOPELESS) or _is_certificate_refused(error)
+    return isinstance(error, _HOPELESS) or _is_certificate_refused(error) or "DB index" in str(error)
 
 
 def _is_certificate_refused(error: BaseException) -> bool:

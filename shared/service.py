@@ -30,14 +30,19 @@ def run(service: Service) -> int:
 
     0 after a signal; 2, with one line on stderr, when the configuration can't work; 1 after a crash.
     """
+    log_format = "text"
     try:
         settings = config.load()
-        log.configure(settings.log_level, settings.log_format)
+        log_format = settings.log_format
+        log.configure(settings.log_level, log_format)
         for name in config.misspelt():
             logger.warning("ignoring the variable %s", name)
         asyncio.run(_until_signalled(service, settings))
     except (ConfigError, Misconfigured, MetricsPortError) as error:
-        print(error, file=sys.stderr)
+        if log_format == "json":
+            logger.critical("%s", error)
+        else:
+            print(error, file=sys.stderr)
         return EXIT_MISCONFIGURED
     except Exception:
         logger.exception("stopped by a bug")

@@ -23,6 +23,9 @@ async def test_redis(stack: Stack) -> None:
             assert process.wait() == 2
             assert process.log.splitlines()[-1].startswith("REDIS_URL: redis: ")
             assert "Traceback" not in process.log
+        process = stack.start(service, REDIS_URL=f"redis://:{SECRET}@{address}9999")
+        assert process.wait() == 2
+        assert "DB index" in process.log.splitlines()[-1]
         assert SECRET not in (await stack.start(service, REDIS_URL=f"redis://:{SECRET}@{address}").ready()).log
 
 

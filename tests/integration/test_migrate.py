@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -83,6 +84,14 @@ async def test_a_writer_refuses_a_database_that_is_not_migrated_far_enough(stack
     writer = stack.start("writer")
     assert writer.wait() == 2
     assert f"at version {newest - 1} of the schema" in writer.log.splitlines()[-1]
+
+
+async def test_with_json_logs_the_last_line_is_json_too(stack: Stack) -> None:
+    await stack.execute("DELETE FROM schema_migrations")
+    writer = stack.start("writer", LOG_FORMAT="json")
+    assert writer.wait() == 2
+    last = [json.loads(line) for line in writer.log.splitlines()][-1]
+    assert (last["level"], "traksense-ingest migrate" in last["message"]) == ("CRITICAL", True)
 
 
 async def test_a_database_that_is_newer_is_fine(stack: Stack) -> None:

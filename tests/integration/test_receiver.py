@@ -122,6 +122,7 @@ async def test_a_full_stream_holds_and_nothing_is_trimmed(stack: Stack) -> None:
     await stack.publish(*(telem(f"dev{number % 10}", number, points=2) for number in range(5000)))
     await receiver.says("ingest:{0} is full (1000 entries)")
     assert receiver.metric("ingest_backpressure") == 1
+    await eventually(lambda: receiver.metric("ingest_backpressure_seconds_total") > 0, "counted while it lasts")
     first: Any = await stack.redis.xrange(key_of(0), count=1)
 
     writer = await stack.writer()
