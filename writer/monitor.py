@@ -15,15 +15,14 @@ from shared.health import Component
 from shared.metrics import WriterMetrics
 from shared.outage import outlast
 from shared.stream import GROUP, key_of
-from writer import sql
 from writer.decode import utc_now
+from writer.frozen import FrozenWriters
 from writer.group import Group
 from writer.store import Store
 
 PERIOD_S = 1.0
 DEVICES_PERIOD_S = 5.0
 CONSUMERS_PERIOD_S = 60.0
-ANSWER_S = 5.0  # a database that takes longer is away
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +40,10 @@ async def watch_pending(client: Redis, shards: int, redis: Component, metrics: W
         await asyncio.sleep(PERIOD_S)
 
 
-async def watch_database(pool: Any, database: Component) -> None:
+async def watch_database(frozen: FrozenWriters, database: Component) -> None:
     """Notice that the database is away though nothing is stored, and end what a frozen writer left open."""
     while True:
-        if ended := await outlast(database, lambda: pool.fetchval(sql.END_FROZEN_WRITERS, timeout=ANSWER_S)):
+        if ended := await outlast(database, frozen.end):
             log.warning("ended %d transactions of a writer that stands still", ended)
         await asyncio.sleep(PERIOD_S)
 

@@ -71,16 +71,22 @@ ON CONFLICT (tenant_id, device_id) DO UPDATE SET
     first_seen = least(old.first_seen, excluded.first_seen),
     last_seen = greatest(old.last_seen, excluded.last_seen)
 
--- name: end_frozen_writers
--- A writer that was stopped in the middle of a transaction holds its rows' keys, and whoever claimed its entries waits
--- for it. Its transaction waits for a client that sends nothing; ending it lets the others go on, and loses nothing.
-SELECT count(pg_terminate_backend(pid))
-FROM pg_stat_activity
-WHERE datname = current_database()
-    AND usename = current_user
-    AND application_name = current_setting('application_name')
-    AND wait_event = 'ClientRead'
-    AND xact_start < now() - INTERVAL '30 seconds'
+-- name: waiting_transactions
+-- Writers' transactions that wait for their client, and how far each has come: two equal answers, and it sent nothing
+-- in between.
+SELECT activity.pid, activity.state_change, coalesce(progress.bytes_processed, 0) AS copied
+FROM pg_stat_activity AS activity
+LEFT JOIN pg_stat_progress_copy AS progress USING (pid)
+WHERE activity.datname = current_database()
+    AND activity.usename = current_user
+    AND activity.application_name = current_setting('application_name')
+    AND activity.wait_event = 'ClientRead'
+    AND activity.xact_start IS NOT NULL
+
+-- name: end_transactions
+SELECT count(pg_terminate_backend(activity.pid))
+FROM unnest($1::integer[], $2::timestamptz[]) AS frozen (pid, state_change)
+JOIN pg_stat_activity AS activity USING (pid, state_change)
 
 -- name: insert_dead_letters
 INSERT INTO ingest_errors (

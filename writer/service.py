@@ -22,6 +22,7 @@ from shared.service import keep_turning, run_until, unless_stopped
 from writer.account import Account
 from writer.decode import Decoder, utc_now
 from writer.devices import SETTLED, DeviceRegistry
+from writer.frozen import FrozenWriters
 from writer.group import Group
 from writer.lane import Lane
 from writer.monitor import watch_consumers, watch_database, watch_devices, watch_pending
@@ -121,10 +122,11 @@ async def _watch(
 ) -> None:
     redis, database_, shards = health.components["redis"], health.components["database"], settings.ingest_shards
     groups = [Group(client, shard, "") for shard in range(shards)]
+    frozen = FrozenWriters(pool, settings.ingest_claim_idle_ms / 1000)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")
         tasks.create_task(watch_pending(client, shards, redis, metrics), name="pending")
         tasks.create_task(watch_consumers(groups, redis), name="consumers")
-        tasks.create_task(watch_database(pool, database_), name="database")
+        tasks.create_task(watch_database(frozen, database_), name="database")
         tasks.create_task(watch_devices(store, database_), name="devices")

@@ -1,17 +1,22 @@
 """TCP ports of the loopback interface: which are free, and one short exchange over one."""
 
+import random
 import socket
 
 LOOPBACK = "127.0.0.1"
 _ANSWER_SECONDS = 2.0
+_FIRST, _LAST = 10_000, 32_768  # Linux gives outgoing connections 32768 and up
 
 
-def free_port() -> int:
-    """A port that nothing listens on now; another program may take it before you do."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(count: int = 1) -> int:
+    """The first of `count` ports in a row that nothing listens on now; another program may take it before you do.
+
+    Not one of those that the system gives to outgoing connections: such a port may be taken at any moment.
+    """
+    while True:
+        first = random.randrange(_FIRST, _LAST - count)  # noqa: S311 - no secret
+        if all(port_is_free(port) for port in range(first, first + count)):
+            return first
 
 
 def port_is_free(port: int) -> bool:

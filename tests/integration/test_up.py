@@ -19,7 +19,7 @@ from ops.embedded import free_port
 from ops.embedded.orphans import processes_in
 from tests.support.waiting import eventually
 
-PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_REDIS_PORT", "UP_POSTGRES_PORT", "METRICS_PORT")
+PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_REDIS_PORT", "UP_POSTGRES_PORT", "METRICS_PORT")  # the last one is two
 
 
 class Up:
@@ -27,7 +27,8 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = {name: free_port() for name in PORTS}
+        first = free_port(len(PORTS) + 1)
+        self.ports = {name: first + number for number, name in enumerate(PORTS)}
         self.log = directory / "up.log"
 
     @property
@@ -56,12 +57,12 @@ class Up:
         return self.log.read_text()
 
     async def says(self, text: str) -> None:
-        await eventually(lambda: text in self.said or self.process.poll() is not None, lambda: self.said, timeout=60)
+        await eventually(lambda: text in self.said or self.process.poll() is not None, lambda: self.said, timeout=120)
         assert text in self.said, self.said
 
     def stop(self, signum: int = signal.SIGINT) -> int:
         self.process.send_signal(signum)
-        return self.process.wait(40)
+        return self.process.wait(60)
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         metrics = self.ports["METRICS_PORT"]
@@ -143,7 +144,7 @@ async def test_a_crashed_part_is_shown_and_restarted(up: Up) -> None:
     os.kill(writer, signal.SIGKILL)
     await up.says("writer was killed by signal 9: starting it again")
     before = await up.count("ts_measure")
-    await eventually(lambda: _grows(up, before), "rows again", timeout=60)
+    await eventually(lambda: _grows(up, before), "rows again", timeout=120)
     assert up.stop() == 0
 
 

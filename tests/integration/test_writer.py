@@ -7,7 +7,10 @@ import json
 import os
 import random
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -16,7 +19,8 @@ from shared.stream import GROUP, key_of
 from tests.support.process import Process
 from tests.support.stack import START, Stack, telem
 from tests.support.waiting import eventually
-from writer.sql import END_FROZEN_WRITERS
+from writer.frozen import FrozenWriters
+from writer.sql import WAITING_TRANSACTIONS
 
 
 async def test_three_payloads_that_are_wrong_are_counted_and_kept(stack: Stack) -> None:
@@ -447,16 +451,62 @@ async def test_a_database_without_a_free_connection_is_waited_for(stack: Stack) 
 
 
 async def test_a_frozen_writers_transaction_is_ended(stack: Stack) -> None:
-    """What the monitor does every second, on a transaction that is as old as it takes."""
+    """Neither idle in a transaction nor in the middle of a COPY; one that still sends is left alone."""
     as_writer = {"application_name": "traksense-writer"}
-    frozen = await asyncpg.connect(stack.database_url, server_settings=as_writer)
+    connect = partial(asyncpg.connect, stack.database_url, server_settings=as_writer)
+    idle, copying, sending, monitor = [await connect() for _ in range(4)]
     bystander = await asyncpg.connect(stack.database_url)
-    for connection in (frozen, bystander):
+    for connection in (idle, sending, bystander):
         await connection.execute("BEGIN; INSERT INTO device VALUES ('t', pg_backend_pid(), 's', NULL, now(), now())")
-    monitor = await asyncpg.connect(stack.database_url, server_settings=as_writer)
-    assert await monitor.fetchval(END_FROZEN_WRITERS) == 0, "it is not old enough"
-    assert await monitor.fetchval(END_FROZEN_WRITERS.replace("30 seconds", "0 seconds")) == 1
-    await eventually(frozen.is_closed)
-    assert await bystander.fetchval("SELECT 1") == 1
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield b"t\tstalled\ts\t\\N\tnow\tnow\n"
+        await asyncio.Event().wait()
+
+    copy = asyncio.create_task(copying.copy_to_table("device", source=stalls()))
+    now = 0.0
+    frozen = FrozenWriters(monitor, 30, lambda: now)
+    await eventually(lambda: _waiting(monitor, 3))
+    assert await frozen.end() == 0, "it is seen for the first time"
+    now = 29
+    assert await frozen.end() == 0, "it is not old enough"
+    await sending.execute("SELECT 1")
+    now = 31
+    assert await frozen.end() == 2
+    await eventually(lambda: idle.is_closed() and copying.is_closed())
+    assert await sending.fetchval("SELECT 1") == await bystander.fetchval("SELECT 1") == 1
+    copy.cancel()
+    await asyncio.gather(copy, return_exceptions=True)
+    await sending.close()
     await bystander.close()
     await monitor.close()
+
+
+async def _waiting(monitor: asyncpg.Connection, count: int) -> bool:
+    return len(await monitor.fetch(WAITING_TRANSACTIONS)) == count
+
+
+async def test_a_writer_frozen_in_a_transaction_holds_nobody_up(stack: Stack) -> None:
+    """Its keys are let go when its entries are claimed."""
+    frozen = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+    async with _lock(stack, "device"):
+        await stack.append(*telem())
+        await eventually(lambda: _blocked(stack), "it waits for the lock, its telemetry is copied")
+        frozen.signal(signal.SIGSTOP)
+    await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+    await stack.has_rows("ts_measure", 1)
+    frozen.signal(signal.SIGCONT)
+    assert frozen.stop() == 0
+
+
+@asynccontextmanager
+async def _lock(stack: Stack, table: str) -> AsyncIterator[None]:
+    connection = await asyncpg.connect(stack.database_url)
+    async with connection.transaction():
+        await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+        yield
+    await connection.close()
+
+
+async def _blocked(stack: Stack) -> bool:
+    return bool(await stack.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))

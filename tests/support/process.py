@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ops.embedded import free_port
 from tests.support.waiting import eventually
 
-EXIT_TIMEOUT_S = 15.0
+EXIT_TIMEOUT_S = 30.0
 
 
 class Process:

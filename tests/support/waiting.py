@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0  # for a machine that does other things too; nothing that works waits for it
 PERIOD_S = 0.02
 
 
