@@ -27,7 +27,7 @@ from shared.config import Settings
 
 SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is away
 RECEIVE_MAXIMUM = 2_000  # four batches: one being appended while the next ones gather
-KEEPALIVE_S = 30
+KEEPALIVE_S = 10  # a connection that leads nowhere is noticed after twice as long
 TIMEOUT_S = 5.0
 REFUSED = 0x80  # from here on a SUBACK's reason code is a refusal
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import asyncpg
 
-COMMAND_TIMEOUT_S = 60.0  # a statement that takes longer is an outage
+from shared.failure import Kind, kind_of
+
+COMMAND_TIMEOUT_S = 30.0  # a statement that takes longer is an outage
 CONNECT_TIMEOUT_S = 5.0
 
 
@@ -55,6 +59,27 @@ async def open_pool(url: str, smallest: int, largest: int) -> Any:
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings=_SESSION,
     )
+
+
+@asynccontextmanager
+async def transaction(pool: Any) -> AsyncIterator[Any]:
+    """A connection of the pool, in a transaction; raises what asyncpg raises.
+
+    An outage ends the connection with it. Its session may be the reason: after a failover it leads to what is a
+    replica now, and what an administrator set and took back stays set in it.
+    """
+    async with pool.acquire() as connection:
+        begun = connection.transaction()
+        try:
+            await begun.start()
+            yield connection
+            await begun.commit()
+        except BaseException as error:
+            if not isinstance(error, Exception) or kind_of(error) is Kind.OUTAGE:
+                connection.terminate()
+            else:
+                await begun.rollback()
+            raise
 
 
 async def check(url: str) -> None:

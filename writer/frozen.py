@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from shared.database import transaction
 from writer import sql
 
 ANSWER_S = 5.0  # a database that takes longer is away
@@ -27,10 +28,11 @@ class FrozenWriters:
     async def end(self) -> int:
         """Look once; returns how many transactions were ended."""
         now = self._clock()
-        waiting = [tuple(row) for row in await self._pool.fetch(sql.WAITING_TRANSACTIONS, timeout=ANSWER_S)]
-        self._seen = {place: self._seen.get(place, now) for place in waiting}
-        frozen = [place for place, since in self._seen.items() if now - since > self._patience_s]
-        if not frozen:
-            return 0
-        pids, states, _ = zip(*frozen, strict=True)
-        return int(await self._pool.fetchval(sql.END_TRANSACTIONS, pids, states, timeout=ANSWER_S))
+        async with transaction(self._pool) as connection:
+            waiting = [tuple(row) for row in await connection.fetch(sql.WAITING_TRANSACTIONS, timeout=ANSWER_S)]
+            self._seen = {place: self._seen.get(place, now) for place in waiting}
+            frozen = [place for place, since in self._seen.items() if now - since > self._patience_s]
+            if not frozen:
+                return 0
+            pids, states, _ = zip(*frozen, strict=True)
+            return int(await connection.fetchval(sql.END_TRANSACTIONS, pids, states, timeout=ANSWER_S))

@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
+from shared.database import transaction
 from shared.failure import Kind, is_duplicate, kind_of
 from writer import sql
 from writer.ack_repetitions import merge_acks
@@ -58,7 +59,7 @@ class Store:
         self, decoded: list[Decoded], rejected: list[Rejected], measures: list[Measure], *, staged: bool
     ) -> Stored:
         stored = Stored()
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with transaction(self._pool) as connection:
             if measures:
                 stored.points = await (_copy_staged if staged else _copy)(connection, measures)
             await _upsert_acks(connection, decoded, stored)
@@ -74,7 +75,8 @@ class Store:
         """Write what was withheld of devices; what the database refuses of it is given up, as no message is."""
         overdue = self._devices.overdue(now)
         try:
-            await _execute(self._pool, sql.UPSERT_DEVICES, overdue)
+            async with transaction(self._pool) as connection:
+                await _execute(connection, sql.UPSERT_DEVICES, overdue)
         except Exception as error:
             if kind_of(error) is Kind.OUTAGE:
                 raise

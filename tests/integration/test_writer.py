@@ -15,6 +15,7 @@ from typing import Any
 
 import asyncpg
 
+from shared.database import open_pool
 from shared.stream import GROUP, key_of
 from tests.support.process import Process
 from tests.support.stack import START, Stack, telem
@@ -454,7 +455,8 @@ async def test_a_frozen_writers_transaction_is_ended(stack: Stack) -> None:
     """Neither idle in a transaction nor in the middle of a COPY; one that still sends is left alone."""
     as_writer = {"application_name": "traksense-writer"}
     connect = partial(asyncpg.connect, stack.database_url, server_settings=as_writer)
-    idle, copying, sending, monitor = [await connect() for _ in range(4)]
+    idle, copying, sending = [await connect() for _ in range(3)]
+    monitor = await open_pool(stack.database_url, 1, 1)
     bystander = await asyncpg.connect(stack.database_url)
     for connection in (idle, sending, bystander):
         await connection.execute("BEGIN; INSERT INTO device VALUES ('t', pg_backend_pid(), 's', NULL, now(), now())")
@@ -482,8 +484,19 @@ async def test_a_frozen_writers_transaction_is_ended(stack: Stack) -> None:
     await monitor.close()
 
 
-async def _waiting(monitor: asyncpg.Connection, count: int) -> bool:
+async def _waiting(monitor: Any, count: int) -> bool:
     return len(await monitor.fetch(WAITING_TRANSACTIONS)) == count
+
+
+async def test_what_was_set_for_a_session_ends_with_the_outage_that_it_made(stack: Stack) -> None:
+    """New sessions are read-only for a while: a writer that went on with one would never store again."""
+    writer = await stack.writer()
+    await stack.administer("ALTER DATABASE {name} SET default_transaction_read_only = on")
+    await stack.end_sessions()
+    await stack.append(*telem())
+    await writer.says("cannot execute COPY FROM in a read-only transaction")
+    await stack.administer("ALTER DATABASE {name} RESET default_transaction_read_only")
+    await stack.has_rows("ts_measure", 1)
 
 
 async def test_a_writer_frozen_in_a_transaction_holds_nobody_up(stack: Stack) -> None:

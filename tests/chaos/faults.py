@@ -1,0 +1,178 @@
+"""The faults: each is begun, lasts as long as its block, and is over at the block's end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from ops.embedded import Server
+from tests.chaos.pipeline import CLAIM_IDLE_MS, MEMORY, ROLE, Pipeline, Service
+from tests.support.waiting import eventually
+
+FREEZE_S = 2.5 * CLAIM_IDLE_MS / 1000  # beyond the time after which others take its entries
+
+Inflict = Callable[[Pipeline], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which something breaks."""
+
+    name: str
+    inflict: Inflict
+    lasts_s: float = 2.0
+    is_slow: bool = False  # over only after a time-out: not in the short form
+    ends_broker: bool = False  # only for one that keeps its sessions
+
+
+def all_faults(pipeline: Pipeline) -> list[Fault]:
+    """Those that can be inflicted on this pipeline."""
+    return [fault for fault in _FAULTS if pipeline.broker_survives or not fault.ends_broker]
+
+
+def _killed(services: Callable[[Pipeline], list[Service]]) -> Inflict:
+    @asynccontextmanager
+    async def inflict(pipeline: Pipeline) -> AsyncIterator[None]:
+        victim = pipeline.random.choice(services(pipeline))
+        await victim.kill()
+        yield
+        victim.start()
+
+    return inflict
+
+
+def _frozen(services: Callable[[Pipeline], list[Service]]) -> Inflict:
+    @asynccontextmanager
+    async def inflict(pipeline: Pipeline) -> AsyncIterator[None]:
+        process = pipeline.random.choice(services(pipeline)).process
+        process.signal(signal.SIGSTOP)
+        yield
+        process.signal(signal.SIGCONT)
+
+    return inflict
+
+
+def _ended(server: Callable[[Pipeline], Server], signum: int) -> Inflict:
+    @asynccontextmanager
+    async def inflict(pipeline: Pipeline) -> AsyncIterator[None]:
+        victim = server(pipeline)
+        if signum == signal.SIGKILL:
+            await asyncio.to_thread(victim.kill)
+        else:
+            assert victim.pid is not None
+            os.kill(victim.pid, signum)
+            await eventually(lambda: not victim.running, f"{victim.name} has ended")
+        yield
+        await asyncio.to_thread(victim.start)
+
+    return inflict
+
+
+def _linked(link: str, what: str) -> Inflict:
+    def inflict(pipeline: Pipeline) -> AbstractAsyncContextManager[None]:
+        fault: AbstractAsyncContextManager[None] = getattr(pipeline.links[link], what)()
+        return fault
+
+    return inflict
+
+
+@asynccontextmanager
+async def _machine_lost(pipeline: Pipeline) -> AsyncIterator[None]:
+    """All but the broker, at once."""
+    servers = (pipeline.redis_server, pipeline.postgres)
+    kills = [service.kill() for service in pipeline.services]
+    await asyncio.gather(*kills, *(asyncio.to_thread(server.kill) for server in servers))
+    yield
+    for server in servers:
+        await asyncio.to_thread(server.start)
+    for service in pipeline.services:
+        service.start()
+
+
+@asynccontextmanager
+async def _redis_full(pipeline: Pipeline) -> AsyncIterator[None]:
+    await pipeline.redis.config_set("maxmemory", 1)
+    yield
+    await pipeline.redis.config_set("maxmemory", MEMORY)
+
+
+def _altered(statement: str, undo: str) -> Inflict:
+    """Something that new sessions of the writers find different; theirs are ended as a failover ends them."""
+
+    @asynccontextmanager
+    async def inflict(pipeline: Pipeline) -> AsyncIterator[None]:
+        ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{ROLE}'"
+        await pipeline.administer(statement, ended)
+        yield
+        await pipeline.administer(undo)
+
+    return inflict
+
+
+def _receivers(pipeline: Pipeline) -> list[Service]:
+    return pipeline.receivers
+
+
+def _writers(pipeline: Pipeline) -> list[Service]:
+    return pipeline.writers
+
+
+def _broker(pipeline: Pipeline) -> Server:
+    return pipeline.broker
+
+
+def _redis(pipeline: Pipeline) -> Server:
+    return pipeline.redis_server
+
+
+def _database(pipeline: Pipeline) -> Server:
+    return pipeline.postgres
+
+
+_FAULTS = (
+    Fault("receiver: kill -9", _killed(_receivers)),
+    Fault("receiver: frozen", _frozen(_receivers)),
+    Fault("writer: kill -9", _killed(_writers)),
+    Fault("writer: frozen, wakes up", _frozen(_writers), FREEZE_S),
+    Fault("redis: kill -9", _ended(_redis, signal.SIGKILL)),
+    Fault("redis: stopped", _ended(_redis, signal.SIGTERM)),
+    Fault("redis: maxmemory", _redis_full),
+    Fault("database: kill -9", _ended(_database, signal.SIGKILL)),
+    Fault("database: stopped (fast)", _ended(_database, signal.SIGINT)),
+    Fault("database: stopped (immediate)", _ended(_database, signal.SIGQUIT)),
+    Fault(
+        "database: read-only (25006)",
+        _altered(
+            f"ALTER ROLE {ROLE} SET default_transaction_read_only = on",
+            f"ALTER ROLE {ROLE} RESET default_transaction_read_only",
+        ),
+    ),
+    Fault(
+        "database: no connections (53300)",
+        _altered(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0", f"ALTER ROLE {ROLE} CONNECTION LIMIT -1"),
+    ),
+    Fault(
+        "database: statements time out",
+        _altered(
+            f"ALTER ROLE {ROLE} SET statement_timeout = '1ms'",
+            f"ALTER ROLE {ROLE} RESET statement_timeout",
+        ),
+    ),
+    Fault("broker: kill -9", _ended(_broker, signal.SIGKILL), ends_broker=True),
+    Fault("broker: stopped", _ended(_broker, signal.SIGTERM), ends_broker=True),
+    *(
+        Fault(f"{link} connection: {name}", _linked(link, what), is_slow=what == "goes_half_open" and link != "redis")
+        for link in ("broker", "redis", "database")
+        for name, what in (
+            ("reset", "resets"),
+            ("stalled", "stalls"),
+            ("slow", "is_slow"),
+            ("half-open", "goes_half_open"),
+        )
+    ),
+    Fault("all but the broker: kill -9", _machine_lost),
+)

@@ -1,0 +1,169 @@
+"""A TCP proxy that cuts, slows and silences the connections through it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Protocol
+
+CHUNK = 65_536
+SLOW_CHUNK, SLOW_DELAY_S = 4_096, 0.05  # about 80 kB/s each way
+CUT_AFTER_S = 0.3  # at most: how long a connection lives while connections are being cut
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
+
+
+class Observer(Protocol):
+    """Sees what has been handed on, in both directions of one connection."""
+
+    def to_client(self, data: bytes) -> None:
+        """Bytes that were written to whoever connected."""
+
+    def to_server(self, data: bytes) -> None:
+        """Bytes that were written to the server."""
+
+
+class Unobserved:
+    """Looks away."""
+
+    def to_client(self, data: bytes) -> None:
+        """Nothing."""
+
+    def to_server(self, data: bytes) -> None:
+        """Nothing."""
+
+
+class Proxy:
+    """Listens on a port of its own, in front of a server on loopback that may come and go."""
+
+    def __init__(self, target: int, random: Random, observe: Callable[[], Observer] = Unobserved) -> None:
+        self._target = target
+        self._random = random
+        self._observe = observe
+        self._links: set[_Link] = set()
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._is_slow = False
+        self._is_cutting = False
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """The port, while it listens."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            server.close()
+            self._flows.set()
+            self.abort()
+
+    @asynccontextmanager
+    async def resets(self) -> AsyncIterator[None]:
+        """Every connection is cut now, and each new one within CUT_AFTER_S."""
+        self._is_cutting = True
+        self.abort()
+        try:
+            yield
+        finally:
+            self._is_cutting = False
+
+    @asynccontextmanager
+    async def stalls(self) -> AsyncIterator[None]:
+        """Nothing passes; then all of it does, as after a network's hiccup."""
+        self._flows.clear()
+        try:
+            yield
+        finally:
+            self._flows.set()
+
+    @asynccontextmanager
+    async def is_slow(self) -> AsyncIterator[None]:
+        """Some ten kB a second pass."""
+        self._is_slow = True
+        try:
+            yield
+        finally:
+            self._is_slow = False
+
+    @asynccontextmanager
+    async def goes_half_open(self) -> AsyncIterator[None]:
+        """The server's end of every connection is gone and the client is never told; new connections are fine."""
+        for link in self._links:
+            link.half_open()
+        yield
+
+    def abort(self) -> None:
+        """Reset every connection, at both ends."""
+        for link in self._links:
+            link.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        link = _Link(writer)
+        self._links.add(link)
+        try:
+            with contextlib.suppress(OSError):
+                await self._forward(link, reader, writer)
+        finally:
+            link.abort()
+            self._links.discard(link)
+
+    async def _forward(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._flows.wait()
+        upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        link.server = upstream
+        observer = self._observe()
+        pumps = [
+            asyncio.create_task(self._pump(reader, upstream, link, observer.to_server)),
+            asyncio.create_task(self._pump(upstream_reader, writer, link, observer.to_client)),
+        ]
+        if self._is_cutting:
+            pumps.append(asyncio.create_task(asyncio.sleep(self._random.uniform(0, CUT_AFTER_S))))
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        if link.is_half_open:
+            await pumps[0]  # until the client gives up by itself
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link, saw: Callable[[bytes], None]
+    ) -> None:
+        while data := await reader.read(SLOW_CHUNK if self._is_slow else CHUNK):
+            if self._is_slow:
+                await asyncio.sleep(SLOW_DELAY_S)
+            await self._flows.wait()
+            if link.is_half_open:
+                continue
+            writer.write(data)
+            await writer.drain()
+            saw(data)
+
+
+class _Link:
+    """One connection's two ends."""
+
+    def __init__(self, client: asyncio.StreamWriter) -> None:
+        self.client = client
+        self.server: asyncio.StreamWriter | None = None
+        self.is_half_open = False
+
+    def half_open(self) -> None:
+        self.is_half_open = True
+        _reset(self.server)
+
+    def abort(self) -> None:
+        _reset(self.server)
+        _reset(self.client)
+
+
+def _reset(end: asyncio.StreamWriter | None) -> None:
+    if end is None or end.transport.is_closing():
+        return
+    connection: socket.socket = end.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    end.transport.abort()

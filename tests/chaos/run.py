@@ -1,0 +1,185 @@
+"""One run: a steady load, one fault after another in an order that the seed decides, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import asyncpg
+from redis.exceptions import RedisError
+
+from ops.status.shard import Shard, read_shard
+from shared import config
+from tests.chaos.faults import Fault, all_faults
+from tests.chaos.load import TENANTS, Load, identity_of, moment_of
+from tests.chaos.pipeline import CAP, Pipeline, running
+from tests.chaos.verdict import Verdict, judge
+from tests.support.services import Services
+from tests.support.waiting import eventually
+
+CALM_S = 0.5  # between two faults
+STUCK_S = 120.0  # what has not recovered by then never will
+QUIET_S = 15.0  # what is still missing after so long without a change is lost
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One fault that was inflicted; times by time.monotonic()."""
+
+    fault: Fault
+    begun: float
+    healed: float
+    recovered: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has shown."""
+
+    incidents: Sequence[Incident]
+    load: Load
+    verdict: Verdict
+    shard: Shard
+    dead_letters: int  # rows
+    highest: int  # the longest that the stream was seen
+    tracebacks: Sequence[str]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What is wrong besides messages; empty when nothing is."""
+        found = [f"an error that the services have no word for:\n{text}" for text in self.tracebacks[:3]]
+        if self.highest > CAP:
+            found.append(f"the stream held {self.highest} entries, {CAP} are allowed")
+        if self.shard.missing or self.shard.in_stream or self.shard.pending:
+            found.append(f"the ledger doesn't add up: {self.shard}")
+        if self.dead_letters != self.shard.dead_lettered:
+            found.append(f"{self.dead_letters} dead letters, {self.shard.dead_lettered} by the ledger")
+        return found
+
+    @property
+    def is_good(self) -> bool:
+        """Nothing lost by the pipeline, nothing twice, and the sums agree."""
+        return self.verdict.is_good and not self.complaints
+
+
+async def run(
+    services: Services,
+    directory: Path,
+    random: Random,
+    choose: Callable[[Sequence[Fault]], Sequence[Fault]],
+    rate: float,
+    say: Callable[[str], None],
+) -> Outcome:
+    """Everything from the servers' start to the verdict; `choose` picks the faults and their order.
+
+    Raises AssertionError when a service ends by itself, or when something doesn't recover.
+    """
+    async with running(services, directory, random) as pipeline:
+        load = Load(config.load(mqtt_url=pipeline.broker.url), rate)
+        height = Height()
+        watching = asyncio.create_task(height.watch(pipeline))
+        incidents: list[Incident] = []
+        async with load.running():
+            for fault in choose(all_faults(pipeline)):
+                incidents.append(await _incident(pipeline, load, fault))
+                say(_told(incidents[-1]))
+        verdict = await _settled(pipeline, load, incidents)
+        watching.cancel()
+        connection = await pipeline.database()
+        dead_letters = await connection.fetchval("SELECT count(*) FROM ingest_errors")
+        await connection.close()
+        tracebacks = [text for service in pipeline.services for text in service.tracebacks]
+        shard = await read_shard(pipeline.redis, 0)
+        return Outcome(incidents, load, verdict, shard, dead_letters, height.highest, tracebacks)
+
+
+class Height:
+    """The longest that the stream was seen."""
+
+    def __init__(self) -> None:
+        self.highest = 0
+
+    async def watch(self, pipeline: Pipeline) -> None:
+        """Look again and again."""
+        while True:
+            with contextlib.suppress(RedisError, OSError):
+                self.highest = max(self.highest, int(await pipeline.redis.xlen("ingest:{0}")))
+            await asyncio.sleep(0.01)
+
+
+async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
+    await asyncio.sleep(CALM_S)
+    begun = time.monotonic()
+    async with fault.inflict(pipeline):
+        await asyncio.sleep(fault.lasts_s)
+    healed = time.monotonic()
+
+    async def has_recovered() -> bool:
+        for service in pipeline.services:
+            service.check()
+        # What a broker forgot in its crash, or took in before the receivers were back, never comes.
+        during = set() if fault.ends_broker else load.record.between(begun, healed)
+        stored = await _stored(pipeline, during)
+        return stored >= _telemetry(during) and await _flows(pipeline, load, healed)
+
+    await eventually(has_recovered, lambda: f"recovered from {fault.name}; {_logs(pipeline)}", timeout=STUCK_S)
+    return Incident(fault, begun, healed, time.monotonic())
+
+
+async def _flows(pipeline: Pipeline, load: Load, since: float) -> bool:
+    """Whether something is stored of each tenant that was acknowledged since then."""
+    stored = await _stored(pipeline, load.record.between(since, time.monotonic()))
+    return len({number % len(TENANTS) for number in stored}) == len(TENANTS)
+
+
+async def _stored(pipeline: Pipeline, numbers: set[int]) -> set[int]:
+    """The telemetry among these that is in its table."""
+    moments = {moment_of(number): number for number in _telemetry(numbers)}
+    if not moments:
+        return set()
+    try:
+        connection = await pipeline.database()
+    except (OSError, asyncpg.PostgresError):  # it is starting
+        return set()
+    try:
+        span = min(moments), max(moments)
+        rows = await connection.fetch("SELECT DISTINCT ts FROM ts_measure WHERE ts BETWEEN $1 AND $2", *span)
+    finally:
+        await connection.close()
+    return {moments[row["ts"]] for row in rows if row["ts"] in moments}
+
+
+def _telemetry(numbers: set[int]) -> set[int]:
+    return {number for number in numbers if identity_of(number).kind == "telem"}
+
+
+async def _settled(pipeline: Pipeline, load: Load, incidents: Sequence[Incident]) -> Verdict:
+    """The verdict, once nothing is missing, or what is missing has been so for long."""
+    broker_back_at = max((incident.recovered for incident in incidents if incident.fault.ends_broker), default=0.0)
+    connection = await pipeline.database()
+    before, since = -1, time.monotonic()
+    try:
+        while True:
+            verdict = await judge(connection, load, pipeline.seen, broker_back_at)
+            shard = await read_shard(pipeline.redis, 0)
+            left = len(verdict.lost) + len(verdict.lost_by_broker) + shard.in_stream
+            if left != before:
+                before, since = left, time.monotonic()
+            if left == 0 or time.monotonic() - since > QUIET_S:
+                return verdict
+            await asyncio.sleep(CALM_S)
+    finally:
+        await connection.close()
+
+
+def _told(incident: Incident) -> str:
+    return f"{incident.fault.name}: recovered after {incident.recovered - incident.healed:.1f} s"
+
+
+def _logs(pipeline: Pipeline) -> str:
+    return "\n".join(f"--- {service.kind}\n{service.process.log[-3000:]}" for service in pipeline.services)
