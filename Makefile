@@ -6,7 +6,7 @@ RUN    := $(VENV)/bin
 SIMULATE ?= 20
 READY  := $(VENV)/.installed
 
-.PHONY: up test test-services check format clean help
+.PHONY: up test test-services chaos check format clean help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,7 +25,10 @@ test: $(READY) ## all tests, on the embedded servers
 	$(RUN)/python -m pytest $(ARGS)
 
 test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (TimescaleDB where it has it) and Mosquitto
-	$(RUN)/python -m pytest tests/integration --services=debian -p no:hypothesispytest $(ARGS)
+	$(RUN)/python -m pytest tests/integration tests/chaos --services=debian -p no:hypothesispytest $(ARGS)
+
+chaos: $(READY) ## break everything that can break, under load, and compare exact sets: ARGS="--seed 7" repeats a run
+	$(RUN)/python -m tests.chaos $(ARGS)
 
 check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/ruff check .

@@ -11,7 +11,7 @@ class Backoff:
     The jitter keeps a fleet of processes from knocking on a recovering server in step.
     """
 
-    def __init__(self, first: float = 0.05, cap: float = 5.0) -> None:
+    def __init__(self, first: float = 0.05, cap: float = 1.0) -> None:
         self._first = first
         self._cap = cap
         self._next = first

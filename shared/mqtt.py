@@ -22,7 +22,7 @@ def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Clien
     url = urlsplit(settings.mqtt_url)
     tls = _tls(settings)
     user, password = _credentials(settings)
-    return aiomqtt.Client(
+    return _Client(
         url.hostname or "localhost",
         url.port or (TLS_PORT if tls else PORT),
         username=user,
@@ -32,6 +32,15 @@ def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Clien
         tls_context=tls,
         **options,
     )
+
+
+class _Client(aiomqtt.Client):
+    """Tells at once that a broker, or what stands before it, hung up without a CONNACK; aiomqtt waits for a time-out."""
+
+    def _on_disconnect(self, *arguments: Any) -> None:
+        super()._on_disconnect(*arguments)
+        if not self._connected.done():
+            self._connected.set_exception(aiomqtt.MqttError("the broker hung up before it answered"))
 
 
 def is_v5(settings: Settings) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from shared import config, log
 from shared.config import ConfigError, Settings
+from shared.failure import Kind, describe, kind_of
 from shared.health import Health, MetricsPortError
 from shared.outage import Misconfigured
 from shared.tasks import raise_sole_error
@@ -52,6 +53,7 @@ def run(service: Service) -> int:
 
 async def _until_signalled(service: Service, settings: Settings) -> None:
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(_on_stray_error)
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     try:
@@ -59,6 +61,15 @@ async def _until_signalled(service: Service, settings: Settings) -> None:
     except BaseExceptionGroup as group:
         raise_sole_error(group)
     logger.info("stopped")
+
+
+def _on_stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error that reached nobody. A lost connection has told whoever used it already: no more than a line of it."""
+    error = context.get("exception")
+    if isinstance(error, BaseException) and kind_of(error) is Kind.OUTAGE:
+        logger.debug("%s: %s", context.get("message"), describe(error))
+    else:
+        loop.default_exception_handler(context)
 
 
 async def run_until(

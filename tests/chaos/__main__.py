@@ -12,7 +12,7 @@ from random import Random
 import click
 from rich.console import Console
 
-from tests.chaos.faults import Fault
+from tests.chaos.faults import Fault, every, short_form
 from tests.chaos.report import report
 from tests.chaos.run import run
 from tests.support.services import DEBIAN, EMBEDDED, missing
@@ -21,28 +21,31 @@ from tests.support.services import DEBIAN, EMBEDDED, missing
 @click.command()
 @click.option("--seed", type=int, default=None, help="Repeat the run that printed it.")
 @click.option("--times", type=click.IntRange(min=1), default=2, show_default=True, help="How often each fault comes.")
+@click.option("--short", is_flag=True, help="A dozen of the faults, once: what the tests do.")
 @click.option("--only", default="", help="Only faults whose name has this text in it.")
-@click.option("--rate", type=click.FloatRange(min=1), default=300, show_default=True, help="Messages/s.")
+@click.option("--rate", type=click.FloatRange(min=1), default=200, show_default=True, help="Messages/s.")
 @click.option("--services", type=click.Choice(["auto", "embedded", "debian"]), default="auto", show_default=True)
-def main(seed: int | None, times: int, only: str, rate: float, services: str) -> None:
+@click.option("--shared/--not-shared", default=True, help="Receivers form a group, or have a tenant each.")
+def main(seed: int | None, times: int, short: bool, only: str, rate: float, services: str, shared: bool) -> None:
     """Break everything that can break, under load, and compare what devices were told with the tables.
 
     Uses Mosquitto, Redis and PostgreSQL of this machine where they are installed, and the embedded servers otherwise:
-    then the broker, which keeps its sessions in memory, is the one thing that isn't killed.
+    then the broker, which keeps its sessions in memory, is the one thing that isn't killed, and receivers don't share.
     """
     console = Console(highlight=False, width=max(110, Console().width))
     seed = Random().randrange(1_000_000) if seed is None else seed
     random = Random(seed)
     chosen = EMBEDDED if services == "embedded" or (services == "auto" and missing(DEBIAN)) else DEBIAN
-    console.print(f"seed {seed}; {chosen.name} servers; {rate:g} messages/s; two receivers, two writers")
+    shared = shared and chosen is DEBIAN
+    receivers = "two receivers that share" if shared else "two receivers, one a tenant"
+    console.print(f"seed {seed}; {chosen.name} servers; {rate:g} messages/s; {receivers}; two writers")
 
-    def choose(faults: Sequence[Fault]) -> Sequence[Fault]:
-        every = [fault for fault in faults if only in fault.name] * times
-        random.shuffle(every)
-        return every
+    def choose(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
+        meant = [fault for fault in faults if only in fault.name]
+        return short_form(meant, random) if short else every(meant, random, times)
 
     with tempfile.TemporaryDirectory(prefix="traksense-chaos-") as directory:
-        outcome = asyncio.run(run(chosen, Path(directory), random, choose, rate, console.print))
+        outcome = asyncio.run(run(chosen, Path(directory), random, choose, rate, console.print, shared=shared))
     console.print(report(outcome))
     sys.exit(0 if outcome.is_good else 1)
 

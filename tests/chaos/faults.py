@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from random import Random
 
 from ops.embedded import Server
 from tests.chaos.pipeline import CLAIM_IDLE_MS, MEMORY, ROLE, Pipeline, Service
@@ -32,6 +33,18 @@ class Fault:
 def all_faults(pipeline: Pipeline) -> list[Fault]:
     """Those that can be inflicted on this pipeline."""
     return [fault for fault in _FAULTS if pipeline.broker_survives or not fault.ends_broker]
+
+
+def short_form(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
+    """A dozen of those that are over soon, in random order."""
+    return random.sample([fault for fault in faults if not fault.is_slow], 12)
+
+
+def every(faults: Sequence[Fault], random: Random, times: int) -> Sequence[Fault]:
+    """All of them, so many times, in random order."""
+    chosen = list(faults) * times
+    random.shuffle(chosen)
+    return chosen
 
 
 def _killed(services: Callable[[Pipeline], list[Service]]) -> Inflict:

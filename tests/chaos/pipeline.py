@@ -18,7 +18,7 @@ from tests.chaos.load import TENANTS
 from tests.chaos.proxy import Proxy
 from tests.chaos.tap import Seen, Tap
 from tests.support.process import Process
-from tests.support.services import EMBEDDED, Services
+from tests.support.services import Services
 
 CAP = 1_000  # entries: an outage of some seconds fills the stream, so that back-pressure is at work too
 CLAIM_IDLE_MS = 1_000
@@ -101,8 +101,8 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def running(services: Services, directory: Path, random: Random) -> AsyncIterator[Pipeline]:
-    """Start all of it in a directory, and end all of it."""
+async def running(services: Services, directory: Path, random: Random, *, shared: bool) -> AsyncIterator[Pipeline]:
+    """Start all of it in a directory, and end all of it; `shared` says whether the receivers form a group."""
     broker = services.broker(directory)
     redis_server = services.redis(directory)
     postgres = services.postgres_type(directory / "postgres", free_port())
@@ -129,7 +129,7 @@ async def running(services: Services, directory: Path, random: Random) -> AsyncI
             postgres,
             links,
             seen,
-            [Service("receiver", environment | _share(services, place), directory) for place in range(2)],
+            [Service("receiver", environment | _share(place, shared), directory) for place in range(2)],
             [Service("writer", environment, directory) for _ in range(2)],
             redis,
             random,
@@ -161,9 +161,7 @@ def _environment(ports: dict[str, int]) -> dict[str, str]:
     }
 
 
-def _share(services: Services, place: int) -> dict[str, str]:
-    """A receiver's name, and which messages are its own."""
+def _share(place: int, shared: bool) -> dict[str, str]:
+    """A receiver's name, and which messages are its own: a share of all, or a tenant's."""
     name = {"MQTT_CLIENT_ID": f"receiver-{place}"}
-    if services is EMBEDDED:  # its shared subscriptions don't outlive a connection, so each receiver has a tenant
-        return name | {"MQTT_TOPICS": f"traksense/{TENANTS[place]}/+/+/+"}
-    return name | {"MQTT_SHARED_GROUP": "receivers"}
+    return name | ({"MQTT_SHARED_GROUP": "receivers"} if shared else {"MQTT_TOPICS": f"traksense/{TENANTS[place]}/#"})

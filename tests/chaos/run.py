@@ -71,21 +71,23 @@ async def run(
     services: Services,
     directory: Path,
     random: Random,
-    choose: Callable[[Sequence[Fault]], Sequence[Fault]],
+    choose: Callable[[Sequence[Fault], Random], Sequence[Fault]],
     rate: float,
     say: Callable[[str], None],
+    *,
+    shared: bool,
 ) -> Outcome:
     """Everything from the servers' start to the verdict; `choose` picks the faults and their order.
 
     Raises AssertionError when a service ends by itself, or when something doesn't recover.
     """
-    async with running(services, directory, random) as pipeline:
+    async with running(services, directory, random, shared=shared) as pipeline:
         load = Load(config.load(mqtt_url=pipeline.broker.url), rate)
         height = Height()
         watching = asyncio.create_task(height.watch(pipeline))
         incidents: list[Incident] = []
         async with load.running():
-            for fault in choose(all_faults(pipeline)):
+            for fault in choose(all_faults(pipeline), random):
                 incidents.append(await _incident(pipeline, load, fault))
                 say(_told(incidents[-1]))
         verdict = await _settled(pipeline, load, incidents)
