@@ -35,7 +35,7 @@ def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Clien
 
 
 class _Client(aiomqtt.Client):
-    """Tells at once that a broker, or what stands before it, hung up without a CONNACK; aiomqtt waits for a time-out."""
+    """Tells at once that a broker, or a proxy before it, hung up without a CONNACK; aiomqtt waits for a time-out."""
 
     def _on_disconnect(self, *arguments: Any) -> None:
         super()._on_disconnect(*arguments)
