@@ -93,6 +93,19 @@ def _linked(link: str, what: str) -> Inflict:
     return inflict
 
 
+def _meanwhile(outer: Inflict, inner: Inflict) -> Inflict:
+    """One fault in the middle of another: what waited for the one to end meets the other."""
+
+    @asynccontextmanager
+    async def inflict(pipeline: Pipeline) -> AsyncIterator[None]:
+        async with outer(pipeline):
+            await asyncio.sleep(1.0)
+            async with inner(pipeline):
+                yield
+
+    return inflict
+
+
 @asynccontextmanager
 async def _machine_lost(pipeline: Pipeline) -> AsyncIterator[None]:
     """All but the broker, at once."""
@@ -188,4 +201,7 @@ _FAULTS = (
         )
     ),
     Fault("all but the broker: kill -9", _machine_lost),
+    Fault("redis: away; receiver: kill -9", _meanwhile(_ended(_redis, signal.SIGTERM), _killed(_receivers)), 1.0),
+    Fault("database: away; writer: kill -9", _meanwhile(_ended(_database, signal.SIGINT), _killed(_writers)), 1.0),
+    Fault("database: away; receiver: kill -9", _meanwhile(_ended(_database, signal.SIGINT), _killed(_receivers)), 3.0),
 )

@@ -65,7 +65,7 @@ async def test_all_is_well(told: Told) -> None:
         ("DELETE FROM ts_measure WHERE v_num = {} AND point_id = 'p1'", "telem", "damaged"),
         ("UPDATE ts_measure SET v_num = 0 WHERE v_num = {}", "telem", "damaged"),
         (
-            "INSERT INTO cmd_ack SELECT tenant_id, 'x', cmd_id, ok, NULL, NULL, payload FROM cmd_ack WHERE cmd_id = '{}'",
+            "INSERT INTO cmd_ack SELECT tenant_id, 'x', cmd_id, ok, NULL, NULL, payload FROM cmd_ack WHERE cmd_id='{}'",
             "ack",
             "duplicated",
         ),
