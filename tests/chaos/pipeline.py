@@ -26,6 +26,10 @@ ROLE, PASSWORD = "chaos_writer", "chaos"
 MEMORY = 64 << 20  # bytes that Redis may take
 
 
+class EndedByItself(Exception):
+    """A service did; the message says which, and quotes its log."""
+
+
 @dataclass
 class Service:
     """A receiver or a writer that is started again as often as it takes, with the same environment."""
@@ -46,9 +50,10 @@ class Service:
         await asyncio.to_thread(self.process.kill)
 
     def check(self) -> None:
-        """Raise AssertionError when it has ended though nobody ended it."""
+        """Raise EndedByItself when nobody ended it."""
         ended = self.process.popen.poll()
-        assert ended is None, f"{self.kind} ended by itself with {ended}:\n{self.process.log[-4000:]}"
+        if ended is not None:
+            raise EndedByItself(f"{self.kind}, with exit code {ended}; its log:\n{self.process.log[-4000:]}")
 
     @property
     def tracebacks(self) -> list[str]:

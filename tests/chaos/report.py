@@ -31,7 +31,7 @@ def _figures(outcome: Outcome, name: str) -> Sequence[str]:
         published |= outcome.load.record.between(incident.begun, _end(outcome, incident))
     verdict = outcome.verdict
     sets = (published, verdict.stored, verdict.lost, verdict.duplicated, verdict.lost_by_broker)
-    took = [incident.recovered - incident.healed for incident in incidents]
+    took = [incident.took_s for incident in incidents]
     return (
         str(len(incidents)),
         *(str(len(published & numbers)) for numbers in sets),
