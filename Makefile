@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin
 SIMULATE ?= 20
+SECONDS  ?= 60
 READY  := $(VENV)/.installed
+FUZZER := $(VENV)/.fuzzer
 
-.PHONY: up test test-services chaos check format clean help
+.PHONY: up test test-services chaos fuzz check format clean help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -29,6 +31,13 @@ test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (
 
 chaos: $(READY) ## break everything that can break, under load, and compare exact sets: ARGS="--seed 7" repeats a run
 	$(RUN)/python -m tests.chaos $(ARGS)
+
+$(FUZZER): $(READY)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@
+
+fuzz: $(FUZZER) ## let a fuzzer look for messages that the writer can't bear: SECONDS=600 for longer
+	$(RUN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/ruff check .

@@ -16,7 +16,7 @@ from shared.backoff import Backoff
 from shared.health import Component
 from shared.metrics import ReceiverMetrics
 from shared.outage import outlast
-from shared.stream import Scripts, key_of
+from shared.stream import Scripts, key_of, length_of, naming
 
 FULL_FIRST_S, FULL_CAP_S = 0.005, 0.2  # how often a receiver that waits for room looks again
 
@@ -64,7 +64,8 @@ class Appender:
         arguments: list[bytes | int] = [self._cap]
         for message in batch:
             arguments += (message.topic, message.payload, message.received_at)
-        appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
+        with naming(self._stream):
+            appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
         if appended:
             await self._durability.confirm(self._client)
             self._metrics.append_batch.observe(appended)
@@ -81,4 +82,4 @@ class Appender:
         return room
 
     async def _length(self) -> int:
-        return int(await self._client.xlen(self._stream))
+        return await length_of(self._client, self._stream)

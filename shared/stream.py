@@ -6,6 +6,8 @@ An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
 from zlib import crc32
@@ -14,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
+from redis.exceptions import ResponseError
 
 from shared.health import Component
 from shared.metrics import Metrics
@@ -70,21 +73,37 @@ def _as_it_is(response: Any, **_: Any) -> Any:
     return response
 
 
+@contextmanager
+def naming(*keys: str) -> Iterator[None]:
+    """Put the keys in front of what Redis refuses: its errors, as of a key of another type, do not say which."""
+    try:
+        yield
+    except ResponseError as error:
+        raise ResponseError(f"{', '.join(keys)}: {error}") from error
+
+
 async def watch_backlog(client: Redis, shards: int, redis: Component, metrics: Metrics) -> None:
     """Keep `ingest_queue_size` true, and notice that Redis is away though nothing else asks it."""
 
     async def backlog() -> int:
-        return sum([int(await client.xlen(key_of(shard))) for shard in range(shards)])
+        return sum([await length_of(client, key_of(shard)) for shard in range(shards)])
 
     while True:
         metrics.queue_size.set(await outlast(redis, backlog))
         await asyncio.sleep(1)
 
 
+async def length_of(client: Redis, stream: str) -> int:
+    """Entries in a stream, 0 where it isn't there."""
+    with naming(stream):
+        return int(await client.xlen(stream))
+
+
 class Scripts:
     """The server-side scripts in `shared/lua/`; each file's head says what it takes and returns."""
 
     def __init__(self, client: Redis) -> None:
+        self.adrift = _script(client, "adrift")
         self.append = _script(client, "append")
         self.claim = _script(client, "claim")
         self.failed = _script(client, "failed")

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from writer.outcome import Rejected
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+READABLE_MAX = 65_536  # bytes that are shown of what text can't hold: replaced, 256 MiB would be too large for a row
 
 
 class DeadLetter(NamedTuple):
@@ -28,12 +29,12 @@ def dead_letter_row(rejected: Rejected) -> DeadLetter:
     """The row; every text in it is one that PostgreSQL takes."""
     entry = rejected.entry
     payload = entry.payload or b""
-    readable = _readable(payload)
+    readable, is_exact = _readable(payload)
     return DeadLetter(
         rejected.tenant_id,
         (entry.topic or b"").decode(errors="backslashreplace").replace("\0", r"\x00"),
         readable,
-        None if readable.encode() == payload else payload,
+        None if is_exact else payload,
         rejected.reason.encode(errors="replace").decode().replace("\0", REPLACEMENT),
         rejected.error_class,
         rejected.sqlstate,
@@ -43,5 +44,11 @@ def dead_letter_row(rejected: Rejected) -> DeadLetter:
     )
 
 
-def _readable(payload: bytes) -> str:
-    return payload.decode(errors="replace").replace("\0", REPLACEMENT)
+def _readable(payload: bytes) -> tuple[str, bool]:
+    """A payload as text, and whether that is the exact bytes."""
+    try:
+        if "\0" not in (text := payload.decode()):
+            return text, True
+    except UnicodeDecodeError:
+        """Not UTF-8."""
+    return payload[:READABLE_MAX].decode(errors="replace").replace("\0", REPLACEMENT), False

@@ -89,7 +89,7 @@ class Decoder:
 
     def _telem(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         telemetry = _telemetry(text)
-        self._check_time(telemetry["ts"], "ts")
+        self._check_time(entry, telemetry["ts"], "ts")
         meta = compact_json(telemetry["meta"], "meta") if telemetry.get("meta") else None
         if meta and len(meta) * len(telemetry["points"]) > META_BYTES_MAX:
             raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
@@ -100,7 +100,7 @@ class Decoder:
         ack = validate(ack_v1, text)
         ts, err = ack.get("ts_exec"), ack.get("err")
         if ts is not None:
-            self._check_time(ts, "ts_exec")
+            self._check_time(entry, ts, "ts_exec")
         no_nul(ack["cmd_id"], "cmd_id")
         no_nul(err, "err")
         row = Ack(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _whole(text), entry.appended_at)
@@ -109,7 +109,7 @@ class Decoder:
     def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         event = validate(event_v1, text)
         ts, type_ = event["ts"], event["event_type"]
-        self._check_time(ts, "ts")
+        self._check_time(entry, ts, "ts")
         no_nul(type_, "event_type")
         no_nul(event.get("event_id"), "event_id")
         data = compact_json(event["data"], "data") if event.get("data") is not None else None
@@ -117,8 +117,9 @@ class Decoder:
         row = Event(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
         return Decoded(entry, "event", _sighting(entry, topic), ts, event=row)
 
-    def _check_time(self, ts: datetime, where: str) -> None:
-        if wrong := out_of_range(ts, self.clock(), self.max_future_s):
+    def _check_time(self, entry: Entry, ts: datetime, where: str) -> None:
+        now = max(self.clock(), entry.appended_at)  # ids never step back, as the clock of this host may
+        if wrong := out_of_range(ts, now, self.max_future_s):
             raise Poison("out_of_range", where, wrong)
 
 

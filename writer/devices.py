@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from writer.outcome import Sighting
 
@@ -15,11 +16,19 @@ REMEMBERED = 100_000  # devices, some 50 MB; one that is forgotten is written on
 Key = tuple[str, str]
 
 
+class Known(NamedTuple):
+    """What was last written of a device; of its meta, which may be a megabyte, the hash."""
+
+    site_id: str
+    meta: int
+    seen: datetime
+
+
 class DeviceRegistry:
     """Remembers what this process last wrote of each device. Shared by its lanes."""
 
     def __init__(self) -> None:
-        self._written: OrderedDict[Key, Sighting] = OrderedDict()
+        self._written: OrderedDict[Key, Known] = OrderedDict()
         self._withheld: dict[Key, Sighting] = {}
 
     def due(self, sightings: Iterable[Sighting]) -> list[Sighting]:
@@ -32,7 +41,7 @@ class DeviceRegistry:
         after the last one is withheld, for `overdue`."""
         self.written(due)
         for key, sighting in _latest(sightings).items():
-            if _differs(sighting, self._written.get(key, sighting)):
+            if (known := self._written.get(key)) and _differs(sighting, known):
                 self._withheld[key] = _merge(self._withheld.get(key), sighting)
 
     def overdue(self, now: datetime) -> list[Sighting]:
@@ -43,7 +52,7 @@ class DeviceRegistry:
         """These rows are committed, or given up."""
         for sighting in sightings:
             key = sighting[:2]
-            self._written[key] = sighting
+            self._written[key] = Known(sighting.site_id, hash(sighting.meta), sighting.seen)
             self._written.move_to_end(key)
             self._withheld.pop(key, None)
         while len(self._written) > REMEMBERED:
@@ -51,9 +60,9 @@ class DeviceRegistry:
 
     def _is_due(self, sighting: Sighting, now: datetime) -> bool:
         known = self._written.get(sighting[:2])
-        if known is None or sighting.seen - known.seen >= REFRESH:
+        if known is None or abs(sighting.seen - known.seen) >= REFRESH:  # a clock may step back
             return True
-        return now - known.seen >= SETTLED and _differs(sighting, known)
+        return abs(now - known.seen) >= SETTLED and _differs(sighting, known)
 
 
 def _latest(sightings: Iterable[Sighting]) -> dict[Key, Sighting]:
@@ -63,8 +72,8 @@ def _latest(sightings: Iterable[Sighting]) -> dict[Key, Sighting]:
     return latest
 
 
-def _differs(new: Sighting, known: Sighting) -> bool:
-    return new.site_id != known.site_id or (new.meta is not None and new.meta != known.meta)
+def _differs(new: Sighting, known: Known) -> bool:
+    return new.site_id != known.site_id or (new.meta is not None and hash(new.meta) != known.meta)
 
 
 def _merge(old: Sighting | None, new: Sighting) -> Sighting:

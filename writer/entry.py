@@ -11,12 +11,13 @@ from shared.stream import FIELDS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-LAST_MS = 253_402_300_799_000  # the end of year 9999, where Python's datetime ends
+LAST_US = 253_402_300_799_000_000  # the last second of year 9999, where Python's datetime ends
+PLAUSIBLE_MS = range(946_684_800_000, LAST_US // 1000)  # from 2000 on
 
 
 def moment(ms: int, us: int = 0) -> datetime:
     """The time so long after the epoch; an id that was made up by hand may lie beyond every calendar."""
-    return EPOCH + timedelta(milliseconds=min(max(ms, 0), LAST_MS), microseconds=min(us, 999_999))
+    return EPOCH + timedelta(microseconds=min(ms * 1000 + us, LAST_US))
 
 
 class Entry(NamedTuple):
@@ -49,7 +50,9 @@ def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliverie
 
 
 def _received_at(value: bytes | None, entry_id: str) -> datetime:
+    """What the receiver's clock said; the entry's id where that is no time at all."""
     try:
-        return moment(int(value or b""))
+        ms = int(value or b"")
     except ValueError:
-        return moment(int(entry_id.partition("-")[0]))
+        ms = 0
+    return moment(ms if ms in PLAUSIBLE_MS else int(entry_id.partition("-")[0]))

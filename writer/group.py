@@ -8,10 +8,13 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from shared.stream import BLOCK_MS, GROUP, Scripts, key_of, ledger_of
+from shared.stream import BLOCK_MS, GROUP, Scripts, key_of, ledger_of, naming
 from writer.entry import Entry, parse_entry
 
 Class = tuple[str, str]  # the kind of a message, and the ledger's field for what became of it
+
+# What Redis says of a stream or a group that isn't there: of the key, of the group, and to a reader that waits for it.
+_GONE = ("no such key", "NOGROUP", "the stream key no longer exists")
 
 DEAD_MS = 3_600_000  # a consumer that was not heard of for so long, with nothing pending, is forgotten
 
@@ -29,9 +32,10 @@ class Group:
     async def read(self, count: int, *, block: bool) -> list[Entry]:
         """New entries, at most `count`; with `block` it waits up to BLOCK_MS for the first."""
         try:
-            reply: Any = await self._client.xreadgroup(
-                GROUP, self.consumer, {self.stream: ">"}, count=count, block=BLOCK_MS if block else None
-            )
+            with naming(self.stream):
+                reply: Any = await self._client.xreadgroup(
+                    GROUP, self.consumer, {self.stream: ">"}, count=count, block=BLOCK_MS if block else None
+                )
         except ResponseError as error:
             await self._create_if_gone(error)
             return []
@@ -47,6 +51,10 @@ class Group:
         """Entries that were idle for too long, and the next cursor, "0-0" at the end of the pending entries."""
         reply = await self._script(self._scripts.claim, self.consumer, idle_ms, cursor, count)
         return (reply[0].decode(), self._delivered(reply[1])) if reply else ("0-0", [])
+
+    async def recover_adrift(self) -> int:
+        """Have entries delivered again that other hands have taken from the group; returns how many."""
+        return int(await self._script(self._scripts.adrift) or 0)
 
     async def renew(self, entries: Iterable[Entry]) -> None:
         """Keep these from being claimed: their writer lives."""
@@ -75,17 +83,19 @@ class Group:
 
     async def _script(self, script: Any, *arguments: str | int, keys: tuple[str, ...] = ()) -> Any:
         try:
-            return await script(keys=[self.stream, *keys], args=[GROUP, *arguments])
+            with naming(self.stream, *keys):
+                return await script(keys=[self.stream, *keys], args=[GROUP, *arguments])
         except ResponseError as error:
             await self._create_if_gone(error)
             return []
 
     async def _create_if_gone(self, error: ResponseError) -> None:
         """The stream or its group isn't there: not yet, or no more. Created from 0, so that nothing is skipped."""
-        if "NOGROUP" not in str(error) and "no such key" not in str(error):
+        if not any(gone in str(error) for gone in _GONE):
             raise error
         try:
-            await self._client.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
+            with naming(self.stream):
+                await self._client.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
         except ResponseError as refused:
             if "BUSYGROUP" not in str(refused):
                 raise

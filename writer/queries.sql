@@ -17,8 +17,8 @@ CREATE TEMPORARY TABLE staging (
 -- name: insert_staged
 -- Sorted by key: two writers that store overlapping batches then wait for each other instead of deadlocking.
 -- Only new rows go in.
-INSERT INTO ts_measure
-SELECT * FROM staging
+INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta)
+SELECT tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta FROM staging
 ORDER BY tenant_id, device_id, point_id, ts
 ON CONFLICT DO NOTHING
 
@@ -55,21 +55,26 @@ FROM unnest(
 ON CONFLICT DO NOTHING
 
 -- name: upsert_devices
--- Only devices that are new, moved, or not heard of for a while come here.
+-- Only devices that are new, moved, or not heard of for a while come here. A clock that was ahead for a while must not
+-- make a row that no later message changes.
 INSERT INTO device AS old (tenant_id, device_id, site_id, meta, first_seen, last_seen)
-SELECT tenant_id, device_id, site_id, meta::jsonb, seen, seen
+SELECT tenant_id, device_id, site_id, meta::jsonb, least(seen, now()), least(seen, now())
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
     AS new (tenant_id, device_id, site_id, meta, seen)
 ON CONFLICT (tenant_id, device_id) DO UPDATE SET
-    site_id = CASE WHEN excluded.last_seen >= old.last_seen THEN excluded.site_id ELSE old.site_id END,
+    site_id = CASE
+        WHEN excluded.last_seen < old.last_seen AND old.last_seen <= now() THEN old.site_id
+        ELSE excluded.site_id
+    END,
     meta = CASE
-        WHEN excluded.last_seen < old.last_seen THEN coalesce(old.meta, excluded.meta)
+        WHEN excluded.last_seen < old.last_seen AND old.last_seen <= now() THEN coalesce(old.meta, excluded.meta)
         -- Keys are gathered over messages, but a device that makes up new ones can't grow its row for ever.
         WHEN octet_length((old.meta || excluded.meta)::text) <= 65536 THEN old.meta || excluded.meta
         ELSE coalesce(excluded.meta, old.meta)
     END,
     first_seen = least(old.first_seen, excluded.first_seen),
-    last_seen = greatest(old.last_seen, excluded.last_seen)
+    last_seen = CASE WHEN old.last_seen > now() THEN excluded.last_seen
+        ELSE greatest(old.last_seen, excluded.last_seen) END
 
 -- name: waiting_transactions
 -- Writers' transactions that wait for their client, and how far each has come: two equal answers, and it sent nothing

@@ -85,7 +85,7 @@ async def _run_lanes(
 ) -> None:
     decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
     account = Account(metrics)
-    process = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    process = process_name()
     async with asyncio.TaskGroup() as tasks:
         for shard in range(settings.ingest_shards):
             for number in range(LANES):
@@ -108,6 +108,11 @@ async def _run_lanes(
                 )
                 tasks.create_task(_with_renewal(lane, source, stop), name=f"lane {shard}.{number}")
     await store.write_overdue_devices(utc_now() + SETTLED)
+
+
+def process_name() -> str:
+    """For people who look at the group; unique where host name and process id are not, as in two containers."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -17,6 +18,8 @@ from writer.group import Class, Group
 from writer.read_size import ReadSize
 
 START = "0-0"
+
+log = logging.getLogger(__name__)
 
 
 class Source:
@@ -95,10 +98,15 @@ class Source:
         while time.monotonic() >= self._claim_due:
             self._cursor, entries = await self._group.claim(self._cursor, self._claim_idle_ms, self._size.count)
             if self._cursor == START:
+                await self._recover_adrift()
                 self._claim_due = time.monotonic() + self._claim_idle_ms / 2000
             if entries:
                 return self._redelivered(entries)
         return ()
+
+    async def _recover_adrift(self) -> None:
+        if count := await self._group.recover_adrift():
+            log.warning("%s: %d entries that nobody held are delivered again", self._group.stream, count)
 
     async def _new(self) -> Sequence[Entry]:
         """What is there; when that doesn't fill a batch, what comes within INGEST_BATCH_MS as well."""

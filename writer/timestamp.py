@@ -24,7 +24,7 @@ def parse_timestamp(value: object) -> datetime:
         if time.endswith(":60"):
             return _after_leap_second(parse_timestamp(value.replace(":60", ":59", 1)))
         return datetime.fromisoformat(f"{date}T{time}.{micros}{'+00:00' if zulu else offset}")
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # a leap second may lie beyond the calendar
         raise _wrong(f"Input should be a date and time that exist: {error}") from None
 
 

@@ -6,6 +6,7 @@
 -- entries; then all the ids
 -- Returns for each class how many were there until now: an entry that another writer has settled counts there.
 local stream, ledger, group, classes = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
+redis.call('HLEN', ledger) -- a script isn't rolled back: a key of another type must end it before it removes anything
 local removed = {}
 local first = 3 + 2 * classes
 for class = 1, classes do

@@ -57,6 +57,11 @@ class Process:
                     return float(sample.value)
         return 0.0
 
+    def negative_samples(self) -> list[str]:
+        """The lines of /metrics with a value below zero, which no metric of ours can have."""
+        lines = self.get("/metrics")[1].splitlines()
+        return [line for line in lines if not line.startswith("#") and float(line.rpartition(" ")[2]) < 0]
+
     async def ready(self) -> Process:
         """Wait until /readyz says so."""
         await eventually(self._is_ready_or_dead, lambda: f"ready; its log:\n{self.log}")

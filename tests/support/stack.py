@@ -72,6 +72,10 @@ class Stack:
         id_: Any = await self.redis.xadd(key_of(0), entry)
         return bytes(id_)
 
+    async def redis_command(self, *words: str) -> Any:
+        """A command of an operator that redis-py has no method for."""
+        return await self.redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
     async def fetch(self, query: str, *arguments: Any) -> list[Any]:
         """Rows, as the tables' owner."""
         connection = await asyncpg.connect(self.database_url)

@@ -395,3 +395,12 @@ def test_an_entry_added_by_hand_may_lack_fields(field: str, reason_: str) -> Non
     outcome = DECODER.decode(entry(v1())._replace(**missing))
     assert isinstance(outcome, Rejected)
     assert outcome.reason == reason_
+
+
+def test_a_host_whose_clock_is_behind_refuses_nothing() -> None:
+    """The entry's id tells the time as well, and never steps back."""
+    payload = json.dumps({"schema": "v1", "ts": "2025-10-07T15:30:00Z", "points": []}).encode()
+    behind = Decoder(10_000, 86_400, lambda: NOW - timedelta(days=30))
+    for id_, expected in ((b"1759851000000-0", Decoded), (b"1757259000000-0", Rejected)):
+        entry = parse_entry("s", id_, [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
+        assert isinstance(behind.decode(entry), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 from writer.devices import DeviceRegistry
@@ -67,3 +68,24 @@ def test_the_same_meta_again_is_no_change() -> None:
     write(registry, seen(0, meta="{}"))
     assert write(registry, seen(10, meta="{}"), seen(11)) == []
     assert write(registry, seen(12, meta='{"a":1}')) == [seen(12, meta='{"a":1}')]
+
+
+def test_a_clock_that_steps_back_withholds_nothing() -> None:
+    registry = DeviceRegistry()
+    write(registry, seen(200_000))
+    assert write(registry, seen(100_000)) == [seen(100_000)]
+    assert write(registry, seen(0, site="elsewhere")) == [seen(0, site="elsewhere")]
+    write(registry, seen(1, site="back"))
+    assert registry.overdue(at(-100)) == [seen(1, site="back")]
+
+
+def test_a_meta_of_a_megabyte_is_not_kept() -> None:
+    registry = DeviceRegistry()
+    meta = "x" * 2**20
+    tracemalloc.start()
+    for number in range(100):
+        write(registry, seen(0, device=f"d{number}", meta=f"{meta}{number}"))
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 2**20
+    assert write(registry, seen(10, device="d7", meta=f"{meta}7")) == [], "and yet it is known"

@@ -38,3 +38,16 @@ def test_what_is_missing_is_none_and_the_id_tells_the_time() -> None:
 def test_an_id_beyond_every_calendar_is_still_an_entry() -> None:
     entry = parse_entry("s", b"18446744073709551615-18446744073709551615", [])
     assert entry.appended_at.year == 9999
+
+
+def test_a_receivers_clock_that_said_nonsense_is_not_believed() -> None:
+    for received_at in (b"0", b"-1", b"946684799999", b"253402300799001", b"9" * 5000):
+        assert parse_entry("s", b"1700000000000-0", [b"received_at", received_at]).received_at == AT
+    assert parse_entry("s", b"1-0", [b"received_at", b"946684800000"]).received_at.year == 2000
+
+
+def test_no_two_entries_have_the_same_time_though_an_id_is_far_ahead() -> None:
+    """Redis goes on from the largest id there was: one ms then has any number of entries."""
+    ids = (b"9999999999999-1", b"9999999999999-999999", b"9999999999999-1000000", b"9999999999999-5000000")
+    times = [parse_entry("s", id_, []).appended_at for id_ in ids]
+    assert sorted(set(times)) == times

@@ -3,88 +3,27 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from writer.dead_letter import dead_letter_row
+from tests.fuzz import target
+from tests.support.hostile import anything, kinds, messages
+from tests.support.storable import check_storable
+from writer.dead_letter import READABLE_MAX, dead_letter_row
 from writer.decode import Decoder
 from writer.entry import parse_entry
 from writer.outcome import Decoded, Outcome, Rejected
 
-NOW = datetime(2025, 10, 7, 16, 0, tzinfo=UTC)
-DECODER = Decoder(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["v1", "RUN", "\0", ""])
-anything = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10)
-timestamps = st.sampled_from(["2025-10-07T15:30:00Z", "2025-10-07", "9999-12-31T23:59:59-23:59"]) | anything
-kinds = st.sampled_from(["telem", "ack", "event", "other"])
+MIB = 1024 * 1024
+TS = '"ts":"2025-10-07T15:30:00Z"'
 
 
-def often(right: Any) -> st.SearchStrategy[Any]:
-    """Nearly right is more interesting than random."""
-    return st.just(right) | st.just(right) | anything
-
-
-points = st.lists(
-    st.fixed_dictionaries(
-        {"name": often("p"), "v": anything},
-        optional={"t": st.sampled_from(["float", "int", "bool", "enum", "text", "x"]) | anything, "u": often("°C")},
-    ),
-    max_size=4,
-)
-telem = st.fixed_dictionaries(
-    {"schema": often("v1"), "ts": timestamps, "points": points | anything}, optional={"meta": anything}
-)
-parsec = st.fixed_dictionaries(
-    {"ts": timestamps}, optional={"di1": anything, "di2": often(1), "rssi": anything, "fw": anything}
-)
-ack = st.fixed_dictionaries(
-    {"schema": often("v1"), "cmd_id": often("c"), "ok": often(True)},
-    optional={"ts_exec": timestamps, "err": anything, "more": anything},
-)
-event = st.fixed_dictionaries(
-    {"schema": often("v1"), "event_type": often("boot"), "ts": timestamps},
-    optional={"event_id": anything, "data": anything},
-)
-
-
-def decode(payload: bytes, kind: str = "telem", topic: bytes | None = None) -> Outcome:
-    where = topic if topic is not None else f"traksense/t/s/d/{kind}".encode()
-    outcome = DECODER.decode(parse_entry("s", b"1-0", [b"topic", where, b"payload", payload]))
-    assert isinstance(outcome, Decoded | Rejected), outcome
-    return outcome
-
-
-def check_storable(outcome: Outcome) -> None:
-    """No NUL, no lone surrogate, no number that isn't one: PostgreSQL refuses nothing of it."""
-    if isinstance(outcome, Rejected):
-        row = dead_letter_row(outcome)
-        assert outcome.reason.startswith(f"{outcome.error_class}: ")
-        assert row.payload_raw == outcome.entry.payload or row.payload.encode() == outcome.entry.payload
-        values: list[object] = [value for value in row if value is not row.payload_raw]
-    else:
-        assert isinstance(outcome, Decoded)
-        rows = [*outcome.measures, *filter(None, (outcome.ack, outcome.event, outcome.device))]
-        values = [value for row in rows for value in row]
-        check_columns(outcome)
-    for value in values:
-        if isinstance(value, str):
-            assert "\0" not in value
-            value.encode()
-
-
-def check_columns(outcome: Decoded) -> None:
-    for measure in outcome.measures:
-        filled = [value for value in (measure.v_num, measure.v_bool, measure.v_text) if value is not None]
-        assert len(filled) <= 1
-        assert measure.v_num is None or math.isfinite(measure.v_num)
-        assert measure.meta is None or json.loads(measure.meta, parse_constant=AssertionError)
-    names = [measure.point_id for measure in outcome.measures]
-    assert len(set(names)) == len(names)
+def decode(payload: bytes, kind: str = "telem") -> Outcome:
+    return target.decode(f"traksense/t/s/d/{kind}".encode(), payload)
 
 
 @given(st.binary(), kinds)
@@ -98,19 +37,10 @@ def test_any_json(value: object, kind: str) -> None:
 
 
 @settings(max_examples=500)
-@given(telem | parsec)
-def test_telemetry_that_is_nearly_right(message: object) -> None:
-    check_storable(decode(json.dumps(message).encode()))
-
-
-@given(ack)
-def test_acks_that_are_nearly_right(message: object) -> None:
-    check_storable(decode(json.dumps(message).encode(), "ack"))
-
-
-@given(event)
-def test_events_that_are_nearly_right(message: object) -> None:
-    check_storable(decode(json.dumps(message).encode(), "event"))
+@given(messages)
+def test_messages_that_are_nearly_right(message: tuple[str, bytes]) -> None:
+    kind, payload = message
+    check_storable(decode(payload, kind))
 
 
 @given(
@@ -120,26 +50,85 @@ def test_events_that_are_nearly_right(message: object) -> None:
     )
 )
 def test_any_topic(topic: bytes) -> None:
-    check_storable(decode(b"{}", topic=topic))
-    check_storable(decode(b"{}", topic=b"traksense/" + topic + b"/telem"))
+    check_storable(target.decode(topic, b"{}"))
+    check_storable(target.decode(b"traksense/" + topic + b"/telem", b"{}"))
 
 
-@given(st.text(alphabet="0123456789-+:.TZtz ", max_size=32))
+@given(
+    st.text(alphabet="0123456789-+:.TZtz ", max_size=32)
+    | st.tuples(
+        st.sampled_from(["0001-01-01", "2000-01-01", "2016-12-31", "9999-12-31", "2025-02-29"]),
+        st.sampled_from(["00:00:00", "00:00:60", "23:59:59", "23:59:60", "24:00:00", "23:60:60"]),
+        st.sampled_from(["", ".9", ".9999999", "." + "0" * 5000]),
+        st.sampled_from(["Z", "z", "+00:00", "-23:59", "+23:59", "+24:00", ""]),
+    ).map(lambda parts: "{}T{}{}{}".format(*parts))
+)
 def test_any_text_as_a_timestamp(text: str) -> None:
-    outcome = decode(json.dumps({"schema": "v1", "ts": text, "points": [{"name": "p", "v": 1}]}).encode())
-    check_storable(outcome)
-    if isinstance(outcome, Decoded):
-        assert datetime(2000, 1, 1, tzinfo=UTC) <= outcome.measures[0].ts
+    for kind, field in (("telem", "ts"), ("ack", "ts_exec"), ("event", "ts")):
+        message = {"schema": "v1", "points": [{"name": "p", "v": 1}], "cmd_id": "c", "ok": True, "event_type": "e"}
+        outcome = decode(json.dumps(message | {field: text}).encode(), kind)
+        check_storable(outcome)
+        if isinstance(outcome, Decoded) and outcome.ts:
+            assert datetime(2000, 1, 1, tzinfo=UTC) <= outcome.ts
 
 
 @given(st.lists(st.binary()).filter(lambda fields: len(fields) % 2 == 0), st.integers(0, 2**64), st.integers(0, 2**64))
 def test_any_entry_added_by_hand(fields: list[bytes], ms: int, sequence: int) -> None:
-    entry = parse_entry("s", b"%d-%d" % (ms, sequence), fields)
-    outcome = DECODER.decode(entry)
-    assert isinstance(outcome, Decoded | Rejected)
-    check_storable(outcome)
+    check_storable(target.DECODER.decode(parse_entry("s", b"%d-%d" % (ms, sequence), fields)))
 
 
 def test_nesting_costs_nothing() -> None:
     for text in ("[" * 50_000, '{"a":' * 15_000, '{"schema":"v1","meta":' + "[" * 50_000):
         assert isinstance(decode(text.encode()), Rejected)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"\xff" * MIB,
+        b"\0" * MIB,
+        b"[" * MIB,
+        b'"' + b"\\ud800" * (MIB // 6) + b'"',
+        f'{{"schema":"v1",{TS},"points":[{{"name":"p","v":{"9" * MIB}}}]}}'.encode(),
+        f'{{"schema":"v1",{TS},"points":[{{"name":"{"x" * MIB}","v":1}}]}}'.encode(),
+        f'{{"schema":"v1",{TS},"points":[{",".join(["{}"] * 10_000)}]}}'.encode(),
+        f'{{"schema":"v1",{TS},"points":[{",".join(["{}"] * 10_001)}]}}'.encode(),
+    ],
+    ids=["not text", "NUL", "nested", "surrogates", "digits", "name", "points that are empty", "10 001 points"],
+)
+def test_a_megabyte_of_nonsense_is_one_dead_letter(payload: bytes) -> None:
+    outcome = Decoder(2 * MIB, 86_400, lambda: target.NOW).decode(
+        parse_entry("s", target.ID, [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
+    )
+    assert isinstance(outcome, Rejected)
+    check_storable(outcome)
+    row = dead_letter_row(outcome)
+    assert len(row.reason) < 1000
+    assert row.payload_raw is None or len(row.payload) <= READABLE_MAX, "the row is no larger than the payload"
+
+
+def test_ten_thousand_points_and_a_megabyte_of_text_are_rows() -> None:
+    points = ",".join(f'{{"name":"p{number}","v":{number}}}' for number in range(10_000))
+    for rows, text in ((10_000, points), (1, f'{{"name":"p","v":"{"x" * MIB}"}}')):
+        outcome = Decoder(2 * MIB, 86_400, lambda: target.NOW).decode(
+            parse_entry(
+                "s",
+                target.ID,
+                [b"topic", b"traksense/t/s/d/telem", b"payload", f'{{"schema":"v1",{TS},"points":[{text}]}}'.encode()],
+            )
+        )
+        check_storable(outcome)
+        assert isinstance(outcome, Decoded)
+        assert len(outcome.measures) == rows
+
+
+@pytest.mark.parametrize("path", sorted(target.CORPUS.iterdir()), ids=lambda path: path.name)
+def test_what_was_found_once(path: Path) -> None:
+    target.check(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), list(target.seeds()), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_the_known_cases_are_seeds_that_pass(name: str, data: bytes) -> None:
+    target.check(data)

@@ -1,0 +1,58 @@
+"""What must hold for any message: one function over bytes, which a fuzzer calls with all that it can think of.
+
+An input is a message as one file. Its first byte says where it was published: `T`, `A` and `E` to a device's telem, ack
+and event topic; with any other the first line is the topic. The rest is the payload.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.support.storable import check_storable
+from writer.decode import Decoder
+from writer.entry import parse_entry
+from writer.outcome import Decoded, Outcome, Rejected
+
+CORPUS = Path(__file__).parent / "corpus"  # what was found once; whatever a fuzzer finds is written here too
+CASES = Path(__file__).parents[1] / "cases" / "messages.jsonl"
+
+NOW = datetime(2025, 10, 7, 16, 0, tzinfo=UTC)
+DECODER = Decoder(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
+ID = b"1759852800000-0"
+
+_KINDS = {b"T": b"telem", b"A": b"ack", b"E": b"event"}
+
+
+def check(data: bytes) -> None:
+    """Raise AssertionError when a message is neither rows that PostgreSQL takes nor one dead letter with its bytes."""
+    check_storable(decode(*split(data)))
+
+
+def decode(topic: bytes, payload: bytes) -> Outcome:
+    """The outcome, which is never a bug's."""
+    outcome = DECODER.decode(parse_entry("s", ID, [b"topic", topic, b"payload", payload]))
+    if not isinstance(outcome, Decoded | Rejected):
+        raise AssertionError(f"a bug: {outcome.error!r}") from outcome.error
+    return outcome
+
+
+def split(data: bytes) -> tuple[bytes, bytes]:
+    """Topic and payload of an input."""
+    if kind := _KINDS.get(data[:1]):
+        return b"traksense/t/s/d/" + kind, data[1:]
+    topic, _, payload = data.partition(b"\n")
+    return topic, payload
+
+
+def seeds() -> Iterator[tuple[str, bytes]]:
+    """The known cases as inputs, each with its name."""
+    for line in CASES.read_text().splitlines():
+        case = json.loads(line)
+        payload = bytes.fromhex(case["payload_hex"]) if "payload_hex" in case else case["payload"].encode()
+        kind = case["topic"].rpartition("/")[2]
+        yield f"{case['name']}-topic", case["topic"].encode() + b"\n" + payload
+        if kind.encode() in _KINDS.values():
+            yield case["name"], kind[:1].upper().encode() + payload

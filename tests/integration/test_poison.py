@@ -1,0 +1,118 @@
+"""Poison never blocks: what it costs is counted in transactions, and no healthy entry is held up or given up for it."""
+
+from __future__ import annotations
+
+from math import log2
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.stream import GROUP, key_of
+from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually
+
+CURSE = """
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF NEW.device_id LIKE 'cursed%' THEN RAISE EXCEPTION 'a bug' USING ERRCODE = 'XX000'; END IF;
+        RETURN NEW;
+    END $$;
+    CREATE TRIGGER fail BEFORE INSERT ON ts_measure FOR EACH ROW EXECUTE FUNCTION fail()"""
+
+
+async def execute(stack: Stack, script: str) -> None:
+    connection = await asyncpg.connect(stack.database_url)
+    await connection.execute(script)
+    await connection.close()
+
+
+async def tries(stack: Stack) -> list[tuple[bytes, int]]:
+    """The id and delivery count of what is pending."""
+    pending: Any = await stack.redis.xpending_range(key_of(0), GROUP, "-", "+", 1000)
+    return [(entry["message_id"], entry["times_delivered"]) for entry in pending]
+
+
+@pytest.mark.parametrize("bad", [1, 32, 64])
+async def test_poison_costs_transactions_by_its_number(stack: Stack, bad: int) -> None:
+    """Transactions of every kind, by a sequence: it counts also what is rolled back."""
+    size = 128
+    await execute(stack, "CREATE SEQUENCE begun; ALTER TABLE ts_measure ADD CONSTRAINT sane CHECK (v_num < 1000)")
+    await execute(
+        stack,
+        """CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql AS $$
+           BEGIN PERFORM nextval('begun'); RETURN NULL; END $$;
+           CREATE TRIGGER count_it BEFORE INSERT ON ts_measure FOR EACH STATEMENT EXECUTE FUNCTION count_it()""",
+    )
+    step = size // bad
+    for number in range(size):
+        value = 5000 if number % step == step - 1 else 1
+        await stack.append(*telem(f"dev{number}", points=[{"name": "p", "v": value}]))
+    writer = await stack.writer(INGEST_BATCH_MS=100)
+    await stack.has_rows("ingest_errors", bad)
+    assert await stack.count("ts_measure") == size - bad
+    copies = await stack.fetchval("SELECT last_value FROM begun")
+    batches = 2 + log2(size)  # reads grow from 16 on, on two lanes
+    assert copies <= batches + 2 * bad * (log2(size / bad) + 2), "COPYs"
+    committed = writer.metric("ingest_commit_seconds_count")
+    assert committed <= batches + bad * (log2(size / bad) + 3), "dead letters included"
+
+
+async def test_others_flow_while_an_entry_is_retried(stack: Stack) -> None:
+    await execute(stack, CURSE)
+    await stack.append(*telem("cursed"))
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_MAX_DELIVERIES=3)
+    for number in (1, 2):
+        await writer.says(f"failed at try {number} and stays pending")
+        for second in range(100):
+            await stack.append(*telem(f"fine{number}", second))
+        await eventually(lambda number=number: _rows_are(stack, number * 100))  # type: ignore[misc]
+        assert await stack.count("ingest_errors") == 0, "it is retried still"
+    await stack.has_rows("ingest_errors", 1)
+    (row,) = await stack.fetch("SELECT * FROM ingest_errors")
+    assert (row["error_class"], row["deliveries"]) == ("max_deliveries", 3)
+    assert await stack.count("ts_measure") == 200
+
+
+async def _rows_are(stack: Stack, count: int) -> bool:
+    return await stack.count("ts_measure") == count
+
+
+async def test_many_that_fail_are_each_retried_and_given_up(stack: Stack) -> None:
+    await execute(stack, CURSE)
+    for number in range(40):
+        await stack.append(*telem(f"{'cursed' if number % 2 else 'fine'}{number}"))
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_MAX_DELIVERIES=2)
+    await stack.has_rows("ingest_errors", 20)
+    rows = await stack.fetch("SELECT error_class, deliveries FROM ingest_errors")
+    assert {tuple(row) for row in rows} == {("max_deliveries", 2)}
+    assert await stack.count("ts_measure") == 20
+    assert writer.metric("ingest_deferred_total") == 20
+
+
+async def test_restarts_and_claims_count_nothing_against_an_entry(stack: Stack) -> None:
+    """Not even with as many of them as there are tries."""
+    for second in range(50):
+        await stack.append(*telem(second=second))
+    await stack.append("traksense/t/s/dev/telem", b"poison")
+    blocker = await asyncpg.connect(stack.database_url)
+    async with blocker.transaction():
+        await blocker.execute("LOCK TABLE ts_measure")
+        for restart in range(4):
+            writer = await stack.writer(INGEST_CLAIM_IDLE_MS=100, INGEST_MAX_DELIVERIES=2)
+            claimed = 51 if restart else 0
+            await eventually(lambda writer=writer, claimed=claimed: _has_all(stack, writer, claimed))  # type: ignore[misc]
+            writer.kill()
+        assert {count for _, count in await tries(stack)} == {1}
+    await blocker.close()
+    await stack.writer(INGEST_CLAIM_IDLE_MS=100, INGEST_MAX_DELIVERIES=2)
+    await stack.has_rows("ts_measure", 50)
+    (row,) = await stack.fetch("SELECT error_class, deliveries FROM ingest_errors")
+    assert tuple(row) == ("parse_error", 1)
+
+
+async def _has_all(stack: Stack, writer: Any, claimed: int) -> bool:
+    """Whether a writer has taken something of what the last one left, or of what is new."""
+    if claimed:
+        return bool(writer.metric("ingest_redeliveries_total"))
+    return bool(await stack.pending())
