@@ -53,7 +53,7 @@ async def watch(settings: Settings, client: Redis, health: Health, metrics: Rece
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(
-            stream.watch_backlog(client, settings.ingest_shards, health.components["redis"], metrics),
+            stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",
         )
 

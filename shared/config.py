@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 TOPIC_KINDS = ("telem", "ack", "event")
+SHARDS_MAX = 1024
 
 
 class ConfigError(Exception):
@@ -84,8 +85,8 @@ class Settings(BaseSettings):
         "redis://localhost:6379/0",
         description="redis://, rediss:// or unix:// (special characters of a password percent-encoded)",
     )
-    ingest_shards: Annotated[int, Field(ge=1, le=1024)] = Field(
-        1, description="how many streams, 1 to 1024; the same for receivers and writers"
+    ingest_shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = Field(
+        1, description=f"how many streams, 1 to {SHARDS_MAX}; the same for receivers and writers"
     )
     ingest_queue_max: Annotated[int, Field(ge=1)] = Field(
         50_000, description="the cap of a stream in entries, at least 1"

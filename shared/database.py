@@ -44,9 +44,11 @@ def migrations() -> list[Migration]:
     )
 
 
-async def connect(url: str, command_timeout: float | None = COMMAND_TIMEOUT_S) -> Any:
-    """One connection, with seconds that a statement may take; raises what asyncpg raises."""
-    return await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, command_timeout=command_timeout)
+async def connect(
+    url: str, command_timeout: float | None = COMMAND_TIMEOUT_S, timeout: float = CONNECT_TIMEOUT_S
+) -> Any:
+    """One connection, with seconds that a statement and the connecting may take; raises what asyncpg raises."""
+    return await asyncpg.connect(url, timeout=timeout, command_timeout=command_timeout)
 
 
 async def open_pool(url: str, smallest: int, largest: int) -> Any:

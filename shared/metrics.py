@@ -129,3 +129,7 @@ class WriterMetrics(Metrics):
         self.oldest_age = self._gauge(
             "ingest_oldest_entry_age_seconds", "Age of the oldest entry that is not settled, 0 with none."
         )
+        self.lost = self._gauge(
+            "ingest_lost_entries",
+            "Entries that left the streams unsettled, by other hands than a writer's, until somebody accepts it.",
+        )

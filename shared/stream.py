@@ -6,7 +6,7 @@ An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any
@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
+from shared.config import SHARDS_MAX
 from shared.health import Component
 from shared.metrics import Metrics
 from shared.outage import outlast
@@ -35,8 +36,17 @@ def key_of(shard: int) -> str:
 
 
 def ledger_of(shard: int) -> str:
-    """The hash beside a stream that counts what left it: `stored` and `dead_lettered`."""
+    """The hash beside a stream that counts what left it.
+
+    `stored` and `dead_lettered` are messages, `removed` what other hands took and an operator wrote off, `duplicates`
+    rows that were there already; `looks` is how often a writer has looked at these figures to keep a copy of them.
+    """
     return f"{key_of(shard)}:ledger"
+
+
+def number_of(key: str) -> int:
+    """The shard of a stream."""
+    return int(key.removeprefix("ingest:{").removesuffix("}"))
 
 
 def shard_of(topic: bytes, shards: int) -> int:
@@ -82,11 +92,22 @@ def naming(*keys: str) -> Iterator[None]:
         raise ResponseError(f"{', '.join(keys)}: {error}") from error
 
 
-async def watch_backlog(client: Redis, shards: int, redis: Component, metrics: Metrics) -> None:
+async def left_behind(client: Redis, shards: int) -> list[int]:
+    """Shards beyond the first `shards` that hold entries, of a run with more of them; one round trip."""
+    beyond = range(shards, SHARDS_MAX)
+    pipeline = client.pipeline(transaction=False)
+    for shard in beyond:
+        pipeline.xlen(key_of(shard))
+    lengths: list[Any] = await pipeline.execute(raise_on_error=False)
+    # What isn't a stream, or not for this user to see, is none of ours.
+    return [shard for shard, length in zip(beyond, lengths, strict=True) if isinstance(length, int) and length]
+
+
+async def watch_backlog(client: Redis, shards: Iterable[int], redis: Component, metrics: Metrics) -> None:
     """Keep `ingest_queue_size` true, and notice that Redis is away though nothing else asks it."""
 
     async def backlog() -> int:
-        return sum([await length_of(client, key_of(shard)) for shard in range(shards)])
+        return sum([await length_of(client, key_of(shard)) for shard in shards])
 
     while True:
         metrics.queue_size.set(await outlast(redis, backlog))
@@ -111,8 +132,16 @@ class Scripts:
         self.pending = _script(client, "pending")
         self.renew = _script(client, "renew")
         self.settle = _script(client, "settle")
+        self.write_off = _script(client, "write_off")
 
 
 def _script(client: Redis, name: str) -> AsyncScript:
-    script: Any = client.register_script((files("shared") / "lua" / f"{name}.lua").read_text())
+    script: Any = client.register_script(_source(name))
     return script  # type: ignore[no-any-return]
+
+
+def _source(name: str) -> str:
+    return (files("shared") / "lua" / f"{name}.lua").read_text()
+
+
+REMAINING = _source("remaining")  # for a transaction, which takes a script by its text

@@ -60,12 +60,13 @@ class Group:
         """Keep these from being claimed: their writer lives."""
         await self._script(self._scripts.renew, self.consumer, *(entry.id for entry in entries))
 
-    async def settle(self, classes: Mapping[Class, Sequence[Entry]]) -> dict[Class, int]:
-        """Acknowledge and remove these, as they are committed; returns how many of each class it removed. One that
-        another writer has settled meanwhile counts there, not here."""
+    async def settle(self, classes: Mapping[Class, Sequence[Entry]], duplicates: int = 0) -> dict[Class, int]:
+        """Acknowledge and remove these, as they are committed, and count `duplicates` rows of them that were there
+        already; returns how many of each class it removed. One that another writer has settled meanwhile counts there,
+        not here."""
         sizes = [value for (_, verdict), entries in classes.items() for value in (verdict, len(entries))]
         ids = [entry.id for entries in classes.values() for entry in entries]
-        removed = await self._script(self._scripts.settle, len(classes), *sizes, *ids, keys=(self._ledger,))
+        removed = await self._script(self._scripts.settle, duplicates, len(classes), *sizes, *ids, keys=(self._ledger,))
         return dict(zip(classes, removed, strict=False))
 
     async def failed(self, entries: Iterable[Entry]) -> None:

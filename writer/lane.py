@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from shared.health import Component
 from shared.outage import outlast
@@ -56,30 +58,33 @@ class Lane:
 
     async def _handle(self, batch: Sequence[Entry]) -> None:
         outcomes = [self._decode(entry) for entry in batch]
-        outcomes = await self._store_all_but_bad(outcomes)
-        await self._settle([outcome for outcome in outcomes if not isinstance(outcome, Deferred)])
+        duplicates: Counter[str] = Counter()
+        outcomes = await self._store_all_but_bad(outcomes, duplicates)
+        await self._settle([outcome for outcome in outcomes if not isinstance(outcome, Deferred)], duplicates.total())
         await self._leave_pending([outcome for outcome in outcomes if isinstance(outcome, Deferred)])
 
     def _decode(self, entry: Entry) -> Outcome:
         outcome = self._decoder.decode(entry)
         return give_up(outcome, self._max_deliveries) if isinstance(outcome, Deferred) else outcome
 
-    async def _store_all_but_bad(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    async def _store_all_but_bad(self, outcomes: Sequence[Outcome], duplicates: Counter[str]) -> list[Outcome]:
+        commit = partial(self._commit, duplicates)
         stored: list[Outcome] = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
         for portion in portions([outcome for outcome in outcomes if not isinstance(outcome, Deferred)]):
-            stored += await store_all_but_bad(self._commit, portion, self._max_deliveries)
+            stored += await store_all_but_bad(commit, portion, self._max_deliveries)
         return stored
 
-    async def _commit(self, batch: Sequence[Settleable]) -> None:
+    async def _commit(self, duplicates: Counter[str], batch: Sequence[Settleable]) -> None:
         started = time.perf_counter()
         stored = await outlast(self._database, lambda: self._store.store(batch))
+        duplicates += stored.duplicates
         self._account.committed(batch, stored, time.perf_counter() - started)
 
-    async def _settle(self, outcomes: Sequence[Settleable]) -> None:
+    async def _settle(self, outcomes: Sequence[Settleable], duplicates: int) -> None:
         classes: dict[Class, list[Entry]] = {}
         for outcome in outcomes:
             classes.setdefault((outcome.kind, outcome.verdict), []).append(outcome.entry)
-        self._account.settled(await self._source.settle(classes))
+        self._account.settled(await self._source.settle(classes, duplicates))
 
     async def _leave_pending(self, deferred: Sequence[Deferred]) -> None:
         for outcome in deferred:

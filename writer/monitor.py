@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from shared.health import Component
 from shared.metrics import WriterMetrics
 from shared.outage import outlast
-from shared.stream import GROUP, key_of
+from shared.shard import Shard, read_shard
 from writer.decode import utc_now
 from writer.frozen import FrozenWriters
 from writer.group import Group
+from writer.ledger import LedgerWatch
 from writer.store import Store
 
 PERIOD_S = 1.0
@@ -27,16 +25,26 @@ CONSUMERS_PERIOD_S = 60.0
 log = logging.getLogger(__name__)
 
 
-async def watch_pending(client: Redis, shards: int, redis: Component, metrics: WriterMetrics) -> None:
-    """Keep the gauges of pending entries and of the oldest entry's age true."""
-    streams = [key_of(shard) for shard in range(shards)]
+async def watch_streams(
+    client: Redis, shards: Iterable[int], ledgers: LedgerWatch, redis: Component, metrics: WriterMetrics
+) -> None:
+    """Keep the gauges of pending entries, of the oldest entry's age and of lost entries true."""
 
-    async def look() -> None:
-        metrics.pending.set(sum([await _pending(client, stream) for stream in streams]))
-        metrics.oldest_age.set(max([await _oldest_age(client, stream) for stream in streams]))
+    async def look() -> list[Shard]:
+        return [await read_shard(client, shard) for shard in shards]
 
     while True:
-        await outlast(redis, look)
+        found = await outlast(redis, look)
+        metrics.pending.set(sum(shard.pending for shard in found))
+        metrics.oldest_age.set(max(shard.oldest_s for shard in found))
+        metrics.lost.set(ledgers.lost + sum(max(shard.missing, 0) for shard in found))
+        await asyncio.sleep(PERIOD_S)
+
+
+async def watch_ledgers(ledgers: LedgerWatch, shards: Iterable[int]) -> None:
+    """Keep the ledgers' copies in the database, and notice what is lost."""
+    while True:
+        await ledgers.look(shards)
         await asyncio.sleep(PERIOD_S)
 
 
@@ -55,25 +63,9 @@ async def watch_devices(store: Store, database: Component) -> None:
         await outlast(database, lambda: store.write_overdue_devices(utc_now()))
 
 
-async def watch_consumers(groups: Sequence[Group], redis: Component) -> None:
+async def watch_consumers(client: Redis, shards: Iterable[int], redis: Component) -> None:
     """Forget the consumers of writers that died long ago."""
     while True:
-        for group in groups:
-            await outlast(redis, group.forget_dead)
+        for shard in shards:
+            await outlast(redis, Group(client, shard, "").forget_dead)
         await asyncio.sleep(CONSUMERS_PERIOD_S)
-
-
-async def _pending(client: Redis, stream: str) -> int:
-    try:
-        return int((await client.xpending(stream, GROUP))["pending"])
-    except ResponseError:  # no stream or no group yet: nothing is pending
-        return 0
-
-
-async def _oldest_age(client: Redis, stream: str) -> float:
-    """Seconds; settled entries are removed, so the first one is the oldest that is not settled."""
-    oldest: Any = await client.xrange(stream, count=1)
-    if not oldest:
-        return 0.0
-    ms = int(oldest[0][0].partition(b"-")[0])
-    return max(0.0, time.time() - ms / 1000)

@@ -16,6 +16,7 @@ from shared import database, stream
 from shared.config import Settings, redacted
 from shared.database import NotMigrated
 from shared.health import Health, HealthServer
+from shared.ledger_rows import LedgerRows
 from shared.metrics import WriterMetrics
 from shared.outage import Misconfigured, first_contact
 from shared.service import keep_turning, run_until, unless_stopped
@@ -25,8 +26,10 @@ from writer.devices import SETTLED, DeviceRegistry
 from writer.frozen import FrozenWriters
 from writer.group import Group
 from writer.lane import Lane
-from writer.monitor import watch_consumers, watch_database, watch_devices, watch_pending
+from writer.ledger import LedgerWatch
+from writer.monitor import watch_consumers, watch_database, watch_devices, watch_ledgers, watch_streams
 from writer.read_size import ReadSize
+from writer.shards import Shards, drain_left_behind
 from writer.source import Source
 from writer.store import Store
 
@@ -49,11 +52,11 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             return
         lifetimes.callback(pool.terminate)  # every transaction is over by then, and a dead server must not hold us
         log.info("storing from %s to %s", redacted(settings.redis_url), redacted(settings.database_url))
-        store = Store(pool, DeviceRegistry())
+        store, shards = Store(pool, DeviceRegistry()), Shards(settings.ingest_shards)
         await run_until(
             stop,
-            _run_lanes(settings, client, store, health, metrics, stop),
-            _watch(settings, client, pool, store, health, metrics),
+            _run_lanes(settings, client, store, health, metrics, shards, stop),
+            _watch(settings, client, pool, store, health, metrics, shards),
             abort=pool.terminate,
         )
 
@@ -81,13 +84,15 @@ async def _run_lanes(
     store: Store,
     health: Health,
     metrics: WriterMetrics,
+    shards: Shards,
     stop: asyncio.Event,
 ) -> None:
     decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
     account = Account(metrics)
     process = process_name()
-    async with asyncio.TaskGroup() as tasks:
-        for shard in range(settings.ingest_shards):
+
+    async def serve_shard(shard: int, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
             for number in range(LANES):
                 source = Source(
                     Group(client, shard, f"{process}-{number}"),
@@ -107,6 +112,12 @@ async def _run_lanes(
                     settings.ingest_max_deliveries,
                 )
                 tasks.create_task(_with_renewal(lane, source, stop), name=f"lane {shard}.{number}")
+
+    async with asyncio.TaskGroup() as tasks:
+        for shard in shards.own:
+            tasks.create_task(serve_shard(shard, stop), name=f"shard {shard}")
+        drain = drain_left_behind(client, shards, serve_shard, health.components["redis"], stop)
+        tasks.create_task(drain, name="left behind")
     await store.write_overdue_devices(utc_now() + SETTLED)
 
 
@@ -123,15 +134,22 @@ async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None
 
 
 async def _watch(
-    settings: Settings, client: Redis, pool: Any, store: Store, health: Health, metrics: WriterMetrics
+    settings: Settings,
+    client: Redis,
+    pool: Any,
+    store: Store,
+    health: Health,
+    metrics: WriterMetrics,
+    shards: Shards,
 ) -> None:
-    redis, database_, shards = health.components["redis"], health.components["database"], settings.ingest_shards
-    groups = [Group(client, shard, "") for shard in range(shards)]
+    redis, database_ = health.components["redis"], health.components["database"]
     frozen = FrozenWriters(pool, settings.ingest_claim_idle_ms / 1000)
+    ledgers = LedgerWatch(client, LedgerRows(pool), redis, database_)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")
-        tasks.create_task(watch_pending(client, shards, redis, metrics), name="pending")
-        tasks.create_task(watch_consumers(groups, redis), name="consumers")
+        tasks.create_task(watch_streams(client, shards, ledgers, redis, metrics), name="streams")
+        tasks.create_task(watch_ledgers(ledgers, shards), name="ledgers")
+        tasks.create_task(watch_consumers(client, shards, redis), name="consumers")
         tasks.create_task(watch_database(frozen, database_), name="database")
         tasks.create_task(watch_devices(store, database_), name="devices")

@@ -54,9 +54,10 @@ class Source:
         self._size.observe(self._in_hand)
         return self._in_hand
 
-    async def settle(self, classes: Mapping[Class, Sequence[Entry]]) -> dict[Class, int]:
-        """These are committed: acknowledge and remove them. Returns how many of each class were still there."""
-        return await outlast(self._redis, lambda: self._group.settle(classes)) if classes else {}
+    async def settle(self, classes: Mapping[Class, Sequence[Entry]], duplicates: int) -> dict[Class, int]:
+        """These are committed, and so many of their rows were duplicates: acknowledge and remove them. Returns how many
+        of each class were still there."""
+        return await outlast(self._redis, lambda: self._group.settle(classes, duplicates)) if classes else {}
 
     async def defer(self, entries: Sequence[Entry]) -> None:
         """A bug kept these from being handled: count the try, and leave them to be claimed again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ops.status.shard import Shard
+from shared.shard import Shard
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ class Status:
     now: Sequence[Shard]
     seconds: float  # between the two
     cap: int  # INGEST_QUEUE_MAX, entries a shard
+    lost: Mapping[str, int] | None = None  # by stream: entries that went with it; None when the database is away
 
     @property
     def agrees(self) -> bool:
-        """Whether the sums agree on every shard: added = stored + dead-lettered + in the stream."""
-        return all(shard.missing == 0 for shard in self.now)
+        """Whether the sums agree on every shard, and no stream went with entries in it."""
+        return all(shard.missing == 0 for shard in self.now) and not any((self.lost or {}).values())
 
     def rate(self, place: int, field: str) -> float:
         """How a figure of a shard grows, per second."""
@@ -40,25 +41,47 @@ class Status:
     def as_json(self) -> str:
         """One object: `agrees`, `cap`, and the shards."""
         shards = [
-            {**shard.as_dict(), "added_per_s": self.rate(place, "added"), "until_full_s": self.until_full_s(place)}
+            {
+                **shard.as_dict(),
+                "lost": None if self.lost is None else self.lost[shard.stream],
+                "added_per_s": self.rate(place, "added"),
+                "until_full_s": self.until_full_s(place),
+            }
             for place, shard in enumerate(self.now)
         ]
         return json.dumps({"agrees": self.agrees, "cap": self.cap, "shards": shards})
 
     def screen(self) -> Group:
         """Fits 80 columns."""
-        return Group(self._ledger(), self._consumers(), *map(_verdict, self.now))
+        verdicts = [verdict for shard in self.now for verdict in self._verdicts(shard)]
+        if not self.agrees:
+            verdicts.append(Text("once it is looked into: traksense-ingest status --accept-loss"))
+        return Group(self._ledger(), self._consumers(), *verdicts)
 
     def _ledger(self) -> Table:
-        table = Table(box=None, padding=(0, 1))
+        table = Table(box=None, padding=(0, 1), pad_edge=False, collapse_padding=True)
         table.add_column("stream")
-        for heading in ("added", "stored", "dead", "backlog", "oldest", "in/s", "full in"):
+        for heading in ("added", "stored", "dups", "dead", "backlog", "oldest", "in/s", "full in"):
             table.add_column(heading, justify="right")
         for place, shard in enumerate(self.now):
-            figures = (shard.added, shard.stored, shard.dead_lettered, shard.in_stream)
+            figures = (shard.added, shard.stored, shard.duplicates, shard.dead_lettered, shard.in_stream)
             rate, full = f"{self.rate(place, 'added'):.0f}", _duration(self.until_full_s(place))
             table.add_row(shard.stream, *map(str, figures), _duration(shard.oldest_s), rate, full)
         return table
+
+    def _verdicts(self, shard: Shard) -> Iterator[Text]:
+        lost = (self.lost or {}).get(shard.stream, 0)
+        if lost:
+            yield Text(f"{shard.stream}: {lost} entries are lost: the stream went with them in it", style="red")
+        if shard.missing > 0:
+            yield Text(
+                f"{shard.stream}: {shard.missing} entries were removed by other hands (XDEL, XTRIM)", style="red"
+            )
+        elif shard.missing < 0:
+            yield Text(f"{shard.stream}: the stream was deleted and begun anew, its ledger not yet", style="red")
+        elif not lost:
+            removed = f" + {shard.removed} written off" if shard.removed else ""
+            yield Text(f"{shard.stream}: added = stored + dead-lettered{removed} + backlog", style="green")
 
     def _consumers(self) -> Any:
         table = Table(box=None, padding=(0, 1))
@@ -69,15 +92,6 @@ class Status:
             for consumer in shard.consumers:
                 table.add_row(consumer.name, str(consumer.pending), _duration(consumer.idle_ms / 1000))
         return table if table.row_count else Text("no writer has read from these streams, or all have left")
-
-
-def _verdict(shard: Shard) -> Text:
-    if shard.missing == 0:
-        return Text(f"{shard.stream}: added = stored + dead-lettered + backlog", style="green")
-    if shard.missing > 0:
-        return Text(f"{shard.stream}: {shard.missing} entries were removed by other hands (XDEL, XTRIM)", style="red")
-    what = f"{shard.stream}: the stream was deleted and begun anew; what was in it then was not stored"
-    return Text(what, style="red")
 
 
 def _duration(seconds: float | None) -> str:

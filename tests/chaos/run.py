@@ -13,8 +13,8 @@ from random import Random
 import asyncpg
 from redis.exceptions import RedisError
 
-from ops.status.shard import Shard, read_shard
 from shared import config
+from shared.shard import Shard, read_shard
 from tests.chaos.faults import Fault, all_faults
 from tests.chaos.load import TENANTS, Load, identity_of, moment_of
 from tests.chaos.pipeline import CAP, Pipeline, running

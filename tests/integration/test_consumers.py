@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from ops.status.shard import read_shard
 from shared import database, stream
 from shared.health import Health
 from shared.metrics import WriterMetrics
+from shared.shard import read_shard
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from writer.account import Account

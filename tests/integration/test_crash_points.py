@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 import writer.store
-from ops.status.shard import read_shard
 from receiver.acknowledge import Acknowledgements
 from receiver.durability import Durability
 from receiver.service import Receiver
 from shared import config, database, stream
 from shared.health import Health
 from shared.metrics import ReceiverMetrics, WriterMetrics
+from shared.shard import read_shard
 from shared.tasks import sole_error
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-import subprocess
-import sys
 
 import pytest
 from rich.console import Console
 
-from ops.status.command import look
+from ops.status.look import look
 from ops.status.report import Status
-from ops.status.shard import Consumer, Shard, read_shard
 from shared import config
+from shared.shard import Consumer, Shard, read_shard
 from shared.stream import key_of
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
@@ -27,21 +25,10 @@ async def agrees_for_ever(stack: Stack) -> None:
         await asyncio.sleep(0)
 
 
-async def status_of(stack: Stack, *options: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "ops", "status", "--sample", "0", *options],
-        env={"REDIS_URL": stack.redis_server.url, "COLUMNS": "80"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 async def test_it_adds_up_at_any_instant_while_writers_are_killed_and_frozen(stack: Stack) -> None:
     watching = asyncio.create_task(agrees_for_ever(stack))
     await stack.receiver()
-    total = 0
+    total, logs = 0, []
     for round_ in range(3):
         frozen = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
         killed = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
@@ -55,13 +42,17 @@ async def test_it_adds_up_at_any_instant_while_writers_are_killed_and_frozen(sta
         await eventually(lambda: _is_empty(stack))
         frozen.signal(signal.SIGCONT)
         assert frozen.stop() == 0
+        assert other.metric("ingest_lost_entries") == 0
         assert other.stop() == 0
+        logs += [frozen.log, killed.log, other.log]
     shard = await read_shard(stack.redis, 0)
     assert (shard.added, shard.stored, shard.dead_lettered, shard.in_stream) == (total, 900, 90, 0)
     assert not watching.done(), watching.exception()
     watching.cancel()
     assert await stack.count("ingest_errors") == 90
-    assert (await status_of(stack)).returncode == 0
+    assert [row["lost"] for row in await stack.fetch("SELECT lost FROM stream_ledger")] == [0]
+    assert not [log for log in logs if "are gone" in log or "other hands" in log]
+    assert (await stack.status()).returncode == 0
 
 
 async def _is_empty(stack: Stack) -> bool:
@@ -71,30 +62,31 @@ async def _is_empty(stack: Stack) -> bool:
 async def test_entries_that_other_hands_remove_are_noticed_with_their_number(stack: Stack) -> None:
     for second in range(10):
         await stack.append(*telem(second=second))
-    assert (await status_of(stack)).returncode == 0
+    assert (await stack.status()).returncode == 0
     await stack.redis.xtrim(key_of(0), maxlen=7, approximate=False)
-    checked = await status_of(stack)
+    checked = await stack.status()
     assert checked.returncode == 1
     assert "3 entries were removed by other hands" in checked.stdout
     assert max(map(len, checked.stdout.splitlines())) <= 80
-    report = json.loads((await status_of(stack, "--json")).stdout)
+    report = json.loads((await stack.status("--json")).stdout)
     assert (report["agrees"], report["shards"][0]["missing"], report["shards"][0]["in_stream"]) == (False, 3, 7)
 
 
 async def test_a_stream_that_was_deleted_is_noticed(stack: Stack) -> None:
     await stack.append(*telem())
-    await stack.writer()
+    writer = await stack.writer()
     await stack.has_rows("ts_measure", 1)
+    assert writer.stop() == 0  # it would begin the ledger anew
     await stack.redis.delete(key_of(0))
-    checked = await status_of(stack)
+    checked = await stack.status()
     assert (checked.returncode, "was deleted and begun anew" in checked.stdout) == (1, True)
 
 
 async def test_an_empty_redis_is_fine_and_one_that_is_away_is_one_line(stack: Stack) -> None:
-    checked = await status_of(stack)
+    checked = await stack.status()
     assert (checked.returncode, "no writer has read" in checked.stdout) == (0, True)
     stack.redis_server.stop()
-    checked = await status_of(stack)
+    checked = await stack.status()
     assert checked.returncode == 1
     assert len(checked.stderr.splitlines()) == 1
     assert checked.stderr.startswith("REDIS_URL=redis://127.0.0.1:")
@@ -107,7 +99,13 @@ async def test_rates_and_the_time_until_the_cap(stack: Stack, monkeypatch: pytes
     assert (found.now[0].in_stream, found.agrees) == (1, True)
 
     def shard(added: int) -> Shard:
-        return Shard("ingest:{0}", added, added, 0, 0, 3.0, (Consumer("host-1-0", 5, 90_000),))
+        return Shard(
+            stream="ingest:{0}",
+            added=added,
+            in_stream=added,
+            oldest_s=3.0,
+            consumers=(Consumer("host-1-0", 5, 90_000),),
+        )
 
     growing = Status([shard(100)], [shard(300)], 2.0, 1300)
     assert (growing.rate(0, "added"), growing.until_full_s(0)) == (100, 10)

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -502,7 +501,7 @@ async def test_what_was_set_for_a_session_ends_with_the_outage_that_it_made(stac
 async def test_a_writer_frozen_in_a_transaction_holds_nobody_up(stack: Stack) -> None:
     """Its keys are let go when its entries are claimed."""
     frozen = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
-    async with _lock(stack, "device"):
+    async with stack.locked("device"):
         await stack.append(*telem())
         await eventually(lambda: _blocked(stack), "it waits for the lock, its telemetry is copied")
         frozen.signal(signal.SIGSTOP)
@@ -510,15 +509,6 @@ async def test_a_writer_frozen_in_a_transaction_holds_nobody_up(stack: Stack) ->
     await stack.has_rows("ts_measure", 1)
     frozen.signal(signal.SIGCONT)
     assert frozen.stop() == 0
-
-
-@asynccontextmanager
-async def _lock(stack: Stack, table: str) -> AsyncIterator[None]:
-    connection = await asyncpg.connect(stack.database_url)
-    async with connection.transaction():
-        await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
-        yield
-    await connection.close()
 
 
 async def _blocked(stack: Stack) -> bool:

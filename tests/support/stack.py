@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,6 +58,17 @@ class Stack:
         """A writer that is ready."""
         return await self.start("writer", **variables).ready()
 
+    async def status(self, *options: str, **variables: object) -> subprocess.CompletedProcess[str]:
+        """What `traksense-ingest status` says on 80 columns, and its exit code."""
+        return await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "ops", "status", "--sample", "0", *options],
+            env={"COLUMNS": "80", **self.environment, **{name: str(value) for name, value in variables.items()}},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     async def publish(self, *messages: tuple[str, bytes]) -> None:
         """Publish at QoS 1, in order, and return when the broker has acknowledged all."""
         async with self.client() as client:
@@ -66,10 +80,10 @@ class Stack:
         """A client of the broker."""
         return aiomqtt.Client("127.0.0.1", self.broker.port, identifier=f"test-{next(self._numbers)}", timeout=30)
 
-    async def append(self, topic: str | bytes, payload: bytes, **fields: Any) -> bytes:
-        """Add an entry to shard 0 as a receiver would."""
+    async def append(self, topic: str | bytes, payload: bytes, shard: int = 0, **fields: Any) -> bytes:
+        """Add an entry to a shard as a receiver would."""
         entry: Any = {"topic": topic, "payload": payload, "received_at": 1_700_000_000_000} | fields
-        id_: Any = await self.redis.xadd(key_of(0), entry)
+        id_: Any = await self.redis.xadd(key_of(shard), entry)
         return bytes(id_)
 
     async def redis_command(self, *words: str) -> Any:
@@ -98,6 +112,17 @@ class Stack:
         connection = await asyncpg.connect(f"{server}/postgres")
         try:
             await connection.execute(statement.format(name=name))
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def locked(self, table: str) -> AsyncIterator[None]:
+        """Nobody writes to a table for as long as the block; everything else goes on."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            async with connection.transaction():
+                await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+                yield
         finally:
             await connection.close()
 
