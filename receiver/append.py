@@ -18,6 +18,9 @@ from shared.metrics import ReceiverMetrics
 from shared.outage import outlast
 from shared.stream import Scripts, key_of, length_of, naming
 
+# What the receiver runs on a stream, from here and from append.lua.
+COMMANDS = ("XLEN {stream}", "XADD {stream} * field value")
+
 FULL_FIRST_S, FULL_CAP_S = 0.005, 0.2  # how often a receiver that waits for room looks again
 
 

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from shared.outage import Misconfigured
 
@@ -34,6 +34,8 @@ class Durability:
             return self
         try:
             await client.waitaof(1, 0, 1)
+        except NoPermissionError:
+            self._may_not_wait()
         except ResponseError as error:
             await self._without_waitaof(client, str(error))
         else:
@@ -70,6 +72,14 @@ class Durability:
                 "acknowledged messages is lost, unless it runs with appendfsync always"
             )
 
+    def _may_not_wait(self) -> None:
+        if self._wanted == "aof":
+            raise Misconfigured("INGEST_DURABILITY=aof, but the user in REDIS_URL may not run WAITAOF")
+        log.warning(
+            "durability: the user in REDIS_URL may not run WAITAOF: if Redis dies, what of its append-only file is not "
+            "on disk yet is lost, though it was acknowledged"
+        )
+
     def _no_file(self) -> None:
         if self._wanted == "aof":
             raise Misconfigured("INGEST_DURABILITY=aof, but this Redis has no append-only file (appendonly no)")
@@ -84,6 +94,15 @@ async def _aof_policy(client: Redis) -> str:
     try:
         found: Any = await client.config_get("appendonly", "appendfsync")
     except ResponseError:
-        return "unknown"
+        return await _is_aof_on(client)
     config = {str(key): str(value) for key, value in found.items()}
     return "off" if config.get("appendonly") == "no" else config.get("appendfsync", "unknown")
+
+
+async def _is_aof_on(client: Redis) -> str:
+    """off or unknown: CONFIG GET tells passwords too, so a user may well be allowed INFO alone."""
+    try:
+        persistence: Any = await client.info("persistence")
+    except ResponseError:
+        return "unknown"
+    return "unknown" if persistence.get("aof_enabled") else "off"

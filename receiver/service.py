@@ -12,7 +12,7 @@ from aiomqtt import MqttError
 from redis.asyncio import Redis
 
 from receiver.acknowledge import Acknowledgements
-from receiver.append import Appender
+from receiver.append import COMMANDS, Appender
 from receiver.connection import Connection, connect, subscriptions
 from receiver.durability import Durability
 from receiver.forward import forward
@@ -40,12 +40,18 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("receiver: metrics on port %d", server.port)
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        detect = partial(Durability(settings.ingest_durability).detect, client)
-        contact = first_contact(health.components["redis"], "REDIS_URL", detect)
+        contact = first_contact(health.components["redis"], "REDIS_URL", partial(_ask, settings, client))
         if durability := await unless_stopped(stop, contact):
             receiver = Receiver(settings, client, durability, health, metrics)
             lifetimes.push_async_callback(receiver.aclose)
             await run_until(stop, receiver.run(stop), watch(settings, client, health, metrics))
+
+
+async def _ask(settings: Settings, client: Redis) -> Durability:
+    """What Redis promises, and that it lets us do what we have to."""
+    durability = await Durability(settings.ingest_durability).detect(client)
+    await stream.require(client, settings.ingest_shards, COMMANDS)
+    return durability
 
 
 async def watch(settings: Settings, client: Redis, health: Health, metrics: ReceiverMetrics) -> None:

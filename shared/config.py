@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from shared import tls
 
 TOPIC_KINDS = ("telem", "ack", "event")
 SHARDS_MAX = 1024
@@ -27,6 +30,9 @@ def _url(*schemes: str) -> AfterValidator:
     def check(value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in schemes or not (parts.hostname or parts.path.strip("/") or parts.query):
+            raise ValueError
+        # The rest of a password with a /, ? or # that isn't percent-encoded: its beginning would be taken for a port.
+        if "@" in parts.path + parts.fragment + parts.query.partition("=")[0]:
             raise ValueError
         _ = parts.port  # raises ValueError when it is no port number
         return value
@@ -152,9 +158,22 @@ def misspelt() -> list[str]:
 
 
 def redacted(url: str) -> str:
-    """The URL without its password, fit for a log line."""
+    """The URL without what may be secret in it, fit for a log line; also of text that was meant to be a URL."""
+    text = _PASSWORD_PARAMETER.sub(r"\1***", _PEM.sub("***", url))
+    scheme = match.group() if (match := _SCHEME.match(text)) else ""
     # Up to the last @: a password with an unencoded / or @ in it is what a wrong URL is most often about.
-    return re.sub(r"(?<=://)([^/@:]*):.*@", r"\1:***@", re.sub(r"(?i)(password=)[^&]*", r"\1***", url))
+    user_info, at, rest = text[len(scheme) :].rpartition("@")
+    if at:
+        user, colon, _ = user_info.partition(":")
+        return f"{scheme}{user}:***@{rest}" if colon else text
+    return scheme + _NO_PORT.sub(r"\1:***", rest)
+
+
+# Up to the next parameter that isn't secret: an & that isn't percent-encoded may be the password's.
+_PASSWORD_PARAMETER = re.compile(r"(?is)(passw(?:or)?d\s*=).*?(?=&(?:host|port|user|username|dbname|db|ssl\w*)=|$)")
+_PEM = re.compile(r"(?s)-----BEGIN .*")  # a key in the place of its path
+_SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")
+_NO_PORT = re.compile(r"(?s)^([^/\[:]*):(?!\d{1,5}(?:[/?#,]|$)).*")  # host:port without the host is user:password
 
 
 def _check_together(settings: Settings) -> None:
@@ -165,8 +184,28 @@ def _check_together(settings: Settings) -> None:
         raise ConfigError(_complaint(missing, ""))
     for name in ("mqtt_tls_ca", "mqtt_tls_cert", "mqtt_tls_key"):
         path = getattr(settings, name)
-        if path is not None and not path.is_file():
+        if path is not None and not os.path.isfile(path):  # of a text that is no path, Path.is_file raises
             raise ConfigError(_complaint(name, path))
+    for names, files in _tls_files(settings):
+        try:
+            tls.check(files)
+        except tls.Unusable as error:
+            raise ConfigError(f"{names}: {redacted(str(error))}") from None
+
+
+def _tls_files(settings: Settings) -> Iterator[tuple[str, tls.Files]]:
+    """Each set of TLS files, with what to call it in a complaint."""
+    mqtt = tls.Files(settings.mqtt_tls_ca, settings.mqtt_tls_cert, settings.mqtt_tls_key)
+    yield "MQTT_TLS_CA, MQTT_TLS_CERT, MQTT_TLS_KEY", mqtt
+    for variable, names in _TLS_PARAMETERS.items():
+        given = dict(parse_qsl(urlsplit(getattr(settings, variable)).query))
+        yield variable.upper(), tls.Files(*map(given.get, names))
+
+
+_TLS_PARAMETERS = {  # of a URL: CAs, certificate, key and its password, by redis-py's and asyncpg's names
+    "redis_url": ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    "database_url": ("sslrootcert", "sslcert", "sslkey", "sslpassword"),
+}
 
 
 def _complaint(name: str, value: object) -> str:

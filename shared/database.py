@@ -14,6 +14,24 @@ from shared.failure import Kind, kind_of
 COMMAND_TIMEOUT_S = 30.0  # a statement that takes longer is an outage
 CONNECT_TIMEOUT_S = 5.0
 
+# What each statement of the writer takes; migrations/0005_roles.sql grants the same to traksense_writer.
+_NEEDED = {
+    "ts_measure": ("INSERT",),
+    "cmd_ack": ("SELECT", "INSERT", "UPDATE"),
+    "device_event": ("INSERT",),
+    "device": ("SELECT", "INSERT", "UPDATE"),
+    "ingest_errors": ("SELECT", "INSERT"),
+    "stream_ledger": ("SELECT", "INSERT", "UPDATE"),
+}
+
+_LACKING = """
+SELECT privilege || ' on ' || name AS lacking
+FROM unnest($1::text[], $2::text[]) AS needed (name, privilege)
+WHERE NOT has_table_privilege(name, privilege)
+UNION ALL
+SELECT 'TEMPORARY on the database ' || current_database()
+WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+"""
 
 _SESSION = {
     "application_name": "traksense-writer",
@@ -85,23 +103,38 @@ async def transaction(pool: Any) -> AsyncIterator[Any]:
 
 
 async def check(url: str) -> None:
-    """Raise NotMigrated unless the writer can store here: the schema is there, and COPY is allowed."""
+    """Raise NotMigrated unless the writer can store here: the schema is there, and its role may do what it has to."""
     connection = await connect(url)
     try:
-        applied = await _applied(connection)
-        newest = migrations()[-1]
-        if newest.version not in applied:
-            raise NotMigrated(
-                f"DATABASE_URL: the database is at version {max(applied, default=0)} of the schema, version "
-                f"{newest.version} is needed; run `traksense-ingest migrate`"
-            )
-        if await connection.fetchval("SELECT row_security_active('ts_measure')"):
-            raise NotMigrated(
-                f"DATABASE_URL: the role {await connection.fetchval('SELECT current_user')} is under row level "
-                "security and may not COPY; connect as the tables' owner or a role with BYPASSRLS"
-            )
+        await _check_version(connection)
+        await _check_privileges(connection)
     finally:
         await connection.close()
+
+
+async def _check_version(connection: Any) -> None:
+    applied = await _applied(connection)
+    newest = migrations()[-1]
+    if newest.version not in applied:
+        raise NotMigrated(
+            f"DATABASE_URL: the database is at version {max(applied, default=0)} of the schema, version "
+            f"{newest.version} is needed; run `traksense-ingest migrate`"
+        )
+
+
+async def _check_privileges(connection: Any) -> None:
+    role = await connection.fetchval("SELECT current_user")
+    if await connection.fetchval("SELECT row_security_active('ts_measure')"):
+        raise NotMigrated(
+            f"DATABASE_URL: the role {role} is under row level security and may not COPY; connect as "
+            "traksense_writer, as another role with BYPASSRLS or as the tables' owner"
+        )
+    needed = [(table, privilege) for table, privileges in _NEEDED.items() for privilege in privileges]
+    if lacking := await connection.fetch(_LACKING, *zip(*needed, strict=True)):
+        raise NotMigrated(
+            f"DATABASE_URL: the role {role} lacks {', '.join(row['lacking'] for row in lacking)}; "
+            "traksense_writer has what a writer needs"
+        )
 
 
 async def _applied(connection: Any) -> set[int]:

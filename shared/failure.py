@@ -7,6 +7,7 @@ A bug is what is left: logged, retried, and dead-lettered only after INGEST_MAX_
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from enum import Enum
 
@@ -57,6 +58,20 @@ _UNENCODABLE = (ValueError, OverflowError, UnicodeEncodeError)
 # valid, bad user or password, not authorized, banned.
 _MQTT_HOPELESS = frozenset({132, 133, 134, 135, 138})
 
+_HOPELESS_CLASSES = frozenset({"28", "3D"})  # password, certificate or role refused; no such database
+_HOPELESS_STATES = frozenset(
+    {
+        "42501",  # a privilege is missing
+        "42704",  # the URL sets a parameter that the server doesn't know
+        "22023",  # … or to a value that it doesn't take
+    }
+)
+
+# What OpenSSL says of a certificate that one of both sides doesn't accept. aiomqtt and redis-py wrap the ssl module's
+# error and keep no more than its text.
+_CERTIFICATE_REFUSED = re.compile(r"CERTIFICATE_VERIFY_FAILED|_ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*)")
+_TLS_REFUSED = "rejected SSL upgrade"  # asyncpg's words for a server without TLS where sslmode demands it
+
 _HOPELESS = (
     redis.exceptions.AuthenticationError,
     redis.exceptions.NoPermissionError,
@@ -92,15 +107,19 @@ def is_duplicate(error: BaseException) -> bool:
 def is_hopeless(error: BaseException) -> bool:
     """Whether waiting can't help a service that is starting: a wrong password, database, protocol or CA."""
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "")[:2] in {"28", "3D"}
+        return (error.sqlstate or "")[:2] in _HOPELESS_CLASSES or error.sqlstate in _HOPELESS_STATES
     if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
         return error.rc.value in _MQTT_HOPELESS
-    return isinstance(error, _HOPELESS) or _is_certificate_refused(error) or "DB index" in str(error)
+    return isinstance(error, _HOPELESS) or _is_tls_refused(error) or "DB index" in str(error)
 
 
-def _is_certificate_refused(error: BaseException) -> bool:
-    # aiomqtt and redis-py wrap the ssl module's error and keep no more than its text.
-    return isinstance(error, ssl.SSLCertVerificationError) or "CERTIFICATE_VERIFY_FAILED" in str(error)
+def _is_tls_refused(error: BaseException) -> bool:
+    text = str(error)
+    return (
+        isinstance(error, ssl.SSLCertVerificationError)
+        or _CERTIFICATE_REFUSED.search(text) is not None
+        or _TLS_REFUSED in text
+    )
 
 
 def describe(error: BaseException) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class MetricsPortError(Exception):
-    """The metrics port can't be had; the message names it and the variable."""
+    """The metrics' address or port can't be had; the message names it and the variable."""
 
 
 class Component:
@@ -98,10 +100,14 @@ class HealthServer:
 
     def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
         try:
-            self._server = make_server(host, port, _application(metrics, health), ThreadingWSGIServer, _SilentHandler)
-        except OSError as error:
+            self._server = make_server(
+                host, port, _application(metrics, health), _server_class(host, port), _SilentHandler
+            )
+        except (OSError, UnicodeError) as error:
+            variable = "METRICS_PORT" if getattr(error, "errno", 0) in _PORT_IS_WRONG else "METRICS_HOST"
+            why = getattr(error, "strerror", None) or error
             raise MetricsPortError(
-                f"port {port} on {host} can't be used for metrics ({error.strerror}); set METRICS_PORT to another"
+                f"port {port} on {host} can't be used for metrics ({why}); set {variable} to another"
             ) from None
 
     @property
@@ -115,6 +121,19 @@ class HealthServer:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+_PORT_IS_WRONG = (errno.EADDRINUSE, errno.EACCES)
+
+
+def _server_class(host: str, port: int) -> type[ThreadingWSGIServer]:
+    """A server for the kind of address that `host` is: IPv4 where it is both. Raises OSError where it is none."""
+    families = {address[0] for address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+
+    class Server(ThreadingWSGIServer):
+        address_family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+
+    return Server
 
 
 def _application(metrics: Metrics, health: Health) -> Callable[..., Iterable[bytes]]:

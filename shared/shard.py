@@ -53,7 +53,7 @@ async def read_shard(client: Redis, number: int, *, is_counted: bool = False, up
     transaction.xinfo_consumers(stream, GROUP)
     transaction.time()
     transaction.hgetall(hash_)
-    transaction.eval(REMAINING, 1, stream, up_to)
+    transaction.eval_ro(REMAINING, 1, stream, up_to)
     if is_counted:
         transaction.hincrby(hash_, "looks", 1)
     replies = await transaction.execute(raise_on_error=False)

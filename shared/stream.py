@@ -16,9 +16,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from shared.config import SHARDS_MAX
+from shared.config import SHARDS_MAX, ConfigError, redacted
+from shared.failure import describe
 from shared.health import Component
 from shared.metrics import Metrics
 from shared.outage import outlast
@@ -66,15 +67,21 @@ def connect(url: str) -> Redis:
     """A client that tells every failure at once.
 
     redis-py's silent retries are off: a retried append duplicates, and a retried read strands entries.
-    XREADGROUP's reply is left as Redis gives it: [[stream, [[id, [field, value, …]], …]]].
+    XREADGROUP's reply is left as Redis gives it: [[stream, [[id, [field, value, …]], …]]]. Raises ConfigError for a
+    parameter in the URL that redis-py doesn't know.
     """
-    client = Redis.from_url(
-        url,
-        protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-    )
+    try:
+        client = Redis.from_url(
+            url,
+            protocol=2,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=SOCKET_TIMEOUT_S,
+        )
+        pool: Any = client.connection_pool
+        pool.make_connection()  # connects nowhere yet: only looks at the URL's parameters
+    except (TypeError, ValueError, RedisError) as error:
+        raise ConfigError(f"REDIS_URL={redacted(url)!r} is not allowed: {describe(error)}") from None
     client.set_response_callback("XREADGROUP", _as_it_is)
     return client
 
@@ -89,7 +96,7 @@ def naming(*keys: str) -> Iterator[None]:
     try:
         yield
     except ResponseError as error:
-        raise ResponseError(f"{', '.join(keys)}: {error}") from error
+        raise type(error)(f"{', '.join(keys)}: {error}") from error
 
 
 async def left_behind(client: Redis, shards: int) -> list[int]:
@@ -101,6 +108,21 @@ async def left_behind(client: Redis, shards: int) -> list[int]:
     lengths: list[Any] = await pipeline.execute(raise_on_error=False)
     # What isn't a stream, or not for this user to see, is none of ours.
     return [shard for shard, length in zip(beyond, lengths, strict=True) if isinstance(length, int) and length]
+
+
+async def require(client: Redis, shards: int, commands: Iterable[str]) -> None:
+    """Raise NoPermissionError unless this user may run the commands, on each shard.
+
+    `{stream}` and `{ledger}` in them stand for the keys. Before Redis 7 there is no asking: then it comes out as it
+    happens.
+    """
+    refused = Scripts(client).refused
+    for shard in range(shards):
+        keys = {"stream": key_of(shard), "ledger": ledger_of(shard)}
+        asked = [command.format(**keys) for command in commands]
+        if denied := await refused(keys=[keys["stream"]], args=asked):
+            names = ", ".join(command.decode() for command in denied)
+            raise NoPermissionError(f"this user may not run: {names}; docs/security.md has what it needs")
 
 
 async def watch_backlog(client: Redis, shards: Iterable[int], redis: Component, metrics: Metrics) -> None:
@@ -130,6 +152,7 @@ class Scripts:
         self.failed = _script(client, "failed")
         self.leave = _script(client, "leave")
         self.pending = _script(client, "pending")
+        self.refused = _script(client, "refused")
         self.renew = _script(client, "renew")
         self.settle = _script(client, "settle")
         self.write_off = _script(client, "write_off")

@@ -16,6 +16,30 @@ Class = tuple[str, str]  # the kind of a message, and the ledger's field for wha
 # What Redis says of a stream or a group that isn't there: of the key, of the group, and to a reader that waits for it.
 _GONE = ("no such key", "NOGROUP", "the stream key no longer exists")
 
+# What the writer runs on a stream and its ledger, from here, from its monitor and from the scripts.
+COMMANDS = (
+    "XLEN {stream}",
+    "XRANGE {stream} - +",
+    f"XPENDING {{stream}} {GROUP}",
+    f"XREADGROUP GROUP {GROUP} consumer STREAMS {{stream}} >",
+    f"XACK {{stream}} {GROUP} 0-0",
+    "XDEL {stream} 0-0",
+    f"XCLAIM {{stream}} {GROUP} consumer 0 0-0",
+    f"XAUTOCLAIM {{stream}} {GROUP} consumer 0 0-0",
+    f"XGROUP CREATE {{stream}} {GROUP} 0",
+    f"XGROUP DELCONSUMER {{stream}} {GROUP} consumer",
+    f"XGROUP SETID {{stream}} {GROUP} 0",
+    f"XINFO CONSUMERS {{stream}} {GROUP}",
+    "XINFO GROUPS {stream}",
+    "XINFO STREAM {stream}",
+    "EXISTS {stream}",
+    "HGET {ledger} field",
+    "HGETALL {ledger}",
+    "HINCRBY {ledger} field 1",
+    "HLEN {ledger}",
+    "HSET {ledger} field 1",
+)
+
 DEAD_MS = 3_600_000  # a consumer that was not heard of for so long, with nothing pending, is forgotten
 
 

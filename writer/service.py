@@ -24,7 +24,7 @@ from writer.account import Account
 from writer.decode import Decoder, utc_now
 from writer.devices import SETTLED, DeviceRegistry
 from writer.frozen import FrozenWriters
-from writer.group import Group
+from writer.group import COMMANDS, Group
 from writer.lane import Lane
 from writer.ledger import LedgerWatch
 from writer.monitor import watch_consumers, watch_database, watch_devices, watch_ledgers, watch_streams
@@ -64,14 +64,15 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 async def _first_contact(settings: Settings, client: Redis, health: Health) -> Any:
     """The pool, once Redis and a database that the writer can store in are there."""
 
-    async def ping() -> None:
+    async def ask_redis() -> None:
         await client.ping()
+        await stream.require(client, settings.ingest_shards, COMMANDS)
 
     async def open_database() -> Any:
         await database.check(settings.database_url)
         return await database.open_pool(settings.database_url, settings.db_pool_min, settings.db_pool_max)
 
-    await first_contact(health.components["redis"], "REDIS_URL", ping)
+    await first_contact(health.components["redis"], "REDIS_URL", ask_redis)
     try:
         return await first_contact(health.components["database"], "DATABASE_URL", open_database)
     except NotMigrated as error:

@@ -16,9 +16,7 @@ from ops.simulate.lane import Lane
 from ops.simulate.notice import Notice
 from ops.simulate.report import Report
 from ops.simulate.tally import Tally
-from shared import mqtt
 from shared.config import Settings
-from shared.outage import Misconfigured
 from shared.service import unless_stopped
 from shared.tasks import raise_sole_error
 
@@ -39,9 +37,8 @@ async def publish(
     """Publish what is planned, or until `stop`; counts in the tally what got its PUBACK.
 
     The plan begins when every connection is there, and with `starts_now` its timestamps do too. Raises
-    Misconfigured when the broker refuses us or a certificate can't be used.
+    Misconfigured when the broker refuses us or its certificate isn't to be trusted.
     """
-    _check_tls(settings)
     started = datetime.now(UTC)
     clock = asyncio.get_running_loop().time
     begun = clock()
@@ -104,10 +101,3 @@ async def _drain(plan: Plan, lanes: Sequence[Lane], stop: asyncio.Event) -> None
 
 async def _idle(lanes: Sequence[Lane]) -> bool:
     return all([await lane.idle.wait() for lane in lanes])
-
-
-def _check_tls(settings: Settings) -> None:
-    try:
-        mqtt.client(settings, "check")
-    except OSError as error:
-        raise Misconfigured(f"MQTT_TLS_CA, MQTT_TLS_CERT or MQTT_TLS_KEY: no usable PEM file: {error}") from None

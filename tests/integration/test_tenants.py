@@ -11,6 +11,7 @@ import pytest
 
 from ops.embedded import Server
 from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually
 
 TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
 
@@ -84,11 +85,58 @@ async def sees_its_tenant_alone(connection: Any, table: str) -> None:
 async def test_a_reader_may_neither_write_nor_go_round_the_views(reader: Any, table: str) -> None:
     await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
     for relation in (f"tenant.{table}", f"public.{table}"):
-        for statement in (f"DELETE FROM {relation}", f"UPDATE {relation} SET tenant_id = 'one'"):
+        for statement in (
+            f"DELETE FROM {relation}",
+            f"UPDATE {relation} SET tenant_id = 'one'",
+            f"INSERT INTO {relation} (tenant_id) VALUES ('one')",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await reader.execute(statement)
+    for statement in (f"SELECT count(*) FROM public.{table}", f"TRUNCATE public.{table}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute(statement)
+
+
+@pytest.mark.parametrize("table", TABLES)
+async def test_a_function_of_the_readers_own_sees_no_other_rows(filled: Stack, reader: Any, table: str) -> None:
+    """Cheap enough for the planner to ask it before anything else, were the view no barrier."""
+    heard: list[str] = []
+    reader.add_log_listener(lambda _connection, message: heard.append(message.message))
+    await reader.execute("""
+        CREATE FUNCTION pg_temp.overhear(tenant text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
+        BEGIN RAISE NOTICE '%', tenant; RETURN true; END $$""")
+    await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
+    await reader.fetch(f"SELECT * FROM tenant.{table} WHERE pg_temp.overhear(tenant_id)")
+    await eventually(lambda: heard)
+    assert set(heard) == {"one"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT * FROM public.stream_ledger",
+        "SELECT * FROM public.schema_migrations",
+        "CREATE TABLE tenant.mine ()",
+        "CREATE TABLE public.mine ()",
+        "CREATE OR REPLACE VIEW tenant.device AS SELECT * FROM public.device",
+        "ALTER VIEW tenant.device RESET (security_barrier)",
+        "DROP VIEW tenant.device",
+        "SET ROLE traksense_writer",
+        "SET ROLE postgres",
+        "SET row_security = off; SELECT * FROM public.device",
+        "COPY public.device TO STDOUT",
+        "SELECT pg_read_file('/etc/passwd')",
+    ],
+)
+async def test_a_reader_may_nothing_else(reader: Any, statement: str) -> None:
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await reader.fetchval(f"SELECT count(*) FROM public.{table}")
+        await reader.execute(statement)
+
+
+async def test_statistics_tell_a_reader_nothing(filled: Stack, reader: Any) -> None:
+    await filled.execute("ANALYZE")
+    assert await filled.fetchval("SELECT count(*) FROM pg_stats WHERE tablename = 'device'") > 0
+    assert await reader.fetchval("SELECT count(*) FROM pg_stats WHERE tablename = ANY ($1)", TABLES) == 0
 
 
 @pytest.mark.timescaledb

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared import config
 from shared.config import ConfigError
@@ -54,7 +57,7 @@ def test_it_is_frozen() -> None:
         ("INGEST_SHARDS", "1.5", "INGEST_SHARDS='1.5' is not allowed"),
         ("MQTT_QOS", "2", "MQTT_QOS='2' is not allowed; allowed: 1, or 0"),
         ("MQTT_URL", "http://host", "MQTT_URL='http://host' is not allowed; allowed: mqtt://host"),
-        ("MQTT_URL", "mqtt://host:port", "MQTT_URL='mqtt://host:port' is not allowed"),
+        ("MQTT_URL", "mqtt://host:port", "MQTT_URL='mqtt://host:***' is not allowed"),
         ("MQTT_PROTOCOL", "4", "MQTT_PROTOCOL='4' is not allowed; allowed: 3.1.1 or 5"),
         ("MQTT_TOPICS", "a/#/b", "MQTT_TOPICS='a/#/b' is not allowed; allowed: topic filters"),
         ("MQTT_TOPICS", "a+/b", "MQTT_TOPICS='a+/b' is not allowed"),
@@ -67,6 +70,21 @@ def test_it_is_frozen() -> None:
         ("DB_POOL_MAX", "1", "DB_POOL_MAX='1' is not allowed; allowed: connections at most"),
         ("MQTT_TLS_CA", "/no/such/file", "MQTT_TLS_CA='/no/such/file' is not allowed"),
         ("MQTT_TLS_CERT", "/no/such/file", "MQTT_TLS_KEY='' is not allowed"),
+        (
+            "MQTT_TLS_CA",
+            __file__,
+            f"MQTT_TLS_CA, MQTT_TLS_CERT, MQTT_TLS_KEY: {__file__}: [X509: NO_CERTIFICATE_OR_CRL",
+        ),
+        ("REDIS_URL", "rediss://h?ssl_ca_certs=/no/such", "REDIS_URL: /no/such: no such file"),
+        ("REDIS_URL", f"rediss://h?ssl_keyfile={__file__}", f"REDIS_URL: {__file__}: a key without its certificate"),
+        ("REDIS_URL", f"rediss://h?ssl_certfile={__file__}", f"REDIS_URL: {__file__} and its key: [SSL] PEM lib"),
+        ("DATABASE_URL", "postgresql://h/d?sslrootcert=/no/such", "DATABASE_URL: /no/such: no such file"),
+        ("DATABASE_URL", "postgresql://h/d?sslcert=/no/such", "DATABASE_URL: /no/such: no such file"),
+        ("DATABASE_URL", "postgresql://u:1/secret@h/d", "DATABASE_URL='postgresql://u:***@h/d' is not allowed"),
+        ("REDIS_URL", "redis://u:1?secret@h", "REDIS_URL='redis://u:***@h' is not allowed"),
+        ("REDIS_URL", "redis://u:1#secret@h", "REDIS_URL='redis://u:***@h' is not allowed"),
+        ("MQTT_TLS_KEY", "-----BEGIN PRIVATE KEY-----\n" + "secret" * 1000, "MQTT_TLS_CERT='' is not allowed"),
+        ("MQTT_TLS_CA", "-----BEGIN PRIVATE KEY-----\n" + "secret" * 1000, "MQTT_TLS_CA='***' is not allowed"),
     ],
 )
 def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
@@ -75,6 +93,7 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
         config.load()
     assert str(raised.value).startswith(line)
     assert "\n" not in str(raised.value)
+    assert "secret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -85,11 +104,28 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
         ("redis://u:s3/cr@et@h:6379/0", "redis://u:***@h:6379/0"),
         ("redis://:s3cret@h:6379/0", "redis://:***@h:6379/0"),
         ("postgresql:///d?user=u&password=s3cret&host=/tmp", "postgresql:///d?user=u&password=***&host=/tmp"),
+        ("postgresql://h/d?password=s3&cret&sslmode=require", "postgresql://h/d?password=***&sslmode=require"),
+        ("postgresql://h/d?sslpassword=s3cret&passwd=s3cret", "postgresql://h/d?sslpassword=***"),
+        ("host=h password = s3cret user=u", "host=h password =***"),
+        ("u:s3cret@h:5432/d", "u:***@h:5432/d"),
+        ("postgresql:/u:s3cret@h", "postgresql:***@h"),
+        ("redis://u:s3cret", "redis://u:***"),
+        ("redis://:s3cret", "redis://:***"),
+        ("-----BEGIN PRIVATE KEY-----\ns3cret", "***"),
         ("mqtt://h:1883", "mqtt://h:1883"),
+        ("mqtt://[::1]:1883", "mqtt://[::1]:1883"),
+        ("postgresql://h:5432,i:5433/d?user=u", "postgresql://h:5432,i:5433/d?user=u"),
+        ("redis://u@h:6379/0?db=1", "redis://u@h:6379/0?db=1"),
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert config.redacted(url) == shown
+
+
+@given(st.text(), st.text(), st.sampled_from(["redis://", "mqtts://", "postgresql://", "redis:/", "redis//", ""]))
+def test_whatever_a_password_is_made_of(before: str, after: str, scheme: str) -> None:
+    assert "s3cret" not in config.redacted(f"{scheme}u:{before}s3cret{after}@h:1/d")
+    assert "s3cret" not in config.redacted(f"{scheme}h:1/d?user=u&password={quote(before)}s3cret{quote(after)}")
 
 
 def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,311 @@
+"""The role traksense_writer: the writer's own tests pass as it, and whatever else it tries is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from ops.embedded import Server
+from ops.migrate import migrate
+from shared.database import NotMigrated, check, migrations
+from tests.integration.test_cases import test_each_case_comes_out_as_it_does_alone as test_as_it_each_case_comes_out
+from tests.integration.test_writer import (
+    test_a_batch_mate_of_poison_is_stored as test_as_it_a_batch_mate_of_poison_is_stored,
+)
+from tests.integration.test_writer import (
+    test_a_writer_frozen_in_a_transaction_holds_nobody_up as test_as_it_a_frozen_transaction_is_ended,
+)
+from tests.integration.test_writer import (
+    test_an_ack_published_three_times_is_one_row as test_as_it_acks_are_upserted,
+)
+from tests.integration.test_writer import (
+    test_an_entry_that_makes_the_writer_fail_is_retried_and_given_up as test_as_it_an_entry_is_given_up,
+)
+from tests.integration.test_writer import test_devices_are_known as test_as_it_devices_are_known
+from tests.integration.test_writer import test_events_are_stored_once as test_as_it_events_are_stored_once
+from tests.integration.test_writer import (
+    test_the_database_away_is_never_mistaken_for_bad_data as test_as_it_outages_are_waited_for,
+)
+from tests.integration.test_writer import (
+    test_timestamps_out_of_order_are_all_stored as test_as_it_chunks_are_created,
+)
+from tests.integration.test_writer import (
+    test_what_is_there_already_is_stored_once_and_counted as test_as_it_duplicates_go_through_staging,
+)
+from tests.support.handbook import blocks
+from tests.support.stack import Stack, telem
+
+__all__ = [
+    "test_as_it_a_batch_mate_of_poison_is_stored",
+    "test_as_it_a_frozen_transaction_is_ended",
+    "test_as_it_acks_are_upserted",
+    "test_as_it_an_entry_is_given_up",
+    "test_as_it_chunks_are_created",
+    "test_as_it_devices_are_known",
+    "test_as_it_duplicates_go_through_staging",
+    "test_as_it_each_case_comes_out",
+    "test_as_it_events_are_stored_once",
+    "test_as_it_outages_are_waited_for",
+]
+
+SECRET = "s3cret-of-the-test"
+MIGRATION = next(migration.sql for migration in migrations() if migration.name == "0005_roles")
+
+FORBIDDEN = [
+    *(f"DELETE FROM {table}" for table in ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")),
+    *(f"TRUNCATE {table}" for table in ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")),
+    *(f"DROP TABLE {table}" for table in ("ts_measure", "staging_of_another", "schema_migrations")),
+    "DELETE FROM stream_ledger",
+    "SELECT v_num FROM ts_measure",
+    "COPY ts_measure TO STDOUT",
+    "SELECT data FROM device_event",
+    "UPDATE ts_measure SET v_num = 0",
+    "UPDATE device_event SET data = NULL",
+    "UPDATE ingest_errors SET replayed_at = now()",
+    "UPDATE schema_migrations SET name = 'mine'",
+    "INSERT INTO schema_migrations (version, name) VALUES (9999, 'mine')",
+    "DELETE FROM schema_migrations",
+    "ALTER TABLE ts_measure ADD COLUMN mine integer",
+    "ALTER TABLE ts_measure DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE cmd_ack OWNER TO CURRENT_USER",
+    "CREATE INDEX mine ON cmd_ack (err)",
+    "CREATE TRIGGER mine BEFORE INSERT ON cmd_ack FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "CREATE POLICY mine ON cmd_ack USING (true)",
+    "CREATE TABLE public.mine ()",
+    "CREATE FUNCTION public.mine() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+    "CREATE SCHEMA mine",
+    "CREATE EXTENSION dblink",
+    "SELECT * FROM tenant.ts_measure",
+    "SELECT * FROM apart.secrets",
+    "CREATE TABLE tenant.mine ()",
+    "SET ROLE postgres",
+    "SET SESSION AUTHORIZATION postgres",
+    "CREATE ROLE mine",
+    "ALTER ROLE CURRENT_USER SUPERUSER",
+    "ALTER ROLE traksense_reader LOGIN",
+    "GRANT traksense_reader TO CURRENT_USER",
+    "GRANT pg_read_all_data TO CURRENT_USER",
+    "SELECT rolpassword FROM pg_authid",
+    "SELECT * FROM pg_shadow",
+    "SELECT pg_read_file('/etc/passwd')",
+    "SELECT pg_ls_dir('.')",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "COPY (SELECT 1) TO '/tmp/mine'",
+    "COPY ts_measure FROM '/etc/passwd'",
+    "ALTER SYSTEM SET fsync = off",
+    "SET session_replication_role = replica",
+    "SELECT pg_reload_conf()",
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'postgres' AND pid <> pg_backend_pid()",
+    "CHECKPOINT",
+]
+FORBIDDEN_TO_USERS_OF_TIMESCALEDB = [
+    "SELECT drop_chunks('ts_measure', now())",
+    "SELECT add_retention_policy('ts_measure', INTERVAL '1 day')",
+    "SELECT set_chunk_time_interval('ts_measure', INTERVAL '1 hour')",
+    "ALTER TABLE ts_measure SET (timescaledb.compress)",
+]
+
+
+class AsWriterRole(Stack):
+    """A stack whose services connect to the database as a login role that is a member of traksense_writer."""
+
+    role_url = ""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"DATABASE_URL": self.role_url}
+
+
+@asynccontextmanager
+async def login_role(stack: Stack, options: str = "BYPASSRLS IN ROLE traksense_writer") -> AsyncIterator[str]:
+    """The URL of a role of this test's own, made as docs/security.md says."""
+    name = stack.database_url.rpartition("/")[2]
+    role = f"writer_of_{name}"
+    await stack.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}' {options}")
+    yield url_of(stack, role)
+    await stack.execute(f"DROP OWNED BY {role}")
+    await stack.execute(f"DROP ROLE {role}")
+
+
+def url_of(stack: Stack, role: str) -> str:
+    return stack.database_url.replace("//postgres:postgres@", f"//{role}:{SECRET}@")
+
+
+@pytest.fixture
+async def stack(stack: Stack, tmp_path: Path) -> AsyncIterator[Stack]:
+    as_role = AsWriterRole(stack.broker, stack.redis_server, stack.database_url, tmp_path)
+    async with login_role(stack) as as_role.role_url:
+        yield as_role
+        await as_role.close()
+
+
+@pytest.fixture
+async def session(stack: AsWriterRole) -> AsyncIterator[Any]:
+    """A connection as the role, to a database that has a row in each table and a schema of somebody else."""
+    await stack.execute("CREATE SCHEMA apart CREATE TABLE secrets (secret text)")
+    await stack.execute("CREATE TABLE staging_of_another ()")
+    await stack.append(*telem())
+    await (await stack.start("writer").ready()).says("storing from")
+    await stack.has_rows("ts_measure", 1)
+    connection = await asyncpg.connect(stack.role_url)
+    yield connection
+    await connection.close()
+
+
+async def test_nothing_else_is_allowed(stack: AsWriterRole, session: Any, postgres: Server) -> None:
+    has_timescaledb = getattr(postgres, "has_timescaledb", False)
+    for statement in FORBIDDEN + (FORBIDDEN_TO_USERS_OF_TIMESCALEDB if has_timescaledb else []):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            print(statement, await session.fetch(statement))
+    await session.execute("GRANT SELECT ON cmd_ack TO PUBLIC")  # only warns
+    assert not await stack.fetchval("SELECT has_table_privilege('traksense_reader', 'cmd_ack', 'SELECT')")
+    assert await stack.count("ts_measure") == 1
+
+
+@pytest.mark.timescaledb
+async def test_a_chunk_is_no_way_round(stack: AsWriterRole, session: Any, postgres: Server) -> None:
+    if not getattr(postgres, "has_timescaledb", False):
+        pytest.skip("this PostgreSQL has no timescaledb")
+    (chunk,) = [row["chunk"] for row in await stack.fetch("SELECT show_chunks('ts_measure')::text AS chunk")]
+    for statement in ("SELECT * FROM {}", "DELETE FROM {}", "UPDATE {} SET v_num = 0", "TRUNCATE {}", "DROP TABLE {}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await session.execute(statement.format(chunk))
+
+
+async def test_the_statement_of_the_page_is_all_that_a_writer_needs(stack: AsWriterRole) -> None:
+    (login, _) = blocks("sql")
+    await stack.execute(login.replace("PASSWORD'", f"{SECRET}'"))
+    try:
+        await stack.writer(DATABASE_URL=url_of(stack, "traksense_writer"))
+        await stack.append(*telem())
+        await stack.has_rows("ts_measure", 1)
+        await stack.end_sessions()
+    finally:
+        await stack.execute("ALTER ROLE traksense_writer NOLOGIN PASSWORD NULL")
+
+
+async def test_so_is_a_login_role_of_its_own(stack: AsWriterRole) -> None:
+    (_, create) = blocks("sql")
+    role = f"own_{stack.database_url.rpartition('/')[2]}"
+    await stack.execute(create.replace("ingest_1", role).replace("PASSWORD'", f"{SECRET}'"))
+    await check(url_of(stack, role))
+    await stack.execute(f"DROP ROLE {role}")
+
+
+async def test_a_login_role_may_become_the_role(stack: AsWriterRole) -> None:
+    role = f"guest_{stack.database_url.rpartition('/')[2]}"
+    await stack.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{SECRET}' IN ROLE traksense_writer")
+    with pytest.raises(NotMigrated, match="row level security"):
+        await check(url_of(stack, role))
+    await stack.execute(f"ALTER ROLE {role} SET role = traksense_writer")
+    await stack.writer(DATABASE_URL=url_of(stack, role))
+    await stack.append(*telem())
+    await stack.append(*telem())
+    await stack.has_rows("ts_measure", 1)
+    await stack.end_sessions()
+    await stack.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize(
+    ("privilege", "named"),
+    [
+        ("INSERT ON ts_measure", "INSERT on ts_measure"),
+        ("SELECT ON cmd_ack", "SELECT on cmd_ack"),
+        ("INSERT ON cmd_ack", "INSERT on cmd_ack"),
+        ("UPDATE ON cmd_ack", "UPDATE on cmd_ack"),
+        ("INSERT ON device_event", "INSERT on device_event"),
+        ("SELECT ON device", "SELECT on device"),
+        ("INSERT ON device", "INSERT on device"),
+        ("UPDATE ON device", "UPDATE on device"),
+        ("SELECT ON ingest_errors", "SELECT on ingest_errors"),
+        ("INSERT ON ingest_errors", "INSERT on ingest_errors"),
+        ("SELECT ON stream_ledger", "SELECT on stream_ledger"),
+        ("INSERT ON stream_ledger", "INSERT on stream_ledger"),
+        ("UPDATE ON stream_ledger", "UPDATE on stream_ledger"),
+    ],
+)
+async def test_each_privilege_that_is_missing_is_named(empty_database: str, privilege: str, named: str) -> None:
+    """In a database of its own without a stack: what is revoked is this database's alone."""
+    await migrate(empty_database)
+    owner = await asyncpg.connect(empty_database)
+    name = empty_database.rpartition("/")[2]
+    await owner.execute(f"CREATE ROLE lacking_{name} LOGIN PASSWORD '{SECRET}' BYPASSRLS IN ROLE traksense_writer")
+    url = empty_database.replace("//postgres:postgres@", f"//lacking_{name}:{SECRET}@")
+    await check(url)
+    await owner.execute(f"REVOKE {privilege} FROM traksense_writer")
+    with pytest.raises(NotMigrated) as raised:
+        await check(url)
+    assert f"the role lacking_{name} lacks {named};" in str(raised.value)
+    assert SECRET not in str(raised.value)
+    await owner.execute(f"DROP ROLE lacking_{name}")
+    await owner.close()
+
+
+async def test_what_is_missing_is_one_line(stack: AsWriterRole) -> None:
+    name = stack.database_url.rpartition("/")[2]
+    await stack.execute("REVOKE SELECT, INSERT ON ingest_errors FROM traksense_writer")
+    await stack.execute(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC, traksense_writer")
+    writer = stack.start("writer")
+    assert await asyncio.to_thread(writer.wait) == 2
+    lacking = f"lacks SELECT on ingest_errors, INSERT on ingest_errors, TEMPORARY on the database {name}; "
+    assert lacking in writer.log.splitlines()[-1]
+    await stack.execute("REVOKE SELECT ON schema_migrations FROM traksense_writer")
+    writer = stack.start("writer")
+    assert await asyncio.to_thread(writer.wait) == 2
+    assert writer.log.splitlines()[-1] == (
+        "DATABASE_URL: database: permission denied for table schema_migrations (SQLSTATE 42501)"
+    )
+    assert "Traceback" not in writer.log
+
+
+async def test_the_grants_may_be_run_again(stack: AsWriterRole) -> None:
+    await stack.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM traksense_writer")
+    with pytest.raises((NotMigrated, asyncpg.InsufficientPrivilegeError)):
+        await check(stack.role_url)
+    owner = await asyncpg.connect(stack.database_url)
+    await owner.execute(MIGRATION)
+    await owner.execute(MIGRATION)
+    await owner.close()
+    await check(stack.role_url)
+
+
+async def test_nobody_may_create_tables_in_public(empty_database: str) -> None:
+    """As it is up to PostgreSQL 14, and in databases that were upgraded from it."""
+    owner = await asyncpg.connect(empty_database)
+    await owner.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    await migrate(empty_database)
+    assert not await owner.fetchval("SELECT has_schema_privilege('traksense_writer', 'public', 'CREATE')")
+    assert not await owner.fetchval("SELECT has_schema_privilege('traksense_reader', 'public', 'CREATE')")
+    await owner.close()
+
+
+async def test_who_may_not_make_roles_is_warned_and_migrates_all_the_same(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The role is there since another database was migrated: it is set aside while this one is."""
+    admin = await asyncpg.connect(database)
+    poor = f"poor_{database.rpartition('/')[2]}"
+    await admin.execute("ALTER ROLE traksense_writer RENAME TO set_aside")
+    await admin.execute(f"CREATE ROLE {poor} LOGIN PASSWORD 'poor'")
+    await admin.execute(f"CREATE DATABASE {poor} OWNER {poor}")
+    try:
+        url = database.replace("//postgres:postgres@", f"//{poor}:poor@").rpartition("/")[0] + f"/{poor}"
+        assert len(await migrate(url)) == len(migrations())
+        assert "may not create the role traksense_writer: let a superuser do it" in caplog.text
+        await admin.execute("CREATE ROLE traksense_writer NOLOGIN BYPASSRLS")
+        owner = await asyncpg.connect(url)
+        await owner.execute(MIGRATION)
+        assert await owner.fetchval("SELECT has_table_privilege('traksense_writer', 'ts_measure', 'INSERT')")
+        await owner.close()
+    finally:
+        await admin.execute(f"DROP DATABASE {poor} WITH (FORCE)")
+        await admin.execute(f"DROP ROLE {poor}")
+        await admin.execute("DROP ROLE IF EXISTS traksense_writer")
+        await admin.execute("ALTER ROLE set_aside RENAME TO traksense_writer")
+        await admin.close()
