@@ -5,6 +5,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin
 SIMULATE ?= 20
 SECONDS  ?= 60
+PARALLEL ?= -n 4 --dist worksteal
 READY  := $(VENV)/.installed
 FUZZER := $(VENV)/.fuzzer
 
@@ -24,10 +25,10 @@ up: $(READY) ## everything on this machine, with a fleet of 20 devices: SIMULATE
 	@$(RUN)/traksense-ingest up --simulate $(SIMULATE) $(ARGS)
 
 test: $(READY) ## all tests, on the embedded servers
-	$(RUN)/python -m pytest $(ARGS)
+	$(RUN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (TimescaleDB where it has it) and Mosquitto
-	$(RUN)/python -m pytest tests/integration tests/chaos --services=debian -p no:hypothesispytest $(ARGS)
+	$(RUN)/python -m pytest tests/integration tests/chaos --services=debian -p no:hypothesispytest $(PARALLEL) $(ARGS)
 
 chaos: $(READY) ## break everything that can break, under load, and compare exact sets: ARGS="--seed 7" repeats a run
 	$(RUN)/python -m tests.chaos $(ARGS)

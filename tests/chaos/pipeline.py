@@ -22,7 +22,7 @@ from tests.support.services import Services
 
 CAP = 1_000  # entries: an outage of some seconds fills the stream, so that back-pressure is at work too
 CLAIM_IDLE_MS = 1_000
-ROLE, PASSWORD = "chaos_writer", "chaos"
+ROLE, PASSWORD = "traksense_writer", "chaos"
 MEMORY = 64 << 20  # bytes that Redis may take
 
 
@@ -149,10 +149,7 @@ async def running(services: Services, directory: Path, random: Random, *, shared
 async def _prepare(postgres: Server) -> None:
     await migrate(postgres.url)
     connection = await asyncpg.connect(postgres.url)
-    # Not a superuser: limits of connections don't hold for one.
-    await connection.execute(f"CREATE ROLE {ROLE} LOGIN BYPASSRLS PASSWORD '{PASSWORD}'")
-    await connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {ROLE}")
-    await connection.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {ROLE}")
+    await connection.execute(f"ALTER ROLE {ROLE} LOGIN PASSWORD '{PASSWORD}'")
     await connection.close()
 
 

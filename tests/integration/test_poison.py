@@ -61,7 +61,7 @@ async def test_poison_costs_transactions_by_its_number(stack: Stack, bad: int) -
 async def test_others_flow_while_an_entry_is_retried(stack: Stack) -> None:
     await execute(stack, CURSE)
     await stack.append(*telem("cursed"))
-    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_MAX_DELIVERIES=3)
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_MAX_DELIVERIES=15)
     for number in (1, 2):
         await writer.says(f"failed at try {number} and stays pending")
         for second in range(100):
@@ -70,7 +70,7 @@ async def test_others_flow_while_an_entry_is_retried(stack: Stack) -> None:
         assert await stack.count("ingest_errors") == 0, "it is retried still"
     await stack.has_rows("ingest_errors", 1)
     (row,) = await stack.fetch("SELECT * FROM ingest_errors")
-    assert (row["error_class"], row["deliveries"]) == ("max_deliveries", 3)
+    assert (row["error_class"], row["deliveries"]) == ("max_deliveries", 15)
     assert await stack.count("ts_measure") == 200
 
 
