@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import OutOfMemoryError, ResponseError
 
 from shared.ledger import ID_0, Ledger
-from shared.stream import GROUP, REMAINING, key_of, ledger_of, naming
+from shared.stream import GROUP, Scripts, key_of, ledger_of
 
 
 @dataclass(frozen=True)
@@ -45,66 +44,40 @@ class Shard(Ledger):
 async def read_shard(client: Redis, number: int, *, is_counted: bool = False, up_to: str = ID_0) -> Shard:
     """One look, with the entries up to an id counted where one is given. A stream that isn't there is empty.
 
-    With `is_counted` the look is written down in the ledger afterwards. Raises what redis-py raises.
+    With `is_counted` the look is written down in the ledger afterwards, if Redis has memory for it.
+    Raises what redis-py raises.
     """
-    stream, hash_ = key_of(number), ledger_of(number)
-    transaction = client.pipeline(transaction=True)
-    transaction.xinfo_stream(stream)
-    transaction.xinfo_consumers(stream, GROUP)
-    transaction.time()
-    transaction.hgetall(hash_)
-    transaction.eval_ro(REMAINING, 1, stream, up_to)
-    if is_counted:
-        transaction.hincrby(hash_, "looks", 1)
-    replies = await transaction.execute(raise_on_error=False)
-    for key, reply in zip((stream, stream, stream, hash_, stream, hash_), replies, strict=False):
-        with naming(key):
-            _raise_unless_absent(reply)
-    info, consumers, now, ledger, remaining = replies[:5]
-    info = {} if isinstance(info, ResponseError) else info
+    stream = key_of(number)
+    reply = await Scripts(client).look(keys=[stream, ledger_of(number)], args=[GROUP, up_to, int(is_counted)])
+    added, length, last_id, first_id, fields, consumers, seconds, microseconds, remaining, counted = reply
+    ledger = dict(zip(fields[::2], map(int, fields[1::2]), strict=True))
     return Shard(
         stream=stream,
-        added=int(info.get("entries-added", 0)),
-        stored=int(ledger.get(b"stored", 0)),
-        dead_lettered=int(ledger.get(b"dead_lettered", 0)),
-        removed=int(ledger.get(b"removed", 0)),
-        duplicates=int(ledger.get(b"duplicates", 0)),
-        looks=int(ledger.get(b"looks", 0)),
-        in_stream=int(info.get("length", 0)),
-        last_id=info.get("last-generated-id", ID_0.encode()).decode(),
-        oldest_s=_age(info.get("first-entry"), now),
-        consumers=() if isinstance(consumers, ResponseError) else tuple(map(_consumer, consumers)),
+        added=added,
+        stored=ledger.get(b"stored", 0),
+        dead_lettered=ledger.get(b"dead_lettered", 0),
+        removed=ledger.get(b"removed", 0),
+        duplicates=ledger.get(b"duplicates", 0),
+        looks=ledger.get(b"looks", 0),
+        in_stream=length,
+        last_id=last_id.decode(),
+        oldest_s=_age(first_id, seconds + microseconds / 1e6),
+        consumers=tuple(Consumer(name.decode(), pending, idle) for name, pending, idle in consumers),
         remaining=remaining,
-        is_counted=is_counted,
+        is_counted=bool(counted),
     )
 
 
 async def read_after(client: Redis, number: int, before: Ledger, *, is_counted: bool = False) -> Shard:
     """A look after another one. Where it does not follow from that one, the entries up to its last id are counted: in a
-    long stream that holds Redis up for some tens of ms. A Redis without memory can't count looks."""
-    try:
-        now = await read_shard(client, number, is_counted=is_counted)
-    except OutOfMemoryError:
-        now = await read_shard(client, number)
+    long stream that holds Redis up for some tens of ms."""
+    now = await read_shard(client, number, is_counted=is_counted)
     if before.precedes(now):
         return now
     again = await read_shard(client, number, up_to=before.last_id)
     return replace(again, looks=now.looks, is_counted=now.is_counted)
 
 
-def _raise_unless_absent(reply: object) -> None:
-    """No stream or no group yet is an answer; anything else that is an error is one."""
-    if isinstance(reply, Exception) and not ("no such key" in str(reply) or "NOGROUP" in str(reply)):
-        raise reply
-
-
-def _consumer(info: dict[str, Any]) -> Consumer:
-    return Consumer(info["name"].decode(), int(info["pending"]), int(info["idle"]))
-
-
-def _age(entry: Any, now: tuple[int, int]) -> float:
+def _age(id_: bytes, now_s: float) -> float:
     """Seconds between an entry's id and Redis's own clock; 0 without one."""
-    if not entry:
-        return 0.0
-    ms = int(entry[0].partition(b"-")[0])
-    return max(0.0, now[0] + now[1] / 1e6 - ms / 1000)
+    return max(0.0, now_s - int(id_.partition(b"-")[0]) / 1000) if id_ else 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.resources import files
 from typing import Any
 from zlib import crc32
@@ -151,6 +152,7 @@ class Scripts:
         self.claim = _script(client, "claim")
         self.failed = _script(client, "failed")
         self.leave = _script(client, "leave")
+        self.look = _script(client, "look")
         self.pending = _script(client, "pending")
         self.refused = _script(client, "refused")
         self.renew = _script(client, "renew")
@@ -163,8 +165,6 @@ def _script(client: Redis, name: str) -> AsyncScript:
     return script  # type: ignore[no-any-return]
 
 
+@cache
 def _source(name: str) -> str:
     return (files("shared") / "lua" / f"{name}.lua").read_text()
-
-
-REMAINING = _source("remaining")  # for a transaction, which takes a script by its text

@@ -81,7 +81,6 @@ FORBIDDEN = {
         f"HSET {LEDGER} stored 5",
         f"XGROUP SETID {STREAM} {GROUP} $",
         f"XLEN {LEDGER}",
-        "EVAL_RO 'return 1' 0",
     ],
     "writer": [f"XADD {STREAM} * field value", f"HGETALL {STREAM}x"],
     "status": [
@@ -91,7 +90,6 @@ FORBIDDEN = {
         f"XDEL {STREAM} 1-0",
         f"XREADGROUP GROUP {GROUP} me STREAMS {STREAM} >",
         f"HINCRBY {LEDGER} stored 1",
-        "EVALSHA 0000000000000000000000000000000000000000 0",
     ],
 }
 

@@ -1,0 +1,51 @@
+-- What a stream, its ledger and its consumers say, in one step. A transaction could say the same, but not while Redis is
+-- at maxmemory; nor do the first and the last entry, which may be large, come along.
+--
+-- KEYS[1] the stream  KEYS[2] its ledger, a hash
+-- ARGV[1] the group  ARGV[2] up to which id entries are counted  ARGV[3] '1' to have the ledger count the look afterwards
+-- Returns {entries ever added, entries, the last id, the first entry's id or '', {ledger's field, value, …}, {{consumer,
+-- pending, idle ms}, …}, seconds, µs of Redis's clock, how many entries up to that id, whether the look was counted}.
+local stream, ledger, group = KEYS[1], KEYS[2], ARGV[1]
+
+local function by_name(reply)
+  local found = {}
+  for i = 1, #reply, 2 do
+    found[reply[i]] = reply[i + 1]
+  end
+  return found
+end
+
+local function remaining()
+  local count, from = 0, '-'
+  repeat
+    local entries = redis.call('XRANGE', stream, from, ARGV[2], 'COUNT', 100)
+    count = count + #entries
+    from = #entries > 0 and '(' .. entries[#entries][1]
+  until not from
+  return count
+end
+
+local info, consumers = {['entries-added'] = 0, length = 0, ['last-generated-id'] = '0-0'}, {}
+if redis.call('EXISTS', stream) == 1 then
+  local reply = redis.pcall('XINFO', 'STREAM', stream)
+  if reply.err then
+    return redis.error_reply(stream .. ': ' .. reply.err)
+  end
+  info = by_name(reply)
+  reply = redis.pcall('XINFO', 'CONSUMERS', stream, group)
+  for i = 1, #reply do -- none where there is no group yet
+    local consumer = by_name(reply[i])
+    consumers[i] = {consumer.name, consumer.pending, consumer.idle}
+  end
+end
+local fields = redis.pcall('HGETALL', ledger)
+if fields.err then
+  return redis.error_reply(ledger .. ': ' .. fields.err)
+end
+local first, now = info['first-entry'], redis.call('TIME')
+-- A Redis without memory can't count it.
+local counted = ARGV[3] == '1' and type(redis.pcall('HINCRBY', ledger, 'looks', 1)) == 'number'
+return {
+  info['entries-added'], info.length, info['last-generated-id'], first and first[1] or '', fields, consumers,
+  tonumber(now[1]), tonumber(now[2]), remaining(), counted and 1 or 0
+}
