@@ -102,6 +102,23 @@ async def transaction(pool: Any) -> AsyncIterator[Any]:
             raise
 
 
+class Queries:
+    """A pool's `fetch` and `fetchrow`, each in a `transaction`."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    async def fetch(self, query: str, *arguments: Any, timeout: float | None = None) -> list[Any]:
+        """All rows."""
+        async with transaction(self._pool) as connection:
+            return list(await connection.fetch(query, *arguments, timeout=timeout))
+
+    async def fetchrow(self, query: str, *arguments: Any, timeout: float | None = None) -> Any:
+        """The first row, or None."""
+        async with transaction(self._pool) as connection:
+            return await connection.fetchrow(query, *arguments, timeout=timeout)
+
+
 async def check(url: str) -> None:
     """Raise NotMigrated unless the writer can store here: the schema is there, and its role may do what it has to."""
     connection = await connect(url)

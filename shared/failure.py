@@ -72,6 +72,9 @@ _HOPELESS_STATES = frozenset(
 _CERTIFICATE_REFUSED = re.compile(r"CERTIFICATE_VERIFY_FAILED|_ALERT_(UNKNOWN_CA|\w*CERTIFICATE\w*)")
 _TLS_REFUSED = "rejected SSL upgrade"  # asyncpg's words for a server without TLS where sslmode demands it
 
+# Redis's words for a database that it doesn't have, and our scripts' for a server that can't do what they need.
+_REDIS_REFUSED = ("DB index", "Redis 7.0 or newer is needed")
+
 _HOPELESS = (
     redis.exceptions.AuthenticationError,
     redis.exceptions.NoPermissionError,
@@ -110,7 +113,7 @@ def is_hopeless(error: BaseException) -> bool:
         return (error.sqlstate or "")[:2] in _HOPELESS_CLASSES or error.sqlstate in _HOPELESS_STATES
     if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
         return error.rc.value in _MQTT_HOPELESS
-    return isinstance(error, _HOPELESS) or _is_tls_refused(error) or "DB index" in str(error)
+    return isinstance(error, _HOPELESS) or _is_tls_refused(error) or any(text in str(error) for text in _REDIS_REFUSED)
 
 
 def _is_tls_refused(error: BaseException) -> bool:

@@ -62,7 +62,7 @@ class LedgerRows:
     """Reads and replaces the rows. Raises what asyncpg raises."""
 
     def __init__(self, database: Any, answer_s: float = 5.0) -> None:
-        """`database` is a pool or a connection; one that takes longer than so many seconds is away."""
+        """`database` has asyncpg's `fetch` and `fetchrow`; one that takes longer than so many seconds is away."""
         self._database = database
         self._answer_s = answer_s
 

@@ -114,8 +114,7 @@ async def left_behind(client: Redis, shards: int) -> list[int]:
 async def require(client: Redis, shards: int, commands: Iterable[str]) -> None:
     """Raise NoPermissionError unless this user may run the commands, on each shard.
 
-    `{stream}` and `{ledger}` in them stand for the keys. Before Redis 7 there is no asking: then it comes out as it
-    happens.
+    `{stream}` and `{ledger}` in them stand for the keys. Raises ResponseError before Redis 7.
     """
     refused = Scripts(client).refused
     for shard in range(shards):

@@ -145,7 +145,7 @@ async def _watch(
 ) -> None:
     redis, database_ = health.components["redis"], health.components["database"]
     frozen = FrozenWriters(pool, settings.ingest_claim_idle_ms / 1000)
-    ledgers = LedgerWatch(client, LedgerRows(pool), redis, database_)
+    ledgers = LedgerWatch(client, LedgerRows(database.Queries(pool)), redis, database_)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")

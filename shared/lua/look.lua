@@ -32,6 +32,9 @@ if redis.call('EXISTS', stream) == 1 then
     return redis.error_reply(stream .. ': ' .. reply.err)
   end
   info = by_name(reply)
+  if not info['entries-added'] then
+    return redis.error_reply('ERR Redis 7.0 or newer is needed')
+  end
   reply = redis.pcall('XINFO', 'CONSUMERS', stream, group)
   for i = 1, #reply do -- none where there is no group yet
     local consumer = by_name(reply[i])

@@ -1,10 +1,13 @@
--- Which of some commands this user's ACL refuses. Redis before 7 can't be asked: then none.
+-- Which of some commands this user's ACL refuses.
 --
 -- KEYS[1] a stream, which the user must be allowed to use at all
 -- ARGV the commands, each with arguments as it would be run, words separated by spaces
 -- Returns those that are refused.
+if not redis.acl_check_cmd then
+  return redis.error_reply('ERR Redis 7.0 or newer is needed')
+end
 local refused = {}
-for _, command in ipairs(redis.acl_check_cmd and ARGV or {}) do
+for _, command in ipairs(ARGV) do
   local words = {}
   for word in string.gmatch(command, '%S+') do
     words[#words + 1] = word

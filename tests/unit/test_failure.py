@@ -6,12 +6,15 @@ import ssl
 
 import aiomqtt
 import asyncpg
+import fakeredis
 import pytest
 import redis.exceptions
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
+from redis.exceptions import ResponseError
 
 from shared.failure import Kind, describe, is_duplicate, is_hopeless, kind_of
+from shared.stream import require
 
 
 def sql(state: str) -> asyncpg.PostgresError:
@@ -95,3 +98,11 @@ def test_an_error_is_one_line() -> None:
     assert describe(sql("22021")) == "no (SQLSTATE 22021)"
     assert describe(ValueError("a\n  b")) == "a b"
     assert describe(TimeoutError()) == "TimeoutError"
+
+
+async def test_a_redis_that_is_too_old_is_said_so() -> None:
+    """fakeredis has no `redis.acl_check_cmd` either."""
+    async with fakeredis.FakeAsyncRedis() as client:
+        with pytest.raises(ResponseError, match=r"Redis 7\.0 or newer is needed") as raised:
+            await require(client, 1, ["XLEN {stream}"])
+    assert is_hopeless(raised.value)
