@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Any, Self
 
 import asyncpg
 from rich.console import Console
@@ -47,11 +46,12 @@ class Run:
         self._fleet = Supervisor(fleet, self._tell)
         self._meter = Meter()
         self._gauges = Gauges()
+        self._interruption = Interruption()
 
     def __call__(self) -> int:
         """Returns the exit code: 0 after a signal, 2 for a busy port, 1 when a part failed for good."""
         code = 0
-        with _interrupted_by_sigterm():
+        with self._interruption:
             try:
                 self._start()
                 self._watch()
@@ -127,6 +127,7 @@ class Run:
         )
 
     def _look_after(self) -> None:
+        self._interruption.check()
         for supervisor in self._supervisors:
             supervisor.look_after()
 
@@ -155,13 +156,27 @@ class Run:
         return code
 
 
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    def interrupt(_signum: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+class Interruption:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt while this is entered, and are remembered: one that is raised in the middle
+    of a finalizer is dropped by Python."""
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    def __init__(self) -> None:
+        self._came = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise it again when it came."""
+        if self._came:
+            raise KeyboardInterrupt
+
+    def _interrupt(self, _signum: int, _frame: FrameType | None) -> None:
+        self._came = True
+        raise KeyboardInterrupt

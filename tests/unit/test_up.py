@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from ops.scrape import Samples
 from ops.up.gauges import Gauges, Meter
 from ops.up.instructions import instructions
 from ops.up.plan import Ports, advice, make_plan
+from ops.up.run import Interruption
 from ops.up.supervisor import RESTARTS_MAX, GaveUp, Supervisor
 from ops.up.view import line, table
 from shared.config import Settings
@@ -210,3 +212,15 @@ def test_a_pipe_gets_one_line() -> None:
     text = line(Gauges(p50=0.004, points=5))
     assert "\n" not in text
     assert "p50 4 ms, p99 –" in text
+
+
+def test_an_interruption_that_python_drops_is_remembered() -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with Interruption() as interruption:
+        interruption.check()
+        Finalized()
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
