@@ -157,8 +157,8 @@ class Run:
 
 
 class Interruption:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt while this is entered, and are remembered: Python drops one that is raised
-    in the middle of a finalizer."""
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt while this is entered, and are remembered: Python drops one that is
+    raised in the middle of a finalizer."""
 
     def __init__(self) -> None:
         self._came = False
