@@ -6,9 +6,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from shared.ledger import ID_0, Ledger
 from shared.stream import GROUP, Scripts, key_of, ledger_of
+
+COUNTS = ("stored", "dead_lettered", "removed", "duplicates", "looks")  # a ledger's fields; others are not ours
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,23 @@ class Shard(Ledger):
 async def read_shard(client: Redis, number: int, *, is_counted: bool = False, up_to: str = ID_0) -> Shard:
     """One look, with the entries up to an id counted where one is given. A stream that isn't there is empty.
 
-    With `is_counted` the look is written down in the ledger afterwards, if Redis has memory for it.
-    Raises what redis-py raises.
+    With `is_counted` the look is written down in the ledger afterwards, if this user may. Raises what redis-py raises.
     """
     stream = key_of(number)
     reply = await Scripts(client).look(keys=[stream, ledger_of(number)], args=[GROUP, up_to, int(is_counted)])
     added, length, last_id, first_id, fields, consumers, seconds, microseconds, remaining, counted = reply
-    ledger = dict(zip(fields[::2], map(int, fields[1::2]), strict=True))
+    ledger = dict(zip(fields[::2], fields[1::2], strict=True))
+    counts = {name: _count(ledger_of(number), name, ledger.get(name.encode(), b"0")) for name in COUNTS}
     return Shard(
         stream=stream,
         added=added,
-        stored=ledger.get(b"stored", 0),
-        dead_lettered=ledger.get(b"dead_lettered", 0),
-        removed=ledger.get(b"removed", 0),
-        duplicates=ledger.get(b"duplicates", 0),
-        looks=ledger.get(b"looks", 0),
+        **counts,
         in_stream=length,
         last_id=last_id.decode(),
         oldest_s=_age(first_id, seconds + microseconds / 1e6),
-        consumers=tuple(Consumer(name.decode(), pending, idle) for name, pending, idle in consumers),
+        consumers=tuple(
+            Consumer(name.decode(errors="backslashreplace"), pending, idle) for name, pending, idle in consumers
+        ),
         remaining=remaining,
         is_counted=bool(counted),
     )
@@ -81,3 +82,10 @@ async def read_after(client: Redis, number: int, before: Ledger, *, is_counted: 
 def _age(id_: bytes, now_s: float) -> float:
     """Seconds between an entry's id and Redis's own clock; 0 without one."""
     return max(0.0, now_s - int(id_.partition(b"-")[0]) / 1000) if id_ else 0.0
+
+
+def _count(key: str, field: str, value: bytes) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise ResponseError(f"{key}: field {field} is {value!r}, no number") from None

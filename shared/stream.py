@@ -149,6 +149,7 @@ class Scripts:
         self.adrift = _script(client, "adrift")
         self.append = _script(client, "append")
         self.claim = _script(client, "claim")
+        self.create_group = _script(client, "create_group")
         self.failed = _script(client, "failed")
         self.leave = _script(client, "leave")
         self.look = _script(client, "look")

@@ -36,7 +36,6 @@ COMMANDS = (
     "HGET {ledger} field",
     "HGETALL {ledger}",
     "HINCRBY {ledger} field 1",
-    "HLEN {ledger}",
     "HSET {ledger} field 1",
 )
 
@@ -118,12 +117,8 @@ class Group:
         """The stream or its group isn't there: not yet, or no more. Created from 0, so that nothing is skipped."""
         if not any(gone in str(error) for gone in _GONE):
             raise error
-        try:
-            with naming(self.stream):
-                await self._client.xgroup_create(self.stream, GROUP, id="0", mkstream=True)
-        except ResponseError as refused:
-            if "BUSYGROUP" not in str(refused):
-                raise
+        with naming(self.stream):
+            await self._scripts.create_group(keys=[self.stream], args=[GROUP])
 
     def _delivered(self, reply: list[Any]) -> list[Entry]:
         return [self._entry(id_, fields, deliveries) for id_, deliveries, fields in reply]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
@@ -27,8 +29,22 @@ async def look(settings: Settings, sample_s: float) -> Status:
         await asyncio.sleep(sample_s)
         now = [await read_after(client, shard, row) for shard, row in zip(shards, known, strict=True)]
         ended = time.monotonic()
+        if rows is not None:
+            await _remember(
+                settings, client, [row for row, shard in zip(known, now, strict=True) if row.precedes(shard)]
+            )
     lost = {row.stream: row.lost + row.lost_since(shard) for row, shard in zip(known, now, strict=True)}
     return Status(before, now, ended - started, settings.ingest_queue_max, None if rows is None else lost)
+
+
+async def _remember(settings: Settings, client: Redis, sound: Sequence[LedgerRow]) -> None:
+    """Copy what no writer has: a stream that nobody reads from may be lost as well. Who may only look leaves it."""
+    with contextlib.suppress(DatabaseAway):
+        async with ledger_rows(settings.database_url) as rows:
+            for row in sound:
+                now = await read_after(client, number_of(row.stream), row, is_counted=not row.is_closed)
+                if now.is_counted and row.precedes(now):
+                    await rows.replace(row, replace(now, looks=now.looks + 1))
 
 
 async def shards_of_interest(client: Redis, shards: int, rows: Mapping[str, LedgerRow]) -> list[int]:

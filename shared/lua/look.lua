@@ -1,5 +1,6 @@
--- What a stream, its ledger and its consumers say, in one step. A transaction could say the same, but not while Redis is
--- at maxmemory; nor do the first and the last entry, which may be large, come along.
+#!lua flags=allow-oom
+-- What a stream, its ledger and its consumers say, in one step, also while Redis is at maxmemory. The first and the last
+-- entry, which may be large, do not come along.
 --
 -- KEYS[1] the stream  KEYS[2] its ledger, a hash
 -- ARGV[1] the group  ARGV[2] up to which id entries are counted  ARGV[3] '1' to have the ledger count the look afterwards
@@ -46,8 +47,10 @@ if fields.err then
   return redis.error_reply(ledger .. ': ' .. fields.err)
 end
 local first, now = info['first-entry'], redis.call('TIME')
--- A Redis without memory can't count it.
-local counted = ARGV[3] == '1' and type(redis.pcall('HINCRBY', ledger, 'looks', 1)) == 'number'
+local counted = ARGV[3] == '1' and redis.acl_check_cmd('HINCRBY', ledger, 'looks', 1) -- not for who may only look
+if counted then
+  redis.call('HINCRBY', ledger, 'looks', 1)
+end
 return {
   info['entries-added'], info.length, info['last-generated-id'], first and first[1] or '', fields, consumers,
   tonumber(now[1]), tonumber(now[2]), remaining(), counted and 1 or 0

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Writes off what the ledger misses: sets `removed` so that added = stored + dead_lettered + removed + in the stream.
 --
 -- KEYS[1] the stream  KEYS[2] its ledger, a hash

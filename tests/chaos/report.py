@@ -57,7 +57,7 @@ def _sums(outcome: Outcome) -> list[Text]:
         f"damaged, or out of place     {len(verdict.damaged | verdict.invented)}",
         f"lost by the broker           {len(verdict.lost_by_broker)}  (acknowledged to the device, gone in its crash)",
         f"ledger                       {sums}; {shard.added - len(verdict.stored)} of them came again",
-        f"the stream at its longest    {outcome.highest}",
+        f"the stream at its longest    {outcome.watch.highest}",
     ]
     style = "green" if outcome.is_good else "red"
     return [*map(Text, lines), *(Text(complaint, style="red") for complaint in outcome.complaints), _result(style)]

@@ -52,7 +52,7 @@ class Outcome:
     verdict: Verdict
     shard: Shard
     dead_letters: int  # rows
-    highest: int  # the longest that the stream was seen
+    watch: Watch
     tracebacks: Sequence[str]
 
     @property
@@ -64,8 +64,10 @@ class Outcome:
             if not incident.has_recovered
         ]
         found += [f"an error that the services have no word for:\n{text}" for text in self.tracebacks[:3]]
-        if self.highest > CAP:
-            found.append(f"the stream held {self.highest} entries, {CAP} are allowed")
+        if self.watch.highest > CAP:
+            found.append(f"the stream held {self.watch.highest} entries, {CAP} are allowed")
+        if self.watch.disagreed:
+            found.append(f"the ledger didn't add up at some moment: {self.watch.disagreed}")
         if self.shard.missing or self.shard.in_stream or self.shard.pending:
             found.append(f"the ledger doesn't add up: {self.shard}")
         if self.dead_letters != self.shard.dead_lettered:
@@ -94,8 +96,8 @@ async def run(
     """
     async with running(services, directory, random, shared=shared) as pipeline:
         load = Load(config.load(mqtt_url=pipeline.broker.url), rate)
-        height = Height()
-        watching = asyncio.create_task(height.watch(pipeline))
+        watch = Watch()
+        watching = asyncio.create_task(watch.run(pipeline))
         incidents: list[Incident] = []
         async with load.running():
             for fault in choose(all_faults(pipeline), random):
@@ -108,20 +110,23 @@ async def run(
         await connection.close()
         tracebacks = [text for service in pipeline.services for text in service.tracebacks]
         shard = await read_shard(pipeline.redis, 0)
-        return Outcome(incidents, load, verdict, shard, dead_letters, height.highest, tracebacks)
+        return Outcome(incidents, load, verdict, shard, dead_letters, watch, tracebacks)
 
 
-class Height:
-    """The longest that the stream was seen."""
+class Watch:
+    """Looks at the stream and its ledger all the time."""
 
     def __init__(self) -> None:
-        self.highest = 0
+        self.highest = 0  # entries
+        self.disagreed: Shard | None = None  # the last look at which the sums did not agree
 
-    async def watch(self, pipeline: Pipeline) -> None:
+    async def run(self, pipeline: Pipeline) -> None:
         """Look again and again."""
         while True:
             with contextlib.suppress(RedisError, OSError):
-                self.highest = max(self.highest, int(await pipeline.redis.xlen("ingest:{0}")))
+                shard = await read_shard(pipeline.redis, 0)
+                self.highest = max(self.highest, shard.in_stream)
+                self.disagreed = shard if shard.missing else self.disagreed
             await asyncio.sleep(0.01)
 
 

@@ -333,3 +333,22 @@ async def test_the_table_is_altered_while_writers_write(stack: Stack) -> None:
 
 async def _somebody_waits(stack: Stack) -> bool:
     return bool(await stack.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+async def test_a_group_is_made_also_while_redis_has_no_memory(stack: Stack) -> None:
+    """Else nobody could make room."""
+    for second in range(50):
+        await stack.append(*telem(second=second))
+    await stack.redis.config_set("maxmemory", 1)
+    await stack.writer()
+    await stack.has_rows("ts_measure", 50)
+    assert (await read_shard(stack.redis, 0)).missing == 0
+
+
+async def test_a_consumer_whose_name_is_no_text(stack: Stack) -> None:
+    await stack.redis.xgroup_create(key_of(0), GROUP, id="0", mkstream=True)
+    await stack.redis.xgroup_createconsumer(key_of(0), GROUP, b"\xff\xfe")
+    await stack.append(*telem())
+    await stack.writer()
+    await stack.has_rows("ts_measure", 1)
+    assert "\\xff\\xfe" in (await stack.status()).stdout
