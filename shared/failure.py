@@ -40,6 +40,7 @@ _OUTAGE_CLASSES = frozenset(
     }
 )
 _READ_ONLY = "25006"
+_CANCELED = "57014"  # by statement_timeout, or by an administrator
 
 # Nothing in an entry can make Redis refuse it, so whatever Redis refuses is an outage.
 _OUTAGES = (
@@ -105,6 +106,11 @@ def sqlstate_of(error: BaseException) -> str | None:
 def is_duplicate(error: BaseException) -> bool:
     """Whether a COPY was refused because a row of that key is there already (23505)."""
     return isinstance(error, asyncpg.UniqueViolationError)
+
+
+def is_too_slow(error: BaseException) -> bool:
+    """Whether the database didn't finish in time, by its own limit (57014) or by ours: less at once may do."""
+    return isinstance(error, TimeoutError) or sqlstate_of(error) == _CANCELED
 
 
 def is_hopeless(error: BaseException) -> bool:

@@ -34,21 +34,6 @@ async def outlast(component: Component, operation: Callable[[], Awaitable[T]]) -
     return result
 
 
-async def attempt(component: Component, operation: Callable[[], Awaitable[T]]) -> T | None:
-    """The operation's result, or None when it meets an outage of the component.
-
-    Raises what the operation raises when it is no outage.
-    """
-    try:
-        result = await operation()
-    except Exception as error:
-        _note_outage(component, error)
-        return None
-    end_if_cancelled()
-    component.up()
-    return result
-
-
 async def _retry(component: Component, operation: Callable[[], Awaitable[T]]) -> T:
     backoff = Backoff()
     while True:

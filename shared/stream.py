@@ -5,7 +5,6 @@ An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,6 +23,7 @@ from shared.failure import describe
 from shared.health import Component
 from shared.metrics import Metrics
 from shared.outage import outlast
+from shared.watch import watch
 
 GROUP = "writers"
 FIELDS = (b"topic", b"payload", b"received_at")
@@ -131,9 +131,10 @@ async def watch_backlog(client: Redis, shards: Iterable[int], redis: Component, 
     async def backlog() -> int:
         return sum([await length_of(client, key_of(shard)) for shard in shards])
 
-    while True:
+    async def look() -> None:
         metrics.queue_size.set(await outlast(redis, backlog))
-        await asyncio.sleep(1)
+
+    await watch("the backlog", look, 1)
 
 
 async def length_of(client: Redis, stream: str) -> int:

@@ -65,10 +65,12 @@ class Group:
         entries = reply[0][1] if reply else []
         return [self._entry(id_, fields) for id_, fields in entries]
 
-    async def read_pending(self, after: str, count: int) -> list[Entry]:
-        """This consumer's own pending entries behind an id: what an error left undelivered."""
+    async def read_pending(self, after: str, count: int, idle_ms: int) -> tuple[str | None, list[Entry]]:
+        """This consumer's own pending entries behind an id: what an error left undelivered; and where to go on, None
+        at the end. Those that failed before only when they were idle for so long."""
         start = f"({after}" if after else "-"
-        return self._delivered(await self._script(self._scripts.pending, self.consumer, start, count))
+        reply = await self._script(self._scripts.pending, self.consumer, start, count, idle_ms)
+        return (reply[0].decode() or None, self._delivered(reply[1])) if reply else (None, [])
 
     async def claim(self, cursor: str, idle_ms: int, count: int) -> tuple[str, list[Entry]]:
         """Entries that were idle for too long, and the next cursor, "0-0" at the end of the pending entries."""

@@ -8,8 +8,9 @@ from shared.failure import Kind, describe, kind_of, sqlstate_of
 from writer.decode import reject
 from writer.outcome import Deferred, Outcome, Rejected, Settleable
 
-# Stores a batch in one transaction, however many outages it takes; raises poison and bugs.
-Store = Callable[[Sequence[Settleable]], Awaitable[object]]
+# Stores the first ones of a batch in one transaction, however many outages it takes, and returns how many; raises
+# poison and bugs.
+Store = Callable[[Sequence[Settleable]], Awaitable[int]]
 
 
 async def store_all_but_bad(store: Store, batch: Sequence[Settleable], max_deliveries: int) -> list[Outcome]:
@@ -17,19 +18,29 @@ async def store_all_but_bad(store: Store, batch: Sequence[Settleable], max_deliv
 
     With k bad messages among n it takes some 2·k·log2(n/k) transactions more.
     """
-    if not batch:
-        return []
-    try:
-        await store(batch)
-    except Exception as error:
-        if len(batch) == 1:
-            return [await _condemn(store, batch[0], error, max_deliveries)]
-        middle = len(batch) // 2
-        return [
-            *await store_all_but_bad(store, batch[:middle], max_deliveries),
-            *await store_all_but_bad(store, batch[middle:], max_deliveries),
-        ]
-    return list(batch)
+    count, error = await _store_until_refused(store, batch)
+    stored, rest = batch[:count], batch[count:]
+    if error is None:
+        return list(stored)
+    if len(rest) == 1:
+        return [*stored, await _condemn(store, rest[0], error, max_deliveries)]
+    middle = len(rest) // 2
+    return [
+        *stored,
+        *await store_all_but_bad(store, rest[:middle], max_deliveries),
+        *await store_all_but_bad(store, rest[middle:], max_deliveries),
+    ]
+
+
+async def _store_until_refused(store: Store, batch: Sequence[Settleable]) -> tuple[int, Exception | None]:
+    """How many of the batch are stored, and what refused the next ones, if anything did."""
+    count = 0
+    while count < len(batch):
+        try:
+            count += await store(batch[count:])
+        except Exception as error:
+            return count, error
+    return count, None
 
 
 def give_up(deferred: Deferred, max_deliveries: int) -> Deferred | Rejected:

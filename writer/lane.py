@@ -9,16 +9,13 @@ A writer runs a few lanes for each stream, each a consumer of its own: one decod
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 
 from shared.health import Component
-from shared.outage import outlast
 from writer.account import Account
+from writer.commit import Commit
 from writer.decode import Decoder
+from writer.deferral import report
 from writer.entry import Entry
 from writer.group import Class
 from writer.isolate import give_up, store_all_but_bad
@@ -26,8 +23,6 @@ from writer.outcome import Deferred, Outcome, Settleable
 from writer.portions import portions
 from writer.source import Source
 from writer.store import Store
-
-log = logging.getLogger(__name__)
 
 
 class Lane:
@@ -58,27 +53,21 @@ class Lane:
 
     async def _handle(self, batch: Sequence[Entry]) -> None:
         outcomes = [self._decode(entry) for entry in batch]
-        duplicates: Counter[str] = Counter()
-        outcomes = await self._store_all_but_bad(outcomes, duplicates)
-        await self._settle([outcome for outcome in outcomes if not isinstance(outcome, Deferred)], duplicates.total())
+        commit = Commit(self._store, self._database, self._account, self._source.shrink)
+        outcomes = await self._store_all_but_bad(commit, outcomes)
+        settleable = [outcome for outcome in outcomes if not isinstance(outcome, Deferred)]
+        await self._settle(settleable, commit.duplicates.total())
         await self._leave_pending([outcome for outcome in outcomes if isinstance(outcome, Deferred)])
 
     def _decode(self, entry: Entry) -> Outcome:
         outcome = self._decoder.decode(entry)
         return give_up(outcome, self._max_deliveries) if isinstance(outcome, Deferred) else outcome
 
-    async def _store_all_but_bad(self, outcomes: Sequence[Outcome], duplicates: Counter[str]) -> list[Outcome]:
-        commit = partial(self._commit, duplicates)
+    async def _store_all_but_bad(self, commit: Commit, outcomes: Sequence[Outcome]) -> list[Outcome]:
         stored: list[Outcome] = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
         for portion in portions([outcome for outcome in outcomes if not isinstance(outcome, Deferred)]):
             stored += await store_all_but_bad(commit, portion, self._max_deliveries)
         return stored
-
-    async def _commit(self, duplicates: Counter[str], batch: Sequence[Settleable]) -> None:
-        started = time.perf_counter()
-        stored = await outlast(self._database, lambda: self._store.store(batch))
-        duplicates += stored.duplicates
-        self._account.committed(batch, stored, time.perf_counter() - started)
 
     async def _settle(self, outcomes: Sequence[Settleable], duplicates: int) -> None:
         classes: dict[Class, list[Entry]] = {}
@@ -87,13 +76,6 @@ class Lane:
         self._account.settled(await self._source.settle(classes, duplicates))
 
     async def _leave_pending(self, deferred: Sequence[Deferred]) -> None:
-        for outcome in deferred:
-            log.error(
-                "%s %s failed at try %d and stays pending",
-                outcome.entry.stream,
-                outcome.entry.id,
-                outcome.entry.deliveries,
-                exc_info=outcome.error,
-            )
+        report(deferred)
         self._account.deferred(len(deferred))
         await self._source.defer([outcome.entry for outcome in deferred])

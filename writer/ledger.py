@@ -7,23 +7,29 @@ look of a writer, where the database was away.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from redis.asyncio import Redis
 
+from shared.failure import Kind, describe, kind_of
 from shared.health import Component
 from shared.ledger import Ledger
 from shared.ledger_rows import LedgerRow, LedgerRows
-from shared.outage import attempt, outlast
+from shared.outage import outlast
 from shared.shard import Shard, read_after, read_shard
 from shared.stream import Scripts, key_of, ledger_of, number_of
+from shared.tasks import end_if_cancelled
 from writer.decode import Clock, utc_now
 
 # A row that is younger was just written by another writer; one that is older is written again though nothing changed,
 # so that `seen_at` says within a minute when the stream was last there.
 YOUNG_S, OLD_S = 0.5, 60.0
+TOLD_AFTER = 2  # looks: the first one may be of an outage that nobody has told yet
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +68,10 @@ class Seen:
 
 
 class LedgerWatch:
-    """Keeps the copies, and notices what does not follow from them. Waits through outages of Redis."""
+    """Keeps the copies, and notices what does not follow from them. Waits through outages of Redis.
+
+    The database's component is asked and never told: a table of ours that is locked says nothing of the others.
+    """
 
     def __init__(
         self, client: Redis, rows: LedgerRows, redis: Component, database: Component, clock: Clock = utc_now
@@ -75,6 +84,8 @@ class LedgerWatch:
         self._write_off = Scripts(client).write_off
         self._copies: dict[str, LedgerRow] = {}
         self._seen: dict[str, Seen] = {}
+        self._outage: Exception | None = None  # in the last look
+        self._without = 0  # looks in a row that the database did not answer though it is there
 
     @property
     def lost(self) -> int:
@@ -86,7 +97,8 @@ class LedgerWatch:
 
     async def look(self, shards: Iterable[int]) -> None:
         """Look once at these shards, and at those that had a backlog when last seen."""
-        copies = await attempt(self._database, self._rows.read)  # first: what Redis says is then the newer one
+        self._outage = None
+        copies = await self._ask(self._rows.read)  # first: what Redis says is then the newer one
         self._copies = self._copies if copies is None else copies
         streams = {key_of(shard) for shard in shards} | {row.stream for row in self._copies.values() if row.in_stream}
         for stream in sorted(streams):
@@ -95,6 +107,17 @@ class LedgerWatch:
                 await self._look_again(row, is_away=copies is None)
             elif copies is not None:
                 await self._begin_anew(row)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._outage is None:
+            if self._without >= TOLD_AFTER:
+                log.info("the ledgers' copies are kept again")
+            self._without = 0
+        elif self._database.is_up:
+            self._without += 1
+            if self._without == TOLD_AFTER:
+                log.warning("the ledgers' copies wait for stream_ledger: %s", describe(self._outage))
 
     def _copy_of(self, stream: str) -> LedgerRow:
         return self._copies.get(stream) or LedgerRow(stream=stream)
@@ -161,10 +184,22 @@ class LedgerWatch:
         self, row: LedgerRow, now: Ledger, *, lost: int = 0, is_closed: bool = False
     ) -> LedgerRow | None:
         """The row as it is now; None when somebody else has changed it, or the database is away."""
-        written = await attempt(self._database, lambda: self._rows.replace(row, now, lost=lost, is_closed=is_closed))
+        written = await self._ask(lambda: self._rows.replace(row, now, lost=lost, is_closed=is_closed))
         if written:
             self._copies[row.stream] = written
         return written
+
+    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """What the database answers, or None in an outage. Raises what is none."""
+        try:
+            answer = await question()
+        except Exception as error:
+            if kind_of(error) is not Kind.OUTAGE:
+                raise
+            self._outage = error
+            return None
+        end_if_cancelled()
+        return answer
 
 
 def _is_due(row: LedgerRow, now: Ledger) -> bool:

@@ -64,6 +64,10 @@ class Source:
         if entries:
             await outlast(self._redis, lambda: self._group.failed(entries))
 
+    def shrink(self, count: int) -> None:
+        """The database was too slow for more than so many at once: take fewer."""
+        self._size.shrink_to(count)
+
     async def keep_alive(self) -> None:
         """Renew what is in hand well before anybody may claim it; runs beside the lane."""
         while True:
@@ -88,11 +92,14 @@ class Source:
             raise
 
     async def _own_pending(self) -> Sequence[Entry]:
-        if self._pending_after is None:
-            return ()
-        entries = await self._group.read_pending(self._pending_after, self._size.count)
-        self._pending_after = entries[-1].id if entries else None
-        return self._redelivered(entries)
+        """What an error left with us, page after page; what was deferred waits until it may be claimed."""
+        while self._pending_after is not None:
+            self._pending_after, entries = await self._group.read_pending(
+                self._pending_after, self._size.count, self._claim_idle_ms
+            )
+            if entries:
+                return self._redelivered(entries)
+        return ()
 
     async def _claimed(self) -> Sequence[Entry]:
         """A dead writer's entries, page after page, then a pause of half the time that makes an entry idle."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from math import log2
 from typing import Any
 
 import asyncpg
 import pytest
 
+from shared import stream as streams
 from shared.stream import GROUP, key_of
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
+from writer.group import Group
 
 CURSE = """
     CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -63,7 +66,7 @@ async def test_others_flow_while_an_entry_is_retried(stack: Stack) -> None:
     await stack.append(*telem("cursed"))
     writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_MAX_DELIVERIES=15)
     for number in (1, 2):
-        await writer.says(f"failed at try {number} and stays pending")
+        await writer.says(f"failed at try {number} and stay pending")
         for second in range(100):
             await stack.append(*telem(f"fine{number}", second))
         await eventually(lambda number=number: _rows_are(stack, number * 100))  # type: ignore[misc]
@@ -116,3 +119,55 @@ async def _has_all(stack: Stack, writer: Any, claimed: int) -> bool:
     if claimed:
         return bool(writer.metric("ingest_redeliveries_total"))
     return bool(await stack.pending())
+
+
+async def test_connections_that_drop_use_up_no_tries(stack: Stack) -> None:
+    """After an error a lane reads its own pending entries again, but not those that wait for their next try."""
+    await execute(stack, CURSE)
+    for second in range(20):
+        await stack.append(*telem("cursed", second))
+    writer = await stack.writer()
+    await eventually(lambda: _all_failed(stack, 20))
+    for number in range(6):
+        await stack.redis_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await stack.append(*telem("fine", number))
+        await eventually(lambda number=number: _rows_are(stack, number + 1))  # type: ignore[misc]
+    assert {count for _, count in await tries(stack)} == {2}
+    assert writer.metric("ingest_deferred_total") == 20
+    assert await stack.count("ingest_errors") == 0
+
+
+async def _all_failed(stack: Stack, count: int) -> bool:
+    return await stack.pending() == count and {deliveries for _, deliveries in await tries(stack)} == {2}
+
+
+async def test_entries_behind_those_that_wait_are_read_again(stack: Stack) -> None:
+    ids = [(await stack.append(*telem(second=second))).decode() for second in range(10)]
+
+    async def read_again(group: Group, idle_ms: int) -> list[str]:
+        after: str | None = ""
+        found = []
+        while after is not None:
+            after, entries = await group.read_pending(after, 2, idle_ms)
+            found += [entry.id for entry in entries]
+        return found
+
+    async with streams.connect(stack.redis_server.url) as client:
+        group = Group(client, 0, "lane")
+        entries = await group.read(10, block=False) or await group.read(10, block=False)
+        await group.failed(entries[:5] + entries[6:7])
+        assert await read_again(group, 60_000) == [ids[5], *ids[7:]]
+        assert await read_again(group, 0) == ids
+
+
+async def test_a_bug_that_hits_every_entry_is_told_once_a_batch(stack: Stack) -> None:
+    await stack.execute("ALTER TABLE ts_measure RENAME COLUMN unit TO something_else")
+    for second in range(200):
+        await stack.append(*telem(second=second))
+    writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_MAX_DELIVERIES=2)
+    await stack.has_rows("ingest_errors", 200)
+    told = [int(count) for count in re.findall(r"failed at try 1 and stay pending: (\d+) entries: \d+-\d+", writer.log)]
+    assert sum(told) == 200
+    assert len(told) < 20, "16 entries and more a batch"
+    assert writer.log.count("Traceback") == len(told)
+    assert len(writer.log.splitlines()) < 50 * len(told)

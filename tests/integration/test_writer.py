@@ -161,7 +161,7 @@ async def test_an_entry_that_makes_the_writer_fail_is_retried_and_given_up(stack
     await stack.append(*telem("fine"))
     writer = await stack.writer(INGEST_CLAIM_IDLE_MS=200, INGEST_MAX_DELIVERIES=3)
     await eventually(lambda: stack.count("ts_measure"), "its batch-mate is stored at once")
-    await writer.says("failed at try 1 and stays pending")
+    await writer.says("failed at try 1 and stay pending")
     assert await stack.count("ingest_errors") == 0
     await stack.has_rows("ingest_errors", 1)
     (row,) = await stack.fetch("SELECT * FROM ingest_errors")

@@ -13,7 +13,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 from redis.exceptions import ResponseError
 
-from shared.failure import Kind, describe, is_duplicate, is_hopeless, kind_of
+from shared.failure import Kind, describe, is_duplicate, is_hopeless, is_too_slow, kind_of
 from shared.stream import require
 
 
@@ -63,6 +63,21 @@ def test_kind_of(error: Exception, kind: Kind) -> None:
 def test_a_duplicate_is_23505_alone() -> None:
     assert is_duplicate(asyncpg.UniqueViolationError("there"))
     assert not is_duplicate(asyncpg.CheckViolationError("no"))
+
+
+@pytest.mark.parametrize(
+    ("error", "slow"),
+    [
+        (sql("57014"), True),
+        (TimeoutError(), True),
+        (sql("57P01"), False),
+        (sql("55P03"), False),
+        (ConnectionResetError(), False),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_statement_that_timed_out_was_too_slow(error: Exception, slow: bool) -> None:
+    assert is_too_slow(error) is slow
 
 
 @pytest.mark.parametrize(

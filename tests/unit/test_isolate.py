@@ -27,11 +27,12 @@ class Database:
         self.transactions = 0
         self.stored: list[Settleable] = []
 
-    async def store(self, batch: Sequence[Settleable]) -> None:
+    async def store(self, batch: Sequence[Settleable]) -> int:
         self.transactions += 1
         if any(isinstance(outcome, Decoded) and number_of(outcome) in self.bad for outcome in batch):
             raise self.error
         self.stored += batch
+        return len(batch)
 
 
 def number_of(outcome: Settleable | Deferred) -> int:
@@ -79,11 +80,35 @@ async def test_a_bug_is_given_up_at_the_last_try() -> None:
 
 async def test_a_dead_letter_that_cannot_be_stored_is_not_lost() -> None:
     class Broken(Database):
-        async def store(self, batch: Sequence[Settleable]) -> None:
+        async def store(self, batch: Sequence[Settleable]) -> int:
             raise self.error
 
     (outcome,) = await store_all_but_bad(Broken(set(), poison()).store, [decoded(1)], 5)
     assert isinstance(outcome, Deferred)
+
+
+@pytest.mark.parametrize("most", [1, 7, 40])
+async def test_of_a_batch_that_is_stored_in_parts_nothing_is_stored_twice(most: int) -> None:
+    class Slow(Database):
+        async def store(self, batch: Sequence[Settleable]) -> int:
+            return await super().store(batch[:most])
+
+    bad = {0, 3, 20, 99}
+    database = Slow(bad, poison())
+    outcomes = await store_all_but_bad(database.store, [decoded(number) for number in range(100)], 5)
+    assert [number_of(outcome) for outcome in outcomes] == list(range(100))
+    assert {number_of(outcome) for outcome in outcomes if isinstance(outcome, Rejected)} == bad
+    assert sorted(map(number_of, database.stored)) == list(range(100))
+
+
+async def test_a_bug_is_not_told_with_those_of_the_larger_batches() -> None:
+    database = Database({2}, RuntimeError("bug"))
+    deferred = [
+        outcome
+        for outcome in await store_all_but_bad(database.store, [decoded(number) for number in range(8)], 5)
+        if isinstance(outcome, Deferred)
+    ]
+    assert [outcome.error.__context__ for outcome in deferred] == [None]
 
 
 async def test_an_empty_batch_needs_no_transaction() -> None:

@@ -90,6 +90,26 @@ def test_the_read_size_halves_when_a_read_fails() -> None:
         assert size.count == expected
 
 
+def test_the_read_size_grows_in_small_steps_beyond_what_the_database_was_too_slow_for() -> None:
+    size = ReadSize(800)
+    for _ in range(6):
+        size.observe(entries(10, 600))
+    size.shrink_to(400)
+    size.shrink_to(200)
+    assert size.count == 200
+    size.observe(entries(200, 600))
+    assert size.count == 212
+    size.shrink()
+    size.observe(entries(106, 600))
+    assert size.count == 200, "it was not too much"
+    for _ in range(40):
+        size.observe(entries(10, 600))
+    assert size.count == 800
+    size.shrink_to(1)
+    size.observe(entries(1, 600))
+    assert size.count == 2
+
+
 def test_the_read_size_shrinks_at_once_when_payloads_are_large() -> None:
     size = ReadSize(800)
     size.observe(entries(100, 1_000_000))
