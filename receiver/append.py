@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 from redis.asyncio import Redis
 
 from receiver.backpressure import Backpressure
-from receiver.durability import Durability
+from receiver.durability import Confirmation, Durability
 from receiver.message import Message
 from shared.backoff import Backoff
 from shared.health import Component
@@ -41,7 +42,7 @@ class Appender:
         self._scripts = Scripts(self._client)
         self._cap = cap
         self._backpressure = Backpressure(self._stream, cap, metrics)
-        self._durability = durability
+        self._confirmation = Confirmation(durability, self._client)
         self._redis = redis
         self._metrics = metrics
 
@@ -67,10 +68,13 @@ class Appender:
         arguments: list[bytes | int] = [self._cap]
         for message in batch:
             arguments += (message.topic, message.payload, message.received_at)
-        with naming(self._stream):
-            appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
+        with self._one_connection():
+            await self._confirmation.prepare()
+            with naming(self._stream):
+                appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
+            if appended:
+                await self._confirmation.confirm()
         if appended:
-            await self._durability.confirm(self._client)
             self._metrics.append_batch.observe(appended)
             self._metrics.append_time.observe(time.perf_counter() - started)
         return appended, length
@@ -85,4 +89,14 @@ class Appender:
         return room
 
     async def _length(self) -> int:
-        return await length_of(self._client, self._stream)
+        with self._one_connection():
+            return await length_of(self._client, self._stream)
+
+    @contextmanager
+    def _one_connection(self) -> Iterator[None]:
+        """redis-py connects again without a word, but only after a failure or a cancellation that came out of here."""
+        try:
+            yield
+        except BaseException:
+            self._confirmation.forget()
+            raise

@@ -51,9 +51,14 @@ class Connection:
                 raise aiomqtt.MqttCodeError(code if isinstance(code, ReasonCode) else None, "SUBSCRIBE refused")
 
     async def lost(self) -> None:
-        """Wait until the connection is lost, and raise MqttError then."""
-        async for _ in self._client.messages:
-            """Never: messages go to the inbox, so all that this iterator can tell is the disconnection."""
+        """Wait until the connection is lost, and raise MqttError then, with the broker's reason where it gave one."""
+        try:
+            async for _ in self._client.messages:
+                """Never: messages go to the inbox, so all that this iterator can tell is the disconnection."""
+        except aiomqtt.MqttError as error:
+            if isinstance(error.__cause__, aiomqtt.MqttError):
+                raise error.__cause__ from None
+            raise
 
 
 @asynccontextmanager

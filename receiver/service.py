@@ -18,8 +18,8 @@ from receiver.durability import Durability
 from receiver.forward import forward
 from receiver.inbox import Inbox
 from receiver.message import Message
+from receiver.reconnect import Reconnect
 from shared import stream
-from shared.backoff import Backoff
 from shared.config import Settings, redacted
 from shared.failure import describe, is_hopeless
 from shared.health import Component, Health, HealthServer
@@ -49,7 +49,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
 
 async def _ask(settings: Settings, client: Redis) -> Durability:
     """What Redis promises, and that it lets us do what we have to."""
-    durability = await Durability(settings.ingest_durability).detect(client)
+    durability = Durability(settings.ingest_durability)
+    await durability.ask(client)
     await stream.require(client, settings.ingest_shards, COMMANDS)
     return durability
 
@@ -85,24 +86,24 @@ class Receiver:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Receive until `stop`. Raises Misconfigured when the broker's first answer is a final no."""
-        backoff = Backoff()
+        reconnect = Reconnect(self._settings.mqtt_client_id)
         was_connected = False
         while not stop.is_set():
             try:
-                await self._receive(stop, backoff)
+                await self._receive(stop, reconnect)
             except (MqttError, OSError) as error:
                 was_connected = was_connected or self._broker.is_up
                 if is_hopeless(error) and not was_connected:
                     raise Misconfigured(f"MQTT_URL: broker: {describe(error)}") from None
                 self._broker.down(error)
-                await unless_stopped(stop, asyncio.sleep(backoff.delay()))
+                await unless_stopped(stop, asyncio.sleep(reconnect.delay(error)))
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""
         for appender in self._appenders:
             await appender.aclose()
 
-    async def _receive(self, stop: asyncio.Event, backoff: Backoff) -> None:
+    async def _receive(self, stop: asyncio.Event, reconnect: Reconnect) -> None:
         """One connection: until it is lost or, after `stop`, until what is being appended is acknowledged.
 
         Forwarding begins before SUBSCRIBE: a session that holds a full in-flight window from the last time
@@ -118,7 +119,7 @@ class Receiver:
                     lost = tasks.create_task(connection.lost(), name="connection")
                     await self._subscribe(connection)
                     end_if_cancelled()
-                    backoff.reset()
+                    reconnect.subscribed()
                     await stop.wait()
                     for inbox in inboxes:
                         inbox.close()

@@ -59,6 +59,8 @@ _UNENCODABLE = (ValueError, OverflowError, UnicodeEncodeError)
 # valid, bad user or password, not authorized, banned.
 _MQTT_HOPELESS = frozenset({132, 133, 134, 135, 138})
 
+_MQTT_TAKEN_OVER = 0x8E  # MQTT 5: another client has connected with our client id
+
 _HOPELESS_CLASSES = frozenset({"28", "3D"})  # password, certificate or role refused; no such database
 _HOPELESS_STATES = frozenset(
     {
@@ -120,6 +122,12 @@ def is_hopeless(error: BaseException) -> bool:
     if isinstance(error, aiomqtt.MqttCodeError) and isinstance(error.rc, ReasonCode):
         return error.rc.value in _MQTT_HOPELESS
     return isinstance(error, _HOPELESS) or _is_tls_refused(error) or any(text in str(error) for text in _REDIS_REFUSED)
+
+
+def is_taken_over(error: BaseException) -> bool:
+    """Whether the broker ended a connection because another client uses its client id; only MQTT 5 tells."""
+    reason = error.rc if isinstance(error, aiomqtt.MqttCodeError) else None
+    return isinstance(reason, ReasonCode) and reason.value == _MQTT_TAKEN_OVER
 
 
 def _is_tls_refused(error: BaseException) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import pytest
 from redis.exceptions import ResponseError
 
+from receiver.durability import ASK_AGAIN_S
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 
 ON_DISK, IN_MEMORY = "a PUBACK means on Redis's disk", "a PUBACK means in Redis's memory"
 NO_FILE = "this Redis has no append-only file: if it dies, every acknowledged message in the stream is lost"
+TOLD = " receiver.durability: durability: "
 A_SECOND = "if its machine dies, up to about 1 s of acknowledged messages is lost"
 
 
@@ -78,3 +83,122 @@ async def test_memory_is_acknowledged_without_waiting_for_the_disk(stack: Stack)
     await stack.publish(telem(second=1))
     await eventually(lambda: appended(again) == 1)
     assert await stack.backlog() == 2, "the first one didn't come again"
+
+
+def told(receiver: Process) -> list[str]:
+    """What it has said of durability, in order."""
+    return [line.partition(TOLD)[2] for line in receiver.log.splitlines() if TOLD in line]
+
+
+async def test_a_replica_for_a_while_changes_no_promise(stack: Stack) -> None:
+    """WAITAOF fails in the middle of a batch (UNBLOCKED): the batch is appended again, and waits for the disk again."""
+    if not await has_waitaof(stack):
+        pytest.skip("this Redis has no WAITAOF")
+    receiver = await stack.receiver(INGEST_DURABILITY="aof")
+    await stack.redis.config_set("appendfsync", "no")
+    await stack.publish(telem())
+    await eventually(lambda: _backlog_is(stack, 1))
+    await stack.redis_command("REPLICAOF", "127.0.0.1", "1")
+    await eventually(lambda: receiver.metric("ingest_errors_total", reason="redis_error") >= 5, "it tries on a replica")
+    await stack.redis_command("REPLICAOF", "NO", "ONE")
+    await eventually(lambda: _backlog_is(stack, 2), "it is appended again")
+    await receiver.says("redis has not written its append-only file for 4 s")
+    assert appended(receiver) == 0
+    await stack.redis.config_set("appendfsync", "always")
+    await eventually(lambda: appended(receiver) == 1)
+    assert told(receiver) == [f"{ON_DISK} (WAITAOF)"]
+
+
+async def _backlog_is(stack: Stack, count: int) -> bool:
+    return await stack.backlog() >= count
+
+
+async def test_connections_that_are_killed_change_no_promise(stack: Stack) -> None:
+    """In the middle of WAITAOF, or of asking what is promised: neither is an answer."""
+    if not await has_waitaof(stack):
+        pytest.skip("this Redis has no WAITAOF")
+    receiver = await stack.receiver(INGEST_SHARDS=3)
+    await stack.redis.config_set("appendfsync", "no")
+    await stack.publish(*(telem(f"dev{number}") for number in range(12)))
+    for _ in range(20):
+        await stack.redis_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await asyncio.sleep(0.05)
+    await receiver.says("redis has not written its append-only file for 4 s")
+    assert appended(receiver) == 0
+    await stack.redis.config_set("appendfsync", "always")
+    await eventually(lambda: appended(receiver) == 12)
+    assert told(receiver) == [f"{ON_DISK} (WAITAOF)"]
+
+
+@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
+async def test_an_append_only_file_that_goes_and_comes_back(stack: Stack, appendfsync: str) -> None:
+    """Each change of the promise is one line, with several shards too, and a PUBACK waits for the disk again."""
+    await stack.redis.config_set("appendfsync", appendfsync)
+    receiver = await stack.receiver(INGEST_SHARDS=3)
+    (first,) = told(receiver)
+    numbers = itertools.count()
+
+    async def load_until(lines: int) -> bool:
+        await stack.publish(*(telem(f"dev{device}", next(numbers)) for device in range(12)))
+        return len(told(receiver)) == lines
+
+    await eventually(lambda: load_until(1))
+    await stack.redis.config_set("appendonly", "no")
+    await eventually(lambda: load_until(2))
+    await stack.redis.config_set("appendonly", "yes")
+    await eventually(lambda: load_until(3))
+    assert [line.partition(",")[0] for line in told(receiver)] == [
+        first.partition(",")[0],
+        NO_FILE.partition(",")[0],
+        first.partition(",")[0],
+    ]
+    if await has_waitaof(stack):
+        await eventually(lambda: appended(receiver) == receiver.metric("ingest_received_messages_total"))
+        await asyncio.sleep(ASK_AGAIN_S)  # the other shards' connections have a promise of their own
+        await load_until(3)
+        await eventually(lambda: appended(receiver) == receiver.metric("ingest_received_messages_total"))
+        await stack.redis.config_set("appendfsync", "no")
+        before = appended(receiver)
+        await stack.publish(*(telem(f"dev{device}", next(numbers)) for device in range(12)))
+        await receiver.says("redis has not written its append-only file for 4 s")
+        assert appended(receiver) == before
+
+
+async def test_a_redis_that_is_back_without_its_append_only_file_gets_nothing(stack: Stack) -> None:
+    receiver = await stack.receiver(INGEST_DURABILITY="aof")
+    await stack.publish(telem())
+    await eventually(lambda: appended(receiver) == 1)
+    stack.redis_server.stop()
+    options = stack.redis_server.options  # type: ignore[attr-defined]
+    options["appendonly"] = "no"
+    stack.redis_server.start()
+    await stack.publish(telem(second=1))
+    await ends_for_want_of_a_file(receiver)
+    assert await stack.backlog() == 0
+
+    stack.redis_server.stop()
+    options["appendonly"] = "yes"
+    stack.redis_server.start()
+    again = await stack.receiver(INGEST_DURABILITY="aof")
+    await eventually(lambda: appended(again) >= 1, "it was not acknowledged")
+
+
+async def test_an_append_only_file_that_is_switched_off_ends_a_receiver_that_must_have_it(stack: Stack) -> None:
+    receiver = await stack.receiver(INGEST_DURABILITY="aof", INGEST_SHARDS=3)
+    await stack.publish(*(telem(f"dev{number}") for number in range(12)))
+    await eventually(lambda: appended(receiver) == 12)
+    await stack.redis.config_set("appendonly", "no")
+    numbers = itertools.count()
+
+    async def load_until_it_ended() -> bool:
+        await stack.publish(telem(second=next(numbers)))
+        return receiver.popen.poll() is not None
+
+    await eventually(load_until_it_ended)
+    await ends_for_want_of_a_file(receiver)
+
+
+async def ends_for_want_of_a_file(receiver: Process) -> None:
+    assert await asyncio.to_thread(receiver.wait) == 2, receiver.log
+    assert receiver.log.splitlines()[-1].startswith("INGEST_DURABILITY=aof, but this Redis has no append-only file")
+    assert "Traceback" not in receiver.log

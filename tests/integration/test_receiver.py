@@ -318,3 +318,43 @@ async def publish_for_ever(stack: Stack) -> None:
 def _each_received(receivers: list[Process], before: list[float], count: int) -> bool:
     now = [receiver.metric("ingest_received_messages_total") for receiver in receivers]
     return all(after - earlier >= count for after, earlier in zip(now, before, strict=True))
+
+
+@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
+async def test_two_receivers_with_one_client_id_say_so_once_and_get_on(stack: Stack, protocol: str) -> None:
+    """Each throws the other out: not in a tight loop, and what comes in is appended all the same."""
+    url = stack.broker.url if protocol == "3.1.1" else getattr(stack.broker, "v5_url", None) or stack.broker.url
+    receivers = [stack.start("receiver", MQTT_PROTOCOL=protocol, MQTT_URL=url) for _ in range(2)]
+    line = "another client probably uses this client id, traksense-receiver"
+    await eventually(lambda: any(line in receiver.log for receiver in receivers))
+    for second in range(10):
+        await stack.publish(telem(second=second))
+        await asyncio.sleep(0.8)
+    await eventually(lambda: _total(stack, 1, 10))
+    for receiver in receivers:
+        assert receiver.log.count(line) <= 1
+        assert len(receiver.log.splitlines()) < 60, receiver.log
+        assert "Traceback" not in receiver.log
+        assert receiver.stop() == 0
+
+
+async def take_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A broker that names its reason, as Mosquitto 2.0.11 and rumqttd do not: CONNACK, SUBACK, DISCONNECT 0x8E."""
+    await reader.read(1000)
+    writer.write(b"\x20\x03\x00\x00\x00")
+    mid = (await reader.read(1000))[2:4]
+    writer.write(b"\x90\x06" + mid + b"\x00\x01\x01\x01" + b"\xe0\x01\x8e")
+    await writer.drain()
+    writer.close()
+
+
+async def test_a_reason_that_the_broker_gives_is_believed_at_once(stack: Stack) -> None:
+    async with await asyncio.start_server(take_over, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        receiver = stack.start("receiver", MQTT_PROTOCOL="5", MQTT_URL=f"mqtt://127.0.0.1:{port}")
+        line = "another client probably uses this client id, traksense-receiver"
+        await receiver.says(line)
+        assert "[code:142] Session taken over" in receiver.log
+        await eventually(lambda: receiver.log.count("broker is away") >= 2)
+        assert receiver.log.count(line) == 1
+        assert receiver.stop() == 0
