@@ -120,6 +120,12 @@ async def _insert_dead_letters(connection: Any, rejected: list[Rejected], stored
     if rows := [dead_letter_row(outcome) for outcome in rejected]:
         returned = await connection.fetch(sql.INSERT_DEAD_LETTERS, *_columns(rows))
         stored.dead_letters = Counter(row["error_class"] for row in returned)
+        if there_already := len(rows) - len(returned):
+            log.warning(
+                "%d dead letters have the stream and entry id of others and are not stored: delivered again after a "
+                "crash, or a stream that was deleted has given their ids again",
+                there_already,
+            )
 
 
 async def _execute(connection: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:

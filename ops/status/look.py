@@ -15,7 +15,7 @@ from ops.status.database import DatabaseAway, ledger_rows
 from ops.status.report import Status
 from shared.config import Settings
 from shared.ledger_rows import LedgerRow
-from shared.shard import read_after, read_shard
+from shared.shard import Shard, read_after, read_shard
 from shared.stream import connect, key_of, left_behind, number_of
 
 
@@ -34,6 +34,7 @@ async def look(settings: Settings, sample_s: float) -> Status:
                 settings, client, [row for row, shard in zip(known, now, strict=True) if row.precedes(shard)]
             )
     lost = {row.stream: row.lost + row.lost_since(shard) for row, shard in zip(known, now, strict=True)}
+    now = [_as_begun_anew(row, shard) for row, shard in zip(known, now, strict=True)]
     return Status(before, now, ended - started, settings.ingest_queue_max, None if rows is None else lost)
 
 
@@ -45,6 +46,11 @@ async def _remember(settings: Settings, client: Redis, sound: Sequence[LedgerRow
                 now = await read_after(client, number_of(row.stream), row, is_counted=not row.is_closed)
                 if now.is_counted and row.precedes(now):
                     await rows.replace(row, replace(now, looks=now.looks + 1))
+
+
+def _as_begun_anew(row: LedgerRow, now: Shard) -> Shard:
+    """After a ledger was deleted, it counts from now on; what was lost is told apart."""
+    return replace(now, removed=now.unaccounted) if now.missing > 0 and not row.precedes(now) else now
 
 
 async def shards_of_interest(client: Redis, shards: int, rows: Mapping[str, LedgerRow]) -> list[int]:

@@ -327,6 +327,8 @@ async def test_a_ledger_that_is_deleted_alone_is_begun_anew(stack: Stack, watche
     await watch.settle(4)
     await watch.look()
     await stack.redis.delete(ledger_of(0))
+    checked = await stack.status()
+    assert checked.returncode == 0, checked.stdout
     await watch.settle(1)
     row = await watch.look()
     assert (row.lost, row.stored, row.removed, row.in_stream, row.missing) == (0, 1, 4, 5, 0)
