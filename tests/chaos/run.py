@@ -20,7 +20,7 @@ from tests.chaos.load import TENANTS, Load, identity_of, moment_of
 from tests.chaos.pipeline import CAP, Pipeline, running
 from tests.chaos.verdict import Verdict, judge
 from tests.support.services import Services
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, watching
 
 CALM_S = 0.5  # between two faults
 STUCK_S = 60.0  # what has not recovered by then never will: no time-out of the services is longer than 30 s
@@ -97,14 +97,13 @@ async def run(
     async with running(services, directory, random, shared=shared) as pipeline:
         load = Load(config.load(mqtt_url=pipeline.broker.url), rate)
         watch = Watch()
-        watching = asyncio.create_task(watch.run(pipeline))
         incidents: list[Incident] = []
-        async with load.running():
-            for fault in choose(all_faults(pipeline), random):
-                incidents.append(await _incident(pipeline, load, fault))
-                say(_told(incidents[-1]))
-        verdict = await _settled(pipeline, load, incidents)
-        watching.cancel()
+        async with watching(watch.run(pipeline)):
+            async with load.running():
+                for fault in choose(all_faults(pipeline), random):
+                    incidents.append(await _incident(pipeline, load, fault))
+                    say(_told(incidents[-1]))
+            verdict = await _settled(pipeline, load, incidents)
         connection = await pipeline.database()
         dead_letters = await connection.fetchval("SELECT count(*) FROM ingest_errors")
         await connection.close()

@@ -15,7 +15,7 @@ from shared import config
 from shared.shard import Consumer, Shard, read_shard
 from shared.stream import key_of
 from tests.support.stack import Stack, telem
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, watching
 
 
 async def agrees_for_ever(stack: Stack) -> None:
@@ -26,29 +26,27 @@ async def agrees_for_ever(stack: Stack) -> None:
 
 
 async def test_it_adds_up_at_any_instant_while_writers_are_killed_and_frozen(stack: Stack) -> None:
-    watching = asyncio.create_task(agrees_for_ever(stack))
     await stack.receiver()
     total, logs = 0, []
-    for round_ in range(3):
-        frozen = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
-        killed = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
-        messages = [telem(f"dev{round_}", second) for second in range(300)]
-        bad = [("traksense/t/s/dev/telem", b"poison %d" % number) for number in range(30)]
-        await stack.publish(*messages, *bad)
-        total += 330
-        frozen.signal(signal.SIGSTOP)
-        killed.kill()
-        other = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
-        await eventually(lambda: _is_empty(stack))
-        frozen.signal(signal.SIGCONT)
-        assert frozen.stop() == 0
-        assert other.metric("ingest_lost_entries") == 0
-        assert other.stop() == 0
-        logs += [frozen.log, killed.log, other.log]
+    async with watching(agrees_for_ever(stack)):
+        for round_ in range(3):
+            frozen = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
+            killed = await stack.writer(INGEST_CLAIM_IDLE_MS=300, INGEST_BATCH_MS=100)
+            messages = [telem(f"dev{round_}", second) for second in range(300)]
+            bad = [("traksense/t/s/dev/telem", b"poison %d" % number) for number in range(30)]
+            await stack.publish(*messages, *bad)
+            total += 330
+            frozen.signal(signal.SIGSTOP)
+            killed.kill()
+            other = await stack.writer(INGEST_CLAIM_IDLE_MS=300)
+            await eventually(lambda: _is_empty(stack))
+            frozen.signal(signal.SIGCONT)
+            assert frozen.stop() == 0
+            assert other.metric("ingest_lost_entries") == 0
+            assert other.stop() == 0
+            logs += [frozen.log, killed.log, other.log]
     shard = await read_shard(stack.redis, 0)
     assert (shard.added, shard.stored, shard.dead_lettered, shard.in_stream) == (total, 900, 90, 0)
-    assert not watching.done(), watching.exception()
-    watching.cancel()
     assert await stack.count("ingest_errors") == 90
     assert [row["lost"] for row in await stack.fetch("SELECT lost FROM stream_ledger")] == [0]
     assert not [log for log in logs if "are gone" in log or "other hands" in log]

@@ -14,7 +14,7 @@ from paho.mqtt.properties import Properties
 from shared.stream import key_of, shard_of
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, watching
 
 
 async def entries(stack: Stack, shard: int = 0) -> list[dict[bytes, bytes]]:
@@ -118,19 +118,17 @@ async def publish_until_acknowledged(stack: Stack, topic: str, payload: bytes) -
 
 async def test_a_full_stream_holds_and_nothing_is_trimmed(stack: Stack) -> None:
     receiver = await stack.receiver(INGEST_QUEUE_MAX=1000)
-    watching = asyncio.create_task(highest_backlog(stack, 1000))
-    await stack.publish(*(telem(f"dev{number % 10}", number, points=2) for number in range(5000)))
-    await receiver.says("ingest:{0} is full (1000 entries)")
-    assert receiver.metric("ingest_backpressure") == 1
-    await eventually(lambda: receiver.metric("ingest_backpressure_seconds_total") > 0, "counted while it lasts")
-    first: Any = await stack.redis.xrange(key_of(0), count=1)
+    async with watching(never_longer_than(stack, 1000)):
+        await stack.publish(*(telem(f"dev{number % 10}", number, points=2) for number in range(5000)))
+        await receiver.says("ingest:{0} is full (1000 entries)")
+        assert receiver.metric("ingest_backpressure") == 1
+        await eventually(lambda: receiver.metric("ingest_backpressure_seconds_total") > 0, "counted while it lasts")
+        first: Any = await stack.redis.xrange(key_of(0), count=1)
 
-    writer = await stack.writer()
-    await stack.has_rows("ts_measure", 10_000)
-    assert (await stack.redis.xinfo_stream(key_of(0)))["entries-added"] == 5000, "appended once each"
-    assert first[0][1][b"payload"] == telem("dev0", 0, points=2)[1], "the oldest was still there when it was full"
-    assert not watching.done(), watching.exception()
-    watching.cancel()
+        writer = await stack.writer()
+        await stack.has_rows("ts_measure", 10_000)
+        assert (await stack.redis.xinfo_stream(key_of(0)))["entries-added"] == 5000, "appended once each"
+        assert first[0][1][b"payload"] == telem("dev0", 0, points=2)[1], "the oldest was still there when it was full"
     await eventually(lambda: receiver.metric("ingest_backpressure") == 0)
     assert receiver.metric("ingest_backpressure_seconds_total") > 0
     await receiver.says("ingest:{0} has room again")
@@ -138,7 +136,7 @@ async def test_a_full_stream_holds_and_nothing_is_trimmed(stack: Stack) -> None:
     assert writer.metric("ingest_dlq_rows_total") == 0
 
 
-async def highest_backlog(stack: Stack, cap: int) -> None:
+async def never_longer_than(stack: Stack, cap: int) -> None:
     while True:
         assert await stack.backlog() <= cap
         await asyncio.sleep(0)

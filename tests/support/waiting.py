@@ -1,11 +1,12 @@
-"""Waiting for a condition: the only place in the tests that sleeps."""
+"""Waiting for a condition, the only place in the tests that sleeps; and watching that one holds."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 TIMEOUT_S = 90.0  # for a machine that does other things too; nothing that works waits for it
@@ -25,6 +26,19 @@ async def eventually(
             return value
         assert time.monotonic() < deadline, f"not within {timeout} s: {_told(what, condition)} ({value!r})"
         await asyncio.sleep(PERIOD_S)
+
+
+@asynccontextmanager
+async def watching(watch: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs for as long as the block what never ends unless it finds something; fails with what it found."""
+    task = asyncio.create_task(watch)
+    try:
+        yield
+        if task.done():
+            await task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _told(what: str | Callable[[], str], condition: Callable[[], object]) -> str:
