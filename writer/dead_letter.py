@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 from writer.outcome import Rejected
@@ -42,6 +43,12 @@ def dead_letter_row(rejected: Rejected) -> DeadLetter:
         entry.id,
         min(entry.deliveries, 2**31 - 1),
     )
+
+
+def renamed(letter: DeadLetter) -> DeadLetter:
+    """With the content's digest behind the entry's id, for one whose id another message has had."""
+    content = hashlib.sha256(repr((letter.topic, letter.payload, letter.payload_raw)).encode())
+    return letter._replace(entry_id=f"{letter.entry_id}#{content.hexdigest()[:16]}")
 
 
 def _readable(payload: bytes) -> tuple[str, bool]:

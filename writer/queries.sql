@@ -103,3 +103,11 @@ SELECT * FROM unnest(
 )
 ON CONFLICT (stream, entry_id) DO NOTHING
 RETURNING error_class
+
+-- name: others_with_their_ids
+SELECT letter.number
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+    WITH ORDINALITY AS letter (stream, entry_id, topic, payload, payload_raw, number)
+JOIN ingest_errors AS stored USING (stream, entry_id)
+WHERE (stored.topic, stored.payload, stored.payload_raw)
+    IS DISTINCT FROM (letter.topic, letter.payload, letter.payload_raw)

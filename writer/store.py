@@ -14,7 +14,7 @@ from shared.database import transaction
 from shared.failure import Kind, is_duplicate, kind_of
 from writer import sql
 from writer.ack_repetitions import merge_acks
-from writer.dead_letter import dead_letter_row
+from writer.dead_letter import DeadLetter, dead_letter_row, renamed
 from writer.devices import DeviceRegistry
 from writer.outcome import Decoded, Measure, Rejected, Settleable
 
@@ -119,13 +119,17 @@ async def _insert_events(connection: Any, decoded: list[Decoded], stored: Stored
 async def _insert_dead_letters(connection: Any, rejected: list[Rejected], stored: Stored) -> None:
     if rows := [dead_letter_row(outcome) for outcome in rejected]:
         returned = await connection.fetch(sql.INSERT_DEAD_LETTERS, *_columns(rows))
+        if len(returned) < len(rows):
+            returned += await _insert_namesakes(connection, rows)
         stored.dead_letters = Counter(row["error_class"] for row in returned)
-        if there_already := len(rows) - len(returned):
-            log.warning(
-                "%d dead letters have the stream and entry id of others and are not stored: delivered again after a "
-                "crash, or a stream that was deleted has given their ids again",
-                there_already,
-            )
+
+
+async def _insert_namesakes(connection: Any, rows: list[DeadLetter]) -> list[Any]:
+    """A stream that began anew may give an id again: another message's dead letter must not pass for this one's."""
+    keys = [(row.stream, row.entry_id, row.topic, row.payload, row.payload_raw) for row in rows]
+    others = await connection.fetch(sql.OTHERS_WITH_THEIR_IDS, *_columns(keys))
+    namesakes = [renamed(rows[other["number"] - 1]) for other in others]
+    return await connection.fetch(sql.INSERT_DEAD_LETTERS, *_columns(namesakes)) if namesakes else []
 
 
 async def _execute(connection: Any, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:

@@ -41,12 +41,12 @@ async def test_lanes_with_the_same_name_lose_nothing_and_double_nothing(stack: S
     metrics, stop = WriterMetrics(), asyncio.Event()
     health = Health(metrics, {"redis": "", "database": ""})
     pool = await database.open_pool(stack.database_url, 1, 4)
+    sources: list[Source] = []
     async with stream.connect(stack.redis_server.url) as client:
 
         def lane() -> Lane:
-            source = Source(
-                Group(client, 0, "the-same-0"), ReadSize(50), 5, 200, health.components["redis"], metrics, stop
-            )
+            group, redis = Group(client, 0, "the-same-0"), health.components["redis"]
+            sources.append(source := Source(group, ReadSize(50), 5, 200, redis, metrics, stop))
             store = Store(pool, DeviceRegistry())
             return Lane(source, Decoder(10**6, 86_400), store, health.components["database"], Account(metrics), 5)
 
@@ -55,7 +55,8 @@ async def test_lanes_with_the_same_name_lose_nothing_and_double_nothing(stack: S
 
         running = [asyncio.create_task(lane().run(stop)) for _ in range(3)]
         for round_ in range(6):
-            await eventually(lambda: _is_settled(stack), "all lanes are free")
+            await eventually(lambda: _is_settled(stack))
+            await eventually(lambda: not any(source._in_hand for source in sources), "all lanes are free")
             before = value("ingest_redeliveries_total")
             async with locked(stack):
                 await append(stack, range(100 * round_, 100 * round_ + 8))

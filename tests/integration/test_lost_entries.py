@@ -491,3 +491,20 @@ async def test_a_ledger_with_a_field_that_is_no_number(stack: Stack, field: str)
     await stack.has_rows("ts_measure", 5)
     assert (await stack.status()).returncode == 0
     assert "Traceback" not in writer.log
+
+
+async def test_a_dead_letter_whose_id_another_message_has_had_is_kept(stack: Stack) -> None:
+    """A stream that was deleted may give an id again; delivering it again after that changes nothing."""
+
+    async def is_settled() -> bool:
+        return not await stack.backlog()
+
+    await stack.writer()
+    for letter in (b"one", b"another", b"another", b"one"):
+        await stack.redis.xadd(key_of(0), {"topic": telem()[0], "payload": letter}, id="5-1")
+        await eventually(is_settled)
+        await stack.redis.delete(key_of(0))
+    letters = await stack.fetch("SELECT entry_id, payload FROM ingest_errors ORDER BY id")
+    assert [row["payload"] for row in letters] == ["one", "another"]
+    assert letters[0]["entry_id"] == "5-1"
+    assert letters[1]["entry_id"].startswith("5-1#")
