@@ -8,6 +8,7 @@ import sys
 import asyncpg
 import click
 
+from ops.dlq.command import dlq
 from ops.migrate import migrate as apply_migrations
 from ops.simulate.command import simulate
 from ops.status.command import status
@@ -84,6 +85,7 @@ def migrate() -> None:
     print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
 
 
+main.add_command(dlq)
 main.add_command(simulate)
 main.add_command(status)
 main.add_command(up)

@@ -1,0 +1,79 @@
+"""What the commands' options take, and those that several of them share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import click
+
+from ops.simulate.options import moment
+from shared.metrics import POISON_REASONS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ID = click.IntRange(1, 2**63 - 1)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST_S = 36_525 * 86_400
+
+
+def duration(text: str) -> timedelta:
+    """90s, 15m, 12h, 30d or 4w; raises ValueError."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if not found:
+        raise ValueError(f"{text!r} is no duration, as 90s, 15m, 12h, 30d or 4w")
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{text!r} is more than a hundred years")
+    return timedelta(seconds=seconds)
+
+
+def age(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
+    """A duration; raises BadParameter."""
+    try:
+        return duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def when(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """A duration before now, or an RFC 3339 timestamp; raises BadParameter."""
+    try:
+        return datetime.now(UTC) - duration(value or "")
+    except ValueError:
+        return moment(ctx, param, value)
+
+
+def selectors(command: F) -> F:
+    """--tenant, --reason, --since and --until."""
+    for option in reversed(
+        (
+            click.option("--tenant", help="Of this tenant."),
+            click.option("--reason", type=click.Choice(POISON_REASONS), help="Of this class."),
+            click.option(
+                "--since", callback=when, metavar="TIME", help="From then on: 2h, 3d, or 2025-10-07T15:30:00Z."
+            ),
+            click.option("--until", callback=when, metavar="TIME", help="Before then."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def replayed_or_not(command: F) -> F:
+    """--replayed and --not-replayed."""
+    help_ = "Only those that were replayed, or were not."
+    return click.option("--replayed/--not-replayed", "replayed", default=None, help=help_)(command)
+
+
+class OneLineGroup(click.Group):
+    """It and its commands say what is wrong with their options in one line; the exit code is 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            error.ctx = None  # with it, click prints the usage as well
+            raise
