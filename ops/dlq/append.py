@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from ops.dlq.letter import Letter
 from receiver.append import COMMANDS
-from receiver.durability import Durability
+from receiver.durability import Confirmation, Durability
 from shared import stream
 from shared.config import Settings
 from shared.stream import Scripts, key_of, length_of, naming, shard_of
@@ -30,11 +30,11 @@ class Full(NamedTuple):
 class Streams:
     """The streams, of which a replay fills no more than half."""
 
-    def __init__(self, client: Redis, shards: int, cap: int, durability: Durability) -> None:
+    def __init__(self, client: Redis, shards: int, cap: int, confirmation: Confirmation) -> None:
         self._client = client
         self._scripts = Scripts(client)
         self._shards = shards
-        self._durability = durability
+        self._confirmation = confirmation
         self.room = max(1, cap // 2)  # entries; the script refuses what would be more
 
     async def append(self, letters: Sequence[Letter]) -> list[Full]:
@@ -45,10 +45,11 @@ class Streams:
         by_shard: dict[int, list[Letter]] = defaultdict(list)
         for letter in letters:
             by_shard[shard_of(letter.topic.encode(), self._shards)].append(letter)
+        await self._confirmation.prepare()
         tried = [await self._append(key_of(shard), some) for shard, some in by_shard.items()]
         full = [attempt for attempt in tried if attempt]
         if sum(len(some.letters) for some in full) < len(letters):
-            await self._durability.confirm(self._client)
+            await self._confirmation.confirm()
         return full
 
     async def has_room(self, full: Full) -> bool:
@@ -85,12 +86,12 @@ def _quiet_durability() -> Iterator[None]:
 
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
-    """The streams of REDIS_URL; raises what redis-py raises, and Misconfigured."""
+    """The streams of REDIS_URL; raises what redis-py raises, and Misconfigured, here or when something is appended."""
     async with (
         stream.connect(settings.redis_url) as pool,
         pool.client() as client,  # one connection: what it confirms is what it has written
     ):
-        with _quiet_durability():
-            durability = await Durability(settings.ingest_durability).detect(client)
         await stream.require(client, settings.ingest_shards, COMMANDS)
-        yield Streams(client, settings.ingest_shards, settings.ingest_queue_max, durability)
+        confirmation = Confirmation(Durability(settings.ingest_durability), client)
+        with _quiet_durability():
+            yield Streams(client, settings.ingest_shards, settings.ingest_queue_max, confirmation)
