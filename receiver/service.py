@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a receiver until `stop`. Raises Misconfigured when it can't ever start."""
     metrics = ReceiverMetrics()
+    metrics.queue_max.set(settings.ingest_queue_max)
     health = Health(metrics, {"broker": redacted(settings.mqtt_url), "redis": redacted(settings.redis_url)})
     port = 9100 if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:

@@ -40,6 +40,12 @@ class Metrics:
         self.queue_size = self._gauge(
             "ingest_queue_size", "The backlog: entries in the streams that no writer has settled yet."
         )
+        self.longest_stream = self._gauge(
+            "ingest_longest_stream_size", "Unsettled entries in the stream that holds most of them."
+        )
+        self.queue_max = self._gauge(
+            "ingest_queue_max", "The cap of each stream, in entries: one that is that long takes no more."
+        )
         self.connected = Gauge(
             "ingest_connected",
             "1 while the component (broker, redis, database) answers this process, else 0.",

@@ -126,13 +126,16 @@ async def require(client: Redis, shards: int, commands: Iterable[str]) -> None:
 
 
 async def watch_backlog(client: Redis, shards: Iterable[int], redis: Component, metrics: Metrics) -> None:
-    """Keep `ingest_queue_size` true, and notice that Redis is away though nothing else asks it."""
+    """Keep `ingest_queue_size` and `ingest_longest_stream_size` true, and notice that Redis is away though nothing else
+    asks it."""
 
-    async def backlog() -> int:
-        return sum([await length_of(client, key_of(shard)) for shard in shards])
+    async def read() -> list[int]:
+        return [await length_of(client, key_of(shard)) for shard in shards]
 
     async def look() -> None:
-        metrics.queue_size.set(await outlast(redis, backlog))
+        lengths = await outlast(redis, read)
+        metrics.queue_size.set(sum(lengths))
+        metrics.longest_stream.set(max(lengths))
 
     await watch("the backlog", look, 1)
 

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a writer until `stop`. Raises Misconfigured when it can't ever start."""
     metrics = WriterMetrics()
+    metrics.queue_max.set(settings.ingest_queue_max)
     health = Health(metrics, {"redis": redacted(settings.redis_url), "database": redacted(settings.database_url)})
     port = 9101 if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
