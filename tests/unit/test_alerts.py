@@ -1,0 +1,77 @@
+"""The rules of Prometheus: they ask for what there is, and each alert is explained and tested."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.metrics import OUTAGE_REASONS
+from tests.support.prometheus import RULES, catalogue, names_in, rule_tests, rules
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+GAUGES_OF_THE_STREAMS = (
+    "ingest_queue_size",
+    "ingest_longest_stream_size",
+    "ingest_queue_max",
+    "ingest_pending",
+    "ingest_oldest_entry_age_seconds",
+    "ingest_lost_entries",
+)
+ALERTS = [pytest.param(rule, id=f"{rule['alert']}-{rule['labels']['severity']}") for rule in rules("alert")]
+
+
+def test_rules_ask_for_metrics_that_there_are() -> None:
+    asked = {name for rule in (*rules("record"), *rules("alert")) for name in names_in(rule["expr"])}
+    assert asked <= catalogue() | {rule["record"] for rule in rules("record")}
+    assert {"ingest_queue_max", "ingest_connected", "ingest_transit_seconds_bucket"} <= asked
+
+
+def test_what_is_recorded_is_named_level_metric_operations_and_used() -> None:
+    recorded = {rule["record"] for rule in rules("record")}
+    used = {name for rule in (*rules("record"), *rules("alert")) for name in names_in(rule["expr"])}
+    assert all(re.fullmatch(r"pipeline\w*:ingest_\w+:\w+", name) for name in recorded)
+    assert recorded <= used
+
+
+def test_outages_are_no_dead_letters() -> None:
+    (rule,) = (rule for rule in rules("record") if "ingest_errors_total" in rule["expr"])
+    assert f'reason!~"{"|".join(OUTAGE_REASONS.values())}"' in rule["expr"]
+
+
+@pytest.mark.parametrize("gauge", GAUGES_OF_THE_STREAMS)
+def test_what_each_process_sees_is_not_added_up(gauge: str) -> None:
+    assert gauge in catalogue()
+    assert not [rule for rule in rules("record") if re.search(rf"sum[^(]*\(\s*{gauge}\b", rule["expr"])]
+
+
+@pytest.mark.parametrize("rule", ALERTS)
+def test_an_alert_says_how_bad_what_and_where_to_read_on(rule: dict[str, Any]) -> None:
+    name, annotations = rule["alert"], rule["annotations"]
+    assert rule["labels"]["severity"] in {"warning", "critical"}
+    assert set(annotations) == {"summary", "description", "runbook_url"}
+    assert annotations["runbook_url"] == "{{ $externalLabels.docs }}/operations.md#" + name.lower()
+
+
+def test_each_alert_has_a_heading_and_each_heading_an_alert() -> None:
+    section = re.split(r"^## ", OPERATIONS.partition("\n## Alerts\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    headings = re.findall(r"^### (\w+)$", section, re.MULTILINE)
+    assert sorted(headings) == sorted({rule["alert"] for rule in rules("alert")})
+
+
+def test_each_alert_fires_and_does_not_in_the_tests_for_promtool() -> None:
+    fires = {
+        (case["alertname"], alert["exp_labels"]["severity"]) for case in rule_tests() for alert in case["exp_alerts"]
+    }
+    quiet = {case["alertname"] for case in rule_tests() if not case["exp_alerts"]}
+    assert fires == {(rule["alert"], rule["labels"]["severity"]) for rule in rules("alert")}
+    assert quiet == {rule["alert"] for rule in rules("alert")}
+
+
+def test_an_alert_sees_what_its_own_group_recorded_in_the_same_moment() -> None:
+    """Groups are evaluated one beside the other: what is recorded in another one may be of the moment before."""
+    for path in RULES:
+        kinds = re.findall(r"^      - (alert|record):", path.read_text(), re.MULTILINE)
+        assert kinds == sorted(kinds, reverse=True), path
