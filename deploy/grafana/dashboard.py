@@ -31,8 +31,12 @@ PATH = Path(__file__).parent / "dashboards" / "traksense-ingest.json"
 GREEN, ORANGE, RED, BLUE = "green", "orange", "red", "blue"
 
 
-SECONDS_TO_CAP = "pipeline:ingest_longest_stream_size:seconds_to_cap"
-NOT_GROWING = -1
+LONGEST = "pipeline:ingest_longest_stream_size:max"
+# Below 1% of the cap growth is that of a single batch.
+SECONDS_TO_CAP = (
+    f"pipeline:ingest_longest_stream_size:seconds_to_cap and {LONGEST} > 0.01 * pipeline:ingest_queue_max:min"
+)
+NOT_FILLING = -1
 
 
 def stats() -> list[Builder[Panel]]:
@@ -73,11 +77,12 @@ def stats() -> list[Builder[Panel]]:
         ),
         stat(
             "Full in",
-            "When the longest stream is at its cap, at the growth of the last 5 minutes. Red: within half an hour.",
-            f"min({SECONDS_TO_CAP}) or max(pipeline:ingest_longest_stream_size:max) * 0 {NOT_GROWING}",
+            "When the longest stream is at its cap, at the growth of the last 5 minutes; not filling below 1% of it. "
+            "Red: within half an hour.",
+            f"min({SECONDS_TO_CAP}) or max({LONGEST}) * 0 {NOT_FILLING}",
             units.Seconds,
             {None: GREEN, 0: RED, 1800: ORANGE, 86_400: GREEN},
-            texts={NOT_GROWING: "not growing"},
+            texts={NOT_FILLING: "not filling"},
             width=width,
         ),
         stat(

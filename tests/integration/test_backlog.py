@@ -7,7 +7,12 @@ from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 
 
-def figures(process: Process) -> tuple[float, ...]:
+async def says(process: Process, *figures: float) -> None:
+    """Wait until it has these: of all streams, of the longest one, and the cap."""
+    await eventually(lambda: _figures(process) == figures, lambda: f"{figures}, not {_figures(process)}")
+
+
+def _figures(process: Process) -> tuple[float, ...]:
     names = ("ingest_queue_size", "ingest_longest_stream_size", "ingest_queue_max")
     return tuple(process.metric(name) for name in names)
 
@@ -20,6 +25,6 @@ async def test_all_streams_the_longest_and_the_cap(stack: Stack) -> None:
             for second in range(count):
                 await stack.append(*telem(device=f"dev{shard}", second=second), shard=shard)
         for service in services:
-            await eventually(lambda service=service: figures(service) == (8, 5, 70), lambda: str(figures(services[0])))
+            await says(service, 8, 5, 70)
     for service in services:
-        await eventually(lambda service=service: figures(service) == (0, 0, 70))
+        await says(service, 0, 0, 70)

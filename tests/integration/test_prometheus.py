@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ async def test_every_panel_has_data_and_no_alert_fires(stack: Stack, tmp_path: P
             await stack.publish(telem(second=second, points=3))
             await stack.has_rows("ts_measure", 3 * (second + 1))
         for panel, query in queries().items():
-            await eventually(lambda query=query: _numbers(prometheus, query), f"{panel}: {query}")
+            await eventually(partial(_numbers, prometheus, query), f"{panel}: {query}")
         found = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"]]
         assert [rule["name"] for rule in found if rule["health"] != "ok"] == []
         assert [rule["name"] for rule in found if rule.get("state") == "firing"] == []
