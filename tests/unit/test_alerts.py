@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from shared.metrics import OUTAGE_REASONS
-from tests.support.prometheus import RULES, catalogue, names_in, rule_tests, rules
+from tests.support.prometheus import DEPLOY, RULES, catalogue, names_in, rule_tests, rules
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 GAUGES_OF_THE_STREAMS = (
@@ -39,6 +40,18 @@ def test_what_is_recorded_is_named_level_metric_operations_and_used() -> None:
 def test_outages_are_no_dead_letters() -> None:
     (rule,) = (rule for rule in rules("record") if "ingest_errors_total" in rule["expr"])
     assert f'reason!~"{"|".join(OUTAGE_REASONS.values())}"' in rule["expr"]
+
+
+def test_both_services_are_scraped_under_the_names_that_the_rules_know() -> None:
+    jobs = {job["job_name"]: job for job in yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["scrape_configs"]}
+    found = {
+        name: [(each["names"], each["port"]) for each in job.get("dns_sd_configs", ())] for name, job in jobs.items()
+    }
+    assert found == {"receiver": [(["receiver"], 9100)], "writer": [(["writer"], 9101)], "prometheus": []}
+    assert {job for rule in rules("alert") for job in re.findall(r'job="(\w+)"', rule["expr"])} == {
+        "receiver",
+        "writer",
+    }
 
 
 @pytest.mark.parametrize("gauge", GAUGES_OF_THE_STREAMS)
