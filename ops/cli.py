@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import asyncpg
 import click
 
+from ops import client_id
 from ops.dlq.command import dlq
 from ops.migrate import migrate as apply_migrations
 from ops.simulate.command import simulate
@@ -53,8 +55,15 @@ def main() -> None:
 
 
 @main.command()
-def receiver() -> None:
+@click.option(
+    "--client-id-from-dns",
+    is_flag=True,
+    help="Instead of MQTT_CLIENT_ID: the container's name, as Docker Compose numbers its replicas.",
+)
+def receiver(client_id_from_dns: bool) -> None:
     """Run a receiver: MQTT → Redis Streams. The same as `python -m receiver`."""
+    if client_id_from_dns:
+        os.environ["MQTT_CLIENT_ID"] = client_id.from_dns()
     sys.exit(run_receiver())
 
 
