@@ -1,7 +1,7 @@
 """A receiver's client id out of the name of its container, which only DNS tells it.
 
-Docker Compose numbers the replicas of a service: `traksense-receiver-2`. A container that replaces another has its name,
-so it takes its session over; the host name inside is random.
+Docker Compose numbers the replicas of a service: `traksense-receiver-2`. A container that replaces another has its
+name, so it takes its session over; the host name inside is random.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`python -m ops.healthz`: exit code 0 while the service in this container is alive; for Docker's health check.
 
-It asks /healthz, not /readyz: an outage of the database or of Redis is nothing that a restart of this container would mend.
+It asks /healthz, not /readyz: a restart of this container mends no outage of the broker, Redis or the database.
 """
 
 from __future__ import annotations
