@@ -20,6 +20,7 @@ _numbers = itertools.count()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--services", choices=("embedded", "debian"), default="embedded")
+    parser.addoption("--rewrite", action="store_true", help="put what commands say now into docs/redis-cli.md")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,155 @@
+"""What a message takes on its way: the bytes that docs/operations.md reckons with.
+
+    python -m bench.footprint --services debian
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import asyncpg
+import click
+from redis.asyncio import Redis
+
+from ops.embedded import free_port
+from ops.migrate import migrate
+from ops.simulate.devices import Device
+from ops.simulate.messages import Message, encode
+from shared.stream import Scripts, connect, key_of
+from tests.support.process import Process
+from tests.support.services import DEBIAN, EMBEDDED, Services, missing
+from tests.support.waiting import eventually
+
+POINTS = 10
+DEVICES = 200
+INTERVAL = timedelta(seconds=10)  # between two messages of a device
+BATCH = 500
+
+_TABLE = """
+SELECT sum(pg_total_relation_size(part))::bigint AS total, sum(pg_indexes_size(part))::bigint AS indexes,
+    (SELECT count(*) FROM ts_measure) AS rows
+FROM (
+    SELECT 'ts_measure'::regclass AS part
+    UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = 'ts_measure'::regclass  -- chunks
+) AS parts
+"""
+
+_WAL = "SELECT pg_current_wal_insert_lsn() - '0/0' AS bytes"
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes, each an average."""
+
+    payload: float  # what a device sent
+    entry: float  # Redis's memory, as it grows by an entry
+    usage: float  # the same, as MEMORY USAGE says it
+    file: float  # the append-only file, when an entry comes
+    settled: float  # … and when it is settled
+    row: float  # the table with its index
+    index: float  # of that, the index
+    wal: float  # write-ahead log, for a row
+
+    def __str__(self) -> str:
+        return "\n".join(f"{field.name:8} {getattr(self, field.name):6.0f} bytes" for field in fields(self))
+
+
+async def measure(services: Services, directory: Path, count: int) -> Footprint:
+    """Put so many messages through a stream and a writer on servers of their own."""
+    postgres = services.postgres_type(directory / "postgres", free_port())
+    with services.redis(directory) as redis, postgres as database:
+        await migrate(database.url)
+        async with connect(redis.url) as client:
+            sent = list(islice(messages(), count))
+            empty, (memory, file) = await in_redis(client), await append(client, sent)
+            usage = int(await client.memory_usage(key_of(0), samples=0) or 0)
+            wal = await store(client, redis.url, database.url, directory)
+            _, settled = await in_redis(client)
+        table = await ask(database.url, _TABLE)
+    return Footprint(
+        payload=sum(len(message.payload) for message in sent) / count,
+        entry=(memory - empty[0]) / count,
+        usage=usage / count,
+        file=(file - empty[1]) / count,
+        settled=(settled - file) / count,
+        row=table["total"] / table["rows"],
+        index=table["indexes"] / table["rows"],
+        wal=wal / table["rows"],
+    )
+
+
+def messages() -> Iterator[Message]:
+    """What devices with ten points say, in turn."""
+    random, start = Random(7), datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    fleet = [Device(number, "acme", random) for number in range(DEVICES)]
+    for place, device in enumerate(cycle(fleet)):
+        ts = start + place // DEVICES * INTERVAL
+        device.step(INTERVAL.total_seconds())
+        body, points = device.telemetry(ts)
+        if points == POINTS:
+            yield device.said("telem", ts, encode(body))
+
+
+async def append(client: Redis, sent: Sequence[Message]) -> tuple[int, int]:
+    """As a receiver does; returns what Redis has then."""
+    script = Scripts(client).append
+    for at in range(0, len(sent), BATCH):
+        now = int(time.time() * 1000)
+        words = [word for message in sent[at : at + BATCH] for word in (message.topic, message.payload, str(now))]
+        await script(keys=[key_of(0)], args=[len(sent), *words])
+    return await in_redis(client)
+
+
+async def in_redis(client: Redis) -> tuple[int, int]:
+    """Bytes of memory, and of the append-only file."""
+    memory: Any = await client.info("memory")
+    persistence: Any = await client.info("persistence")
+    return int(memory["used_memory_dataset"]), int(persistence["aof_current_size"])
+
+
+async def store(client: Redis, redis_url: str, database_url: str, directory: Path) -> int:
+    """Let a writer empty the stream; returns the bytes of write-ahead log that it took."""
+    before = await ask(database_url, _WAL)
+    writer = Process("writer", {"REDIS_URL": redis_url, "DATABASE_URL": database_url}, directory)
+
+    async def is_empty() -> bool:
+        return not await client.xlen(key_of(0))
+
+    await eventually(is_empty, lambda: f"an empty stream; the writer's log:\n{writer.log}", timeout=600)
+    assert writer.stop() == 0, writer.log  # noqa: S101
+    return int((await ask(database_url, _WAL))["bytes"] - before["bytes"])
+
+
+async def ask(database_url: str, query: str) -> Any:
+    """One row."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return await connection.fetchrow(query)
+    finally:
+        await connection.close()
+
+
+@click.command()
+@click.option("--services", type=click.Choice(["embedded", "debian"]), default="embedded", show_default=True)
+@click.option("--messages", "count", type=click.IntRange(1), default=50_000, show_default=True)
+def main(services: str, count: int) -> None:
+    """Measure what a message with ten points takes in Redis and in PostgreSQL, on servers of its own."""
+    chosen = DEBIAN if services == "debian" else EMBEDDED
+    if absent := missing(chosen):
+        sys.exit(f"not installed here: {', '.join(absent)}")
+    with tempfile.TemporaryDirectory(prefix="traksense-footprint-") as directory:
+        print(asyncio.run(measure(chosen, Path(directory), count)))
+
+
+if __name__ == "__main__":
+    main()
