@@ -1,6 +1,6 @@
 """What a message takes on its way: the bytes that docs/operations.md reckons with.
 
-    python -m bench.footprint --services debian
+python -m bench.footprint --services debian
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ async def store(client: Redis, redis_url: str, database_url: str, directory: Pat
         return not await client.xlen(key_of(0))
 
     await eventually(is_empty, lambda: f"an empty stream; the writer's log:\n{writer.log}", timeout=600)
-    assert writer.stop() == 0, writer.log  # noqa: S101
+    assert writer.stop() == 0, writer.log
     return int((await ask(database_url, _WAL))["bytes"] - before["bytes"])
 
 

@@ -25,7 +25,7 @@ from shared.failure import describe, is_hopeless
 from shared.health import Component, Health, HealthServer
 from shared.metrics import ReceiverMetrics
 from shared.outage import Misconfigured, first_contact
-from shared.service import keep_turning, run_until, unless_stopped
+from shared.service import run_until, turning, unless_stopped
 from shared.tasks import end_if_cancelled, raise_sole_error
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("receiver: metrics on port %d", server.port)
+        await lifetimes.enter_async_context(turning(health))
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
         contact = first_contact(health.components["redis"], "REDIS_URL", partial(_ask, settings, client))
         if durability := await unless_stopped(stop, contact):
@@ -59,7 +60,6 @@ async def _ask(settings: Settings, client: Redis) -> Durability:
 async def watch(settings: Settings, client: Redis, health: Health, metrics: ReceiverMetrics) -> None:
     """Every second: the backlog, and whether Redis answers though no message comes."""
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(
             stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from shared import config, log
@@ -111,8 +111,17 @@ async def unless_stopped(stop: asyncio.Event, waiting: Coroutine[Any, Any, T]) -
         await asyncio.gather(task, stopping, return_exceptions=True)
 
 
-async def keep_turning(health: Health) -> None:
-    """The event loop's sign of life, for /healthz."""
+@contextlib.asynccontextmanager
+async def turning(health: Health) -> AsyncIterator[None]:
+    """The event loop's sign of life, for /healthz. First contact may take as long as an outage, so it begins before."""
+    task = asyncio.create_task(_keep_turning(health), name="turning")
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def _keep_turning(health: Health) -> None:
     while True:
         health.turn()
         await asyncio.sleep(1)

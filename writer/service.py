@@ -19,7 +19,7 @@ from shared.health import Health, HealthServer
 from shared.ledger_rows import LedgerRows
 from shared.metrics import WriterMetrics
 from shared.outage import Misconfigured, first_contact
-from shared.service import keep_turning, run_until, unless_stopped
+from shared.service import run_until, turning, unless_stopped
 from writer.account import Account
 from writer.decode import Decoder, utc_now
 from writer.devices import SETTLED, DeviceRegistry
@@ -47,6 +47,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("writer: metrics on port %d", server.port)
+        await lifetimes.enter_async_context(turning(health))
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
         pool = await unless_stopped(stop, _first_contact(settings, client, health))
         if pool is None:
@@ -148,7 +149,6 @@ async def _watch(
     frozen = FrozenWriters(pool, settings.ingest_claim_idle_ms / 1000)
     ledgers = LedgerWatch(client, LedgerRows(database.Queries(pool)), redis, database_)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(keep_turning(health), name="turning")
         tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")
         tasks.create_task(watch_streams(client, shards, ledgers, redis, metrics), name="streams")
         tasks.create_task(watch_ledgers(ledgers, shards), name="ledgers")

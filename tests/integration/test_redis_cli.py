@@ -88,7 +88,9 @@ class Scene:
         return [consumer.pending > 0 for consumer in shard.consumers] == [True, True]
 
     async def _somebody_waits(self) -> bool:
-        return any("b" in client["flags"] and client["cmd"] == "xread" for client in await self._stack.redis.client_list())
+        return any(
+            "b" in client["flags"] and client["cmd"] == "xread" for client in await self._stack.redis.client_list()
+        )
 
     async def close(self) -> None:
         await self._locks.aclose()
@@ -101,8 +103,12 @@ async def scene(stack: Stack, tmp_path: Path) -> AsyncIterator[Scene]:
     environment = {
         **{name: value for name in ("PATH", "PYTHONPATH", "HOME") if (value := os.environ.get(name))},
         **stack.environment,
-        **{"LANG": "C.UTF-8", "TZ": "UTC", "TERM": "dumb", "COLUMNS": "120"},
-        **{"PYTHON": sys.executable, "PORT": str(stack.redis_server.port)},
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "TERM": "dumb",
+        "COLUMNS": "120",
+        "PYTHON": sys.executable,
+        "PORT": str(stack.redis_server.port),
     }
     async with Shell.started(tmp_path, environment) as shell:
         await shell.run('redis-cli() { command redis-cli -p "$PORT" $user "$@"; }')
@@ -132,12 +138,18 @@ def comparable(step: Step, output: str) -> tuple[str, list[str]]:
     """A hash has no order, and each version of Redis a field more."""
     lines = shape(output).splitlines()
     if any(LATER in line for line in lines):
-        lines = [line for place, line in enumerate(lines) if not any(LATER in near for near in lines[max(place - 1, 0) : place + 1])]
+        lines = [
+            line
+            for place, line in enumerate(lines)
+            if not any(LATER in near for near in lines[max(place - 1, 0) : place + 1])
+        ]
     return step.command, sorted(lines) if "HGETALL" in step.command else lines
 
 
 def test_the_page_finds_the_shard_of_a_device() -> None:
-    (command,) = (step.command for step in steps(PAGE.read_text()) if isinstance(step, Step) and "crc32" in step.command)
+    (command,) = (
+        step.command for step in steps(PAGE.read_text()) if isinstance(step, Step) and "crc32" in step.command
+    )
     said = subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout
     assert int(said) == shard_of(b"traksense/acme/site-01/cold-room-0001/telem", 4)
 

@@ -1,7 +1,7 @@
 """A page of commands with their output, as in docs/redis-cli.md: read, run again, compared and written anew.
 
-In its blocks `console` a line that starts with `$ ` is a command, what follows is its output. A comment `<!-- test: … -->`
-is a direction to whoever runs them.
+In its blocks `console` a line that starts with `$ ` is a command, what follows is its output. A comment
+`<!-- test: … -->` is a direction to whoever runs them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,13 @@ class Shell:
         ours, theirs = pty.openpty()
         tty.setraw(theirs)
         process = await asyncio.create_subprocess_exec(
-            "bash", "--norc", stdin=asyncio.subprocess.PIPE, stdout=theirs, stderr=theirs, cwd=directory, env=environment
+            "bash",
+            "--norc",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=theirs,
+            stderr=theirs,
+            cwd=directory,
+            env=environment,
         )
         os.close(theirs)
         terminal = asyncio.StreamReader()
