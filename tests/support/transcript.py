@@ -110,5 +110,7 @@ class Shell:
         self._process.stdin.write(f"{{ {command}\n}} </dev/null\nprintf '\\036%d\\036' $?\n".encode())
         said = b""
         while not (end := END.search(said)):
-            said += await self._terminal.read(65536)
+            more = await self._terminal.read(65536)
+            assert more, f"the shell has ended: {said!r}"
+            said += more
         return said[: end.start()].decode().replace("\r", "")
