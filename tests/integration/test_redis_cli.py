@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,8 @@ class Scene:
         await self._stack.publish((TOPIC, encode(telem_v1(datetime.now(UTC), points, {"fw": "1.3.0"}))))
 
     async def _is_newest(self) -> bool:
-        ((_, fields),) = await self._stack.redis.xrevrange(STREAM, count=1)
+        newest: Any = await self._stack.redis.xrevrange(STREAM, count=1)
+        ((_, fields),) = newest
         return bool(fields[b"topic"] == TOPIC.encode() and b"-18.42" in fields[b"payload"])
 
     async def _simulate(self, count: int, *options: str) -> None:
