@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 
-import asyncpg
 import click
 
-from ops import client_id
+from ops.completion import completion
 from ops.dlq.command import dlq
-from ops.migrate import migrate as apply_migrations
+from ops.help import Group
 from ops.simulate.command import simulate
 from ops.status.command import status
 from ops.up.command import up
 from ops.validate.command import validate
-from receiver.__main__ import main as run_receiver
-from shared import config, log
-from shared.config import ConfigError, redacted
-from shared.failure import describe
-from shared.health import Component
-from shared.metrics import Metrics
-from shared.outage import Misconfigured, first_contact
-from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
-from writer.__main__ import main as run_writer
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A variable that is wrong is one line and exit code 2, whatever the command."""
 
-    def invoke(self, context: click.Context) -> object:
+    def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(context)
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            sys.exit(EXIT_MISCONFIGURED)
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            _end_if_misconfigured(error)
+            raise
+
+
+def _end_if_misconfigured(error: Exception) -> None:
+    from shared.config import ConfigError
+    from shared.service import EXIT_MISCONFIGURED
+
+    if isinstance(error, ConfigError):
+        print(error, file=sys.stderr)
+        sys.exit(EXIT_MISCONFIGURED)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,15 +43,42 @@ class Commands(click.Group):
 def main() -> None:
     """Every message of a fleet of IoT devices into TimescaleDB, once.
 
-    Configured by environment variables, or a .env file: see the README.
+    Variables of the environment, or a .env file in the working directory, say where broker, Redis and database are:
+    MQTT_URL, REDIS_URL, DATABASE_URL. The README has all of them.
 
     \b
     Examples:
-        traksense-ingest up --simulate 20      everything on this machine
-        traksense-ingest status                backlog, consumers, and do the sums agree?
-        traksense-ingest validate              is a pipeline that runs somewhere all right?
-        traksense-ingest migrate               prepare the database
+      # everything on this machine, with 20 devices
+      traksense-ingest up --simulate 20
+      # on servers of your own: tables first, then services
+      traksense-ingest migrate
+      traksense-ingest receiver
+      traksense-ingest writer
+      # how is it going, and do the sums agree?
+      traksense-ingest status --watch
     """
+
+
+main.add_command(up)
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the database up to date.
+
+    Applies to DATABASE_URL what the schema of this version has more. Safe to run at any time, and from several places
+    at once. Waits for a server that is away. Connect as the tables' owner, the first time as one who may make roles.
+
+    \b
+    Examples:
+      traksense-ingest migrate
+      # a database of your own
+      DATABASE_URL=postgresql://postgres@db/traksense \\
+        traksense-ingest migrate
+    """
+    from ops.migrate import run
+
+    sys.exit(run())
 
 
 @main.command()
@@ -61,41 +88,49 @@ def main() -> None:
     help="Instead of MQTT_CLIENT_ID: the container's name, as Docker Compose numbers its replicas.",
 )
 def receiver(client_id_from_dns: bool) -> None:
-    """Run a receiver: MQTT → Redis Streams. The same as `python -m receiver`."""
+    """Run a receiver: MQTT → Redis Streams.
+
+    The same as `python -m receiver`. Ends in order on Ctrl-C or SIGTERM; until then it waits for whatever is away.
+    Metrics and health are on METRICS_PORT, 9100.
+
+    \b
+    Examples:
+      traksense-ingest receiver
+      # two share the messages, each with an id of its own
+      MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-0 \\
+        traksense-ingest receiver
+      MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-1 \\
+        METRICS_PORT=9110 traksense-ingest receiver
+    """
+    from receiver.__main__ import main as run
+
     if client_id_from_dns:
-        os.environ["MQTT_CLIENT_ID"] = client_id.from_dns()
-    sys.exit(run_receiver())
+        from ops.client_id import from_dns
+
+        os.environ["MQTT_CLIENT_ID"] = from_dns()
+    sys.exit(run())
 
 
 @main.command()
 def writer() -> None:
-    """Run a writer: Redis Streams → TimescaleDB. The same as `python -m writer`."""
-    sys.exit(run_writer())
+    """Run a writer: Redis Streams → TimescaleDB.
 
+    The same as `python -m writer`. Ends in order on Ctrl-C or SIGTERM; until then it waits for whatever is away. Run as
+    many as you like. Metrics and health are on METRICS_PORT, 9101.
 
-@main.command()
-def migrate() -> None:
-    """Bring the database of DATABASE_URL to the schema that this version needs.
-
-    Safe to run at any time, and from several places at once. Waits for a server that is away.
+    \b
+    Examples:
+      traksense-ingest writer
+      # a second one on the same machine
+      METRICS_PORT=9111 traksense-ingest writer
     """
-    settings = config.load()
-    log.configure(settings.log_level, settings.log_format)
-    database = Component("database", redacted(settings.database_url), Metrics(("database",)))
-    migration = first_contact(database, "DATABASE_URL", lambda: apply_migrations(settings.database_url))
-    try:
-        applied = asyncio.run(migration)
-    except Misconfigured as error:
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_MISCONFIGURED)
-    except asyncpg.PostgresError as error:
-        print(f"DATABASE_URL={redacted(settings.database_url)}: {describe(error)}", file=sys.stderr)
-        sys.exit(EXIT_FAILED)
-    print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
+    from writer.__main__ import main as run
+
+    sys.exit(run())
 
 
-main.add_command(dlq)
-main.add_command(simulate)
 main.add_command(status)
-main.add_command(up)
+main.add_command(dlq)
 main.add_command(validate)
+main.add_command(simulate)
+main.add_command(completion)

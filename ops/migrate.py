@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from typing import Any
 
+import asyncpg
+
+from ops.advice import unanswered
+from shared import config
+from shared import log as logs
+from shared.config import redacted
 from shared.database import Migration, connect, migrations
+from shared.health import Component
+from shared.metrics import Metrics
+from shared.outage import Misconfigured, first_contact
+from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
 
 LOCK = 0x7472616B  # "trak": the advisory lock that makes migrating processes take turns
 
@@ -19,6 +30,24 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 """
 
 log = logging.getLogger(__name__)
+
+
+def run() -> int:
+    """The command: migrate DATABASE_URL, once it is there; returns the exit code. Raises ConfigError."""
+    settings = config.load()
+    logs.configure(settings.log_level, settings.log_format)
+    database = Component("database", f"DATABASE_URL={redacted(settings.database_url)}", Metrics(("database",)))
+    migration = first_contact(database, "DATABASE_URL", lambda: migrate(settings.database_url))
+    try:
+        applied = asyncio.run(migration)
+    except Misconfigured as error:
+        print(error, file=sys.stderr)
+        return EXIT_MISCONFIGURED
+    except asyncpg.PostgresError as error:
+        print(unanswered("DATABASE_URL", settings.database_url, error), file=sys.stderr)
+        return EXIT_FAILED
+    print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
+    return EXIT_OK
 
 
 async def migrate(url: str) -> list[Migration]:

@@ -18,6 +18,7 @@ from receiver.durability import Durability
 from receiver.forward import forward
 from receiver.inbox import Inbox
 from receiver.message import Message
+from receiver.presence import Presence
 from receiver.reconnect import Reconnect
 from shared import stream
 from shared.config import Settings, redacted
@@ -35,7 +36,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a receiver until `stop`. Raises Misconfigured when it can't ever start."""
     metrics = ReceiverMetrics()
     metrics.queue_max.set(settings.ingest_queue_max)
-    health = Health(metrics, {"broker": redacted(settings.mqtt_url), "redis": redacted(settings.redis_url)})
+    broker, redis = f"MQTT_URL={redacted(settings.mqtt_url)}", f"REDIS_URL={redacted(settings.redis_url)}"
+    health = Health(metrics, {"broker": broker, "redis": redis})
     port = 9100 if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
@@ -58,8 +60,10 @@ async def _ask(settings: Settings, client: Redis) -> Durability:
 
 
 async def watch(settings: Settings, client: Redis, health: Health, metrics: ReceiverMetrics) -> None:
-    """Every second: the backlog, and whether Redis answers though no message comes."""
+    """Every second: the backlog, and whether Redis answers though no message comes; and that this receiver is there."""
+    presence = Presence(client, settings.mqtt_client_id, health.components["broker"], metrics)
     async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(presence.run(), name="presence")
         tasks.create_task(
             stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",

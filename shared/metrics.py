@@ -8,16 +8,10 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from shared.reasons import POISON_REASONS
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, that no dashboard asks for
 
-POISON_REASONS = (
-    "parse_error",
-    "invalid_topic",
-    "out_of_range",
-    "payload_too_large",
-    "data_error",
-    "max_deliveries",
-)
 OUTAGE_REASONS = {"broker": "mqtt_error", "redis": "redis_error", "database": "db_error"}
 REASONS = (*POISON_REASONS, *OUTAGE_REASONS.values())
 MESSAGE_TYPES = ("telem", "ack", "event", "unknown")

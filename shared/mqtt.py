@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
@@ -35,7 +35,15 @@ def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Clien
 
 
 class _Client(aiomqtt.Client):
-    """Tells at once that a broker, or a proxy before it, hung up without a CONNACK; aiomqtt waits for a time-out."""
+    """Tells at once that a broker, or a proxy before it, hung up without a CONNACK; aiomqtt waits for a time-out, and
+    then leaves the socket open."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            return await super().__aenter__()
+        except BaseException:
+            self._client._sock_close()
+            raise
 
     def _on_disconnect(self, *arguments: Any) -> None:
         super()._on_disconnect(*arguments)

@@ -158,6 +158,7 @@ class Scripts:
         self.leave = _script(client, "leave")
         self.look = _script(client, "look")
         self.pending = _script(client, "pending")
+        self.present = _script(client, "present")
         self.refused = _script(client, "refused")
         self.renew = _script(client, "renew")
         self.settle = _script(client, "settle")

@@ -96,7 +96,7 @@ class Rejected:
     entry: Entry
     kind: str  # telem, ack, event or unknown
     tenant_id: str | None
-    error_class: str  # one of shared.metrics.POISON_REASONS
+    error_class: str  # one of shared.reasons.POISON_REASONS
     reason: str  # class: where: what
     sqlstate: str | None = None
 

@@ -42,7 +42,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a writer until `stop`. Raises Misconfigured when it can't ever start."""
     metrics = WriterMetrics()
     metrics.queue_max.set(settings.ingest_queue_max)
-    health = Health(metrics, {"redis": redacted(settings.redis_url), "database": redacted(settings.database_url)})
+    redis, database_ = f"REDIS_URL={redacted(settings.redis_url)}", f"DATABASE_URL={redacted(settings.database_url)}"
+    health = Health(metrics, {"redis": redis, "database": database_})
     port = 9101 if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import click
 
-from ops.dlq.export import export
-from ops.dlq.listing import list_
-from ops.dlq.options import OneLineGroup
-from ops.dlq.purge import purge
-from ops.dlq.replay import replay
-from ops.dlq.show import show
+from ops.dlq.commands.export import export
+from ops.dlq.commands.list_ import list_
+from ops.dlq.commands.purge import purge
+from ops.dlq.commands.replay import replay
+from ops.dlq.commands.show import show
+from ops.help import Group
 
 
-@click.group(cls=OneLineGroup)
+@click.group(cls=Group)
 def dlq() -> None:
-    """The dead letter queue: messages that could not be stored, each with its exact bytes and a reason.
+    """Look at dead letters, or replay them.
 
-    `list`, `show` and `export` only read; all but `show` take the same selectors. Needs DATABASE_URL with the
-    tables' owner, and for `replay` REDIS_URL with what a receiver may do.
+    Messages that could not be stored, each with its exact bytes and a reason. `list`, `show` and `export` only read;
+    all but `show` take the same selectors. Needs DATABASE_URL with the tables' owner, and for `replay` REDIS_URL with
+    what a receiver may do.
 
     \b
-    Something is rejected: what, where in it, and would it be now?
-        traksense-ingest dlq list --since 1d
-        traksense-ingest dlq show 4711
-        traksense-ingest dlq replay --reason parse_error --since 1d --dry-run
-    \b
-    Once the writer is mended:
-        traksense-ingest dlq replay --reason parse_error --since 1d
-        traksense-ingest dlq purge --older-than 30d --replayed
+    Examples:
+      # something is rejected: what, where, would it be now?
+      traksense-ingest dlq list --since 1d
+      traksense-ingest dlq show 4711
+      traksense-ingest dlq replay --since 1d --dry-run
+      # once the writer is mended
+      traksense-ingest dlq replay --since 1d
+      traksense-ingest dlq purge --older-than 30d --replayed
     """
 
 

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 
 from redis.exceptions import RedisError
 
+from ops.advice import unanswered
 from ops.dlq.table import Unusable
-from shared.config import Settings, redacted
-from shared.failure import describe, is_hopeless
+from shared.config import Settings
+from shared.failure import is_hopeless
 from shared.outage import Misconfigured
 from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
 
@@ -23,11 +24,11 @@ def one_line(settings: Settings) -> Iterator[None]:
     except Unusable as error:
         _end(str(error), is_final=error.is_final)
     except RedisError as error:
-        _end(f"REDIS_URL={redacted(settings.redis_url)}: {describe(error)}", is_final=is_hopeless(error))
+        _end(unanswered("REDIS_URL", settings.redis_url, error), is_final=is_hopeless(error))
     except Misconfigured as error:
         _end(str(error), is_final=True)
 
 
-def _end(line: str, *, is_final: bool) -> None:
-    print(line, file=sys.stderr)
+def _end(told: str, *, is_final: bool) -> None:
+    print(told, file=sys.stderr)
     sys.exit(EXIT_MISCONFIGURED if is_final else EXIT_FAILED)

@@ -1,4 +1,4 @@
-"""`traksense-ingest dlq export`."""
+"""What `dlq export` writes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +17,6 @@ from ops.dlq import sql
 from ops.dlq.counts import rows
 from ops.dlq.ending import one_line
 from ops.dlq.letter import letter_of
-from ops.dlq.options import replayed_or_not, selectors
 from ops.dlq.selection import Selection
 from ops.dlq.table import table
 from shared import config
@@ -27,32 +25,9 @@ from shared.config import Settings
 PREFETCHED = 20  # rows in memory at once: a payload may be INGEST_MAX_PAYLOAD_BYTES long, or longer
 
 
-@click.command()
-@selectors
-@replayed_or_not
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Into this file.  [default: stdout]")
-def export(
-    tenant: str | None,
-    reason: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    replayed: bool | None,
-    output: Path | None,
-) -> None:
-    """Write dead letters as JSON Lines, oldest first, all columns.
-
-    `payload` is the text where text holds the exact bytes; else there is `payload_base64` instead. The file
-    appears when it is complete.
-
-    \b
-    Keep what a purge would delete:
-        traksense-ingest dlq export --until 30d --output dead-letters.jsonl
-    \b
-    Which firmware sends what we can't read?
-        traksense-ingest dlq export --reason parse_error | jq -r .payload | jq -r .fw | sort | uniq -c
-    """
+def export_letters(selection: Selection, output: Path | None) -> None:
+    """The command: all that is selected, into a file or to stdout."""
     settings = config.load()
-    selection = Selection(tenant=tenant, reason=reason, since=since, until=until, replayed=replayed)
     with one_line(settings), _opened(output) as file:
         written = asyncio.run(_export(settings, selection, file))
     if output:

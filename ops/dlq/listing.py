@@ -1,11 +1,10 @@
-"""`traksense-ingest dlq list`."""
+"""What `dlq list` shows."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 import click
@@ -16,7 +15,6 @@ from ops.dlq import sql
 from ops.dlq.counts import count, show_counts, total
 from ops.dlq.ending import one_line
 from ops.dlq.letter import fit_for_json
-from ops.dlq.options import replayed_or_not, selectors
 from ops.dlq.readable import at, number, printable
 from ops.dlq.selection import Selection
 from ops.dlq.table import table
@@ -26,37 +24,9 @@ from shared.config import Settings
 TENANT_WIDTH = 16  # columns that are kept free for a tenant; a longer one takes more
 
 
-@click.command("list")
-@selectors
-@replayed_or_not
-@click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Rows at most; 0: counts alone.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def list_(
-    tenant: str | None,
-    reason: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    replayed: bool | None,
-    limit: int,
-    as_json: bool,
-) -> None:
-    """Count dead letters by reason, then list them, newest first.
-
-    On a terminal a dead letter takes two lines; in a pipe one, its columns (id, time, tenant, topic, reason, when it
-    was replayed) separated by tabs, after the counts and an empty line.
-
-    \b
-    What has come since this morning, and was not replayed yet:
-        traksense-ingest dlq list --since 8h --not-replayed
-    \b
-    All of one tenant's that are not JSON or not the schema:
-        traksense-ingest dlq list --tenant acme --reason parse_error --limit 1000
-    \b
-    For a script:
-        traksense-ingest dlq list --json | jq '.counts'
-    """
+def list_letters(selection: Selection, limit: int, *, as_json: bool) -> None:
+    """The command: counts, and so many rows."""
     settings = config.load()
-    selection = Selection(tenant=tenant, reason=reason, since=since, until=until, replayed=replayed)
     with one_line(settings):
         counts, found = asyncio.run(_look(settings, selection, limit))
     if as_json:

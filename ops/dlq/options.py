@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
+from ops.help import option
 from ops.simulate.options import moment
-from shared.metrics import POISON_REASONS
+from shared.reasons import POISON_REASONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 ID = click.IntRange(1, 2**63 - 1)
+WHICH = "Which dead letters"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _LONGEST_S = 36_525 * 86_400
 
@@ -46,34 +48,30 @@ def when(ctx: click.Context, param: click.Parameter, value: str | None) -> datet
         return moment(ctx, param, value)
 
 
+tenant = option("--tenant", section=WHICH, help="Of this tenant.")
+reason = option(
+    "--reason",
+    section=WHICH,
+    type=click.Choice(POISON_REASONS),
+    metavar="CLASS",
+    help=f"Of this class: {', '.join(POISON_REASONS)}.",
+)
+since = option(
+    "--since",
+    section=WHICH,
+    callback=when,
+    metavar="TIME",
+    help="From then on: 2h, 3d, or 2025-10-07T15:30:00Z.",
+)
+until = option("--until", section=WHICH, callback=when, metavar="TIME", help="Before then.")
+
+
 def selectors(command: F) -> F:
     """--tenant, --reason, --since and --until."""
-    for option in reversed(
-        (
-            click.option("--tenant", help="Of this tenant."),
-            click.option("--reason", type=click.Choice(POISON_REASONS), help="Of this class."),
-            click.option(
-                "--since", callback=when, metavar="TIME", help="From then on: 2h, 3d, or 2025-10-07T15:30:00Z."
-            ),
-            click.option("--until", callback=when, metavar="TIME", help="Before then."),
-        )
-    ):
-        command = option(command)
-    return command
+    return tenant(reason(since(until(command))))
 
 
 def replayed_or_not(command: F) -> F:
     """--replayed and --not-replayed."""
     help_ = "Only those that were replayed, or were not."
-    return click.option("--replayed/--not-replayed", "replayed", default=None, help=help_)(command)
-
-
-class OneLineGroup(click.Group):
-    """It and its commands say what is wrong with their options in one line; the exit code is 2."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            error.ctx = None  # with it, click prints the usage as well
-            raise
+    return option("--replayed/--not-replayed", "replayed", section=WHICH, default=None, help=help_)(command)

@@ -1,4 +1,4 @@
-"""`traksense-ingest dlq replay`."""
+"""What `dlq replay` does, and how it ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import click
@@ -19,7 +18,6 @@ from ops.dlq.append import streams
 from ops.dlq.dry_run import dry_run
 from ops.dlq.due import Due
 from ops.dlq.ending import one_line
-from ops.dlq.options import ID, selectors
 from ops.dlq.pace import Pace
 from ops.dlq.progress import reporter
 from ops.dlq.readable import at, number
@@ -29,8 +27,6 @@ from ops.dlq.table import table
 from shared import config
 from shared.config import Settings
 from shared.service import EXIT_FAILED
-
-RATE_MAX = 100_000.0  # messages/s; no stream takes more
 
 
 @dataclass(frozen=True)
@@ -71,67 +67,15 @@ class End:
         return not by_id and (self.left == 0 or self.tally.replayed == job.limit)
 
 
-@click.command()
-@click.argument("ids", metavar="[ID]...", type=ID, nargs=-1)
-@selectors
-@click.option("--all", "everything", is_flag=True, help="All that were not replayed yet.")
-@click.option("--from-id", type=ID, help="Of these, only those from this id on.")
-@click.option("--again", is_flag=True, help="Also what was replayed before.")
-@click.option("--limit", type=click.IntRange(1), help="Messages at most.  [default: no limit]")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, RATE_MAX, min_open=True),
-    default=500.0,
-    show_default=True,
-    help="Messages/s at most.",
-)
-@click.option("--dry-run", "dry", is_flag=True, help="Say what each would become now, and change nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def replay(
-    ids: tuple[int, ...],
-    tenant: str | None,
-    reason: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    everything: bool,
-    from_id: int | None,
-    again: bool,
-    limit: int | None,
-    rate: float,
-    dry: bool,
-    as_json: bool,
-) -> None:
-    """Put dead letters through the stream again: the exact bytes, to a writer that may know better now.
-
-    Each is marked as replayed and not replayed a second time, by whomever, but with --again. What is rejected again
-    becomes a new dead letter. A replay fills no stream by more than half of INGEST_QUEUE_MAX: it waits for the
-    writers instead. INGEST_SHARDS and INGEST_QUEUE_MAX must be those of the receivers.
-
-    Ctrl-C ends it after the batch in hand. Exit code 1 when something of what was asked for is left.
-
-    \b
-    After an adapter was fixed: what would come of it, then ten of them, then all:
-        traksense-ingest dlq replay --reason parse_error --since 3d --dry-run
-        traksense-ingest dlq replay --reason parse_error --since 3d --limit 10
-        traksense-ingest dlq replay --reason parse_error --since 3d
-    \b
-    Two of them, though they were replayed before:
-        traksense-ingest dlq replay 4711 4712 --again
-
-    A crash in the middle, or a Redis that is lost before it has answered, leaves at most 100 messages unmarked that
-    are in the stream. They are replayed again then, which changes no row that is stored but an ACK's updated_at.
-    """
-    selection = Selection(ids or None, tenant, reason, since, until, first=from_id)
-    if everything != selection.is_everything:
-        both = "--all: not together with ids, --tenant, --reason, --since or --until"
-        raise click.UsageError(both if everything else "which? ids, --tenant, --reason, --since, --until or --all")
-    job, settings, end = Job(selection, again, rate, limit), config.load(), End(Tally())
+def replay_letters(job: Job, *, dry: bool, as_json: bool) -> None:
+    """The command; exits with 1 when something of what was asked for is left."""
+    settings, end = config.load(), End(Tally())
     try:
         with one_line(settings):
             asyncio.run(_dry_run(settings, job, as_json) if dry else _replay(settings, job, end))
     finally:
         if end.left is not None or end.tally.replayed:
-            click.echo(end.as_json() if as_json else end.line(again=again))
+            click.echo(end.as_json() if as_json else end.line(again=job.again))
     if not (dry or end.is_complete(job)):
         sys.exit(EXIT_FAILED)
 

@@ -1,4 +1,4 @@
-"""`traksense-ingest dlq show`."""
+"""What `dlq show` shows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ops.dlq import sql
 from ops.dlq.ending import one_line
 from ops.dlq.hexdump import hexdump
 from ops.dlq.letter import Letter, letter_of
-from ops.dlq.options import ID
 from ops.dlq.payload import payload_lines
 from ops.dlq.place import wrong_byte
 from ops.dlq.readable import at, number, printable
@@ -27,27 +26,13 @@ from shared.service import EXIT_FAILED
 HEX_LINES = 16  # of the hexdump that are shown: 256 bytes
 
 
-@click.command()
-@click.argument("id_", metavar="ID", type=ID)
-@click.option("--full", is_flag=True, help="All of the payload, however long it is.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def show(id_: int, full: bool, as_json: bool) -> None:
-    """Show one dead letter: its message, and where in it the reason is.
-
-    \b
-    The ids are those that `list` shows:
-        traksense-ingest dlq show 4711
-        traksense-ingest dlq show 4711 --full | less
-    \b
-    The exact bytes, into a file:
-        traksense-ingest dlq show 4711 --json |
-          jq -j '.payload // (.payload_base64 | @base64d)' > payload
-    """
+def show_letter(id_: int, *, full: bool, as_json: bool) -> None:
+    """The command: one dead letter; exits with 1 where there is none."""
     settings = config.load()
     with one_line(settings):
         letter = asyncio.run(_read(settings, id_))
     if letter is None:
-        click.echo(f"{id_}: there is no such dead letter", err=True)
+        click.echo(f"{id_}: there is no such dead letter; `traksense-ingest dlq list` has the ids", err=True)
         sys.exit(EXIT_FAILED)
     if as_json:
         click.echo(json.dumps(letter.as_dict(), ensure_ascii=False))

@@ -8,9 +8,10 @@ from typing import Any
 
 import asyncpg
 
+from ops.advice import unanswered
 from shared import database
 from shared.config import redacted
-from shared.failure import describe, is_hopeless
+from shared.failure import is_hopeless
 
 STATEMENT_S = 300.0  # a count of some million rows takes seconds
 
@@ -32,14 +33,14 @@ async def table(url: str) -> AsyncIterator[Any]:
     try:
         connection = await database.connect(url, command_timeout=STATEMENT_S)
     except (*_ERRORS, OSError, ValueError) as error:
-        raise _unusable(where, error) from error
+        raise _unusable(url, error) from error
     try:
         await _check(connection, where)
         yield connection
     except BrokenPipeError:  # stdout's
         raise
     except (*_ERRORS, ConnectionError, TimeoutError) as error:
-        raise _unusable(where, error) from error
+        raise _unusable(url, error) from error
     finally:
         connection.terminate()
 
@@ -56,6 +57,6 @@ async def _check(connection: Any, where: str) -> None:
         )
 
 
-def _unusable(where: str, error: BaseException) -> Unusable:
+def _unusable(url: str, error: BaseException) -> Unusable:
     hint = "; connect as the tables' owner" if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
-    return Unusable(f"{where}: {describe(error)}{hint}", is_final=is_hopeless(error))
+    return Unusable(f"{unanswered('DATABASE_URL', url, error)}{hint}", is_final=is_hopeless(error))

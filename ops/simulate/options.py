@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
@@ -33,17 +32,6 @@ def tenant_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
             f"{value!r} should have 1 to {TENANT_MAX} characters, no /, + or # and no control characters"
         )
     return value
-
-
-class OneLine(click.Command):
-    """A command that says what is wrong with its options in one line; the exit code is 2."""
-
-    def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        try:
-            return super().make_context(*args, **extra)
-        except click.UsageError as error:
-            error.ctx = None  # with it, click prints the usage as well
-            raise
 
 
 class Failed(click.ClickException):

@@ -1,1 +1,1 @@
-"""`traksense-ingest status`: the streams, who reads them, and whether the sums agree."""
+"""`traksense-ingest status`: what is away, who is there, where the streams are going, and whether the sums agree."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 from redis.asyncio import Redis
 
 from ops.status.database import ledger_rows
-from ops.status.look import shards_of_interest
+from ops.status.streams import shards_that_hold, with_remembered
 from shared.config import Settings
 from shared.ledger_rows import LedgerRow, LedgerRows
 from shared.shard import read_after, read_shard
 from shared.stream import Scripts, connect, key_of, ledger_of
 
 
-async def accept_loss(settings: Settings) -> dict[str, int]:
-    """By stream, how many entries were written off. Raises DatabaseAway, and what redis-py raises."""
-    async with ledger_rows(settings.database_url) as rows, connect(settings.redis_url) as client:
-        shards = await shards_of_interest(client, settings.ingest_shards, await rows.read())
+async def accept_loss(settings: Settings, patience_s: float) -> dict[str, int]:
+    """By stream, how many entries were written off; the database has `patience_s` for each answer.
+
+    Raises DatabaseAway, and what redis-py raises.
+    """
+    async with ledger_rows(settings.database_url, patience_s) as rows, connect(settings.redis_url) as client:
+        shards = with_remembered(await shards_that_hold(client, settings.ingest_shards), await rows.read())
         return {key_of(shard): await _accept(client, rows, shard) for shard in shards}
 
 

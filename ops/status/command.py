@@ -2,72 +2,83 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
 
 import click
-from redis.exceptions import RedisError
-from rich.console import Console
 
-from ops.status.accept import accept_loss
-from ops.status.database import DatabaseAway
-from ops.status.look import look
-from shared import config
-from shared.config import Settings, redacted
-from shared.failure import describe, is_hopeless
-from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
+from ops.help import Command, option
+
+FIGURES = "What is shown"
+SECONDS = click.FloatRange(0, 3600, min_open=True)
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--sample", type=click.FloatRange(0, 60), default=1.0, show_default=True, help="Seconds over which rates are taken."
+@click.command(cls=Command)
+@option(
+    "--watch",
+    section=FIGURES,
+    is_flag=False,
+    flag_value=1.0,
+    type=SECONDS,
+    metavar="[SECONDS]",
+    show_default=False,
+    help="Again and again, each second or so many seconds apart, until Ctrl-C.",
 )
-@click.option(
+@option("--json", "as_json", section=FIGURES, is_flag=True, help="One JSON object; with --watch one a line.")
+@option(
+    "--sample",
+    section=FIGURES,
+    type=click.FloatRange(0, 60),
+    default=0.5,
+    metavar="SECONDS",
+    help="Over which time rates are taken; with --watch it is from look to look.",
+)
+@option(
+    "--timeout",
+    section=FIGURES,
+    type=SECONDS,
+    default=1.0,
+    metavar="SECONDS",
+    help="How long each part has to answer.",
+)
+@option(
+    "--skip",
+    section=FIGURES,
+    type=click.Choice(("broker", "database")),
+    multiple=True,
+    metavar="PART",
+    help="broker or database: not to be reached from here, so not asked.",
+)
+@option(
     "--accept-loss", "accept", is_flag=True, help="Write off what is missing and lost, so that the sums agree again."
 )
-def status(as_json: bool, sample: float, accept: bool) -> None:
-    """Show the streams, who reads them, and whether the sums agree.
+def status(
+    watch: float | None, as_json: bool, sample: float, timeout: float, skip: tuple[str, ...], accept: bool
+) -> None:
+    """Show how the pipeline is doing.
 
-    On each shard, at any instant: entries added = stored + dead-lettered + written off + in the stream. Exit code 1
-    when they do not agree, when a stream was lost with entries in it, or when Redis can't be asked.
+    Whether broker, Redis and database answer; receivers and writers; each stream's backlog, rates, and how long until
+    it is full or empty; and whether the sums agree: entries added = stored + dead-lettered + written off + still here,
+    at any instant.
+
+    Exit code 0: all is well. 1: a part is away, the sums do not agree, or entries were lost. 2: a variable is wrong, or
+    a part refuses us. With --watch 0, after Ctrl-C.
 
     \b
-    The same by hand:
-        redis-cli HGETALL 'ingest:{0}:ledger'
-        redis-cli XINFO STREAM 'ingest:{0}'
-        psql … -c 'SELECT * FROM stream_ledger'
+    Examples:
+      traksense-ingest status --watch
+      # from where the broker can't be reached
+      traksense-ingest status --skip broker
+      # for a script
+      traksense-ingest status --json | jq .parts.broker.state
+      # once a loss is looked into
+      traksense-ingest status --accept-loss
     """
+    if accept and watch:
+        raise click.UsageError("--accept-loss: not together with --watch")
+    from ops.status.run import accept_loss_once, show_status
+    from shared import config
+
     settings = config.load()
-    try:
-        agrees = _accept(settings, as_json) if accept else _show(settings, as_json, sample)
-    except (RedisError, OSError) as error:
-        _fail(f"REDIS_URL={redacted(settings.redis_url)}: {describe(error)}", error)
-    except DatabaseAway as error:
-        _fail(f"{error}; nothing was written off", error.__cause__ or error)
-    sys.exit(0 if agrees else EXIT_FAILED)
-
-
-def _show(settings: Settings, as_json: bool, sample: float) -> bool:
-    found = asyncio.run(look(settings, sample))
-    if as_json:
-        print(found.as_json())
-    else:
-        Console(highlight=False).print(found.screen())
-    return found.agrees
-
-
-def _accept(settings: Settings, as_json: bool) -> bool:
-    accepted = asyncio.run(accept_loss(settings))
-    if as_json:
-        print(json.dumps({"accepted": accepted}))
-    else:
-        for stream, count in accepted.items():
-            print(f"{stream}: {count} entries written off" if count else f"{stream}: nothing to write off")
-    return True
-
-
-def _fail(line: str, error: BaseException) -> None:
-    print(line, file=sys.stderr)
-    sys.exit(EXIT_MISCONFIGURED if is_hopeless(error) else EXIT_FAILED)
+    if accept:
+        sys.exit(accept_loss_once(settings, timeout, as_json=as_json))
+    sys.exit(show_status(settings, watch, sample, timeout, skip, as_json=as_json))

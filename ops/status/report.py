@@ -1,108 +1,88 @@
-"""Two looks at the streams, as a screen for a person or one JSON object."""
+"""What was found, with the rates between two looks, and what it means for the exit code."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
+from ops.status.forecast import Forecast, forecast
+from ops.status.part import Part, State
+from shared.presence import Receiver
+from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
 from shared.shard import Shard
 
 
 @dataclass(frozen=True)
 class Status:
-    """Every shard, and every shard a little earlier, for the rates."""
+    """Every shard, and every shard a little earlier, for the rates. None without Redis."""
 
     before: Sequence[Shard]
-    now: Sequence[Shard]
+    now: Sequence[Shard] | None
     seconds: float  # between the two
     cap: int  # INGEST_QUEUE_MAX, entries a shard
     lost: Mapping[str, int] | None = None  # by stream: entries that went with it; None when the database is away
+    parts: Sequence[Part] = ()
+    receivers: Sequence[Receiver] | None = None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def agrees(self) -> bool:
-        """Whether the sums agree on every shard, and no stream went with entries in it."""
+    def shards(self) -> Sequence[Shard]:
+        """None of them without Redis."""
+        return self.now or ()
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether the sums agree on every shard, and no stream went with entries in it; None without Redis."""
+        if self.now is None:
+            return None
         return all(shard.missing == 0 for shard in self.now) and not any((self.lost or {}).values())
 
-    def rate(self, place: int, field: str) -> float:
-        """How a figure of a shard grows, per second."""
-        return float(getattr(self.now[place], field) - getattr(self.before[place], field)) / max(self.seconds, 1e-9)
+    @property
+    def exit_code(self) -> int:
+        """2 where waiting doesn't help, else 1 where anything is away or doesn't agree."""
+        if any(part.state is State.REFUSED for part in self.parts):
+            return EXIT_MISCONFIGURED
+        return EXIT_OK if self.agrees and not any(part.is_bad for part in self.parts) else EXIT_FAILED
 
-    def until_full_s(self, place: int) -> float | None:
-        """Seconds until a shard's cap at the present rate; None while it doesn't grow."""
-        growth = self.rate(place, "in_stream")
-        return (self.cap - self.now[place].in_stream) / growth if growth > 0 else None
+    def rate(self, shard: Shard, name: str) -> float:
+        """How a figure of a shard grows, per second. 0 where a ledger or a stream has begun anew meanwhile."""
+        gained: int = getattr(shard, name) - getattr(self._before(shard), name)
+        return max(0, gained) / max(self.seconds, 1e-9)
+
+    def forecast(self, shard: Shard) -> Forecast:
+        """Where its backlog is going."""
+        growth = (shard.in_stream - self._before(shard).in_stream) / max(self.seconds, 1e-9)
+        return forecast(shard.in_stream, self.cap, self.rate(shard, "added"), growth)
 
     def as_json(self) -> str:
-        """One object: `agrees`, `cap`, and the shards."""
-        shards = [
+        """One object; what can't be known is null."""
+        return json.dumps(
             {
-                **shard.as_dict(),
-                "lost": None if self.lost is None else self.lost[shard.stream],
-                "added_per_s": self.rate(place, "added"),
-                "until_full_s": self.until_full_s(place),
-            }
-            for place, shard in enumerate(self.now)
-        ]
-        return json.dumps({"agrees": self.agrees, "cap": self.cap, "shards": shards})
+                "at": self.at.isoformat(timespec="milliseconds"),
+                "ok": self.exit_code == EXIT_OK,
+                "agrees": self.agrees,
+                "cap": self.cap,
+                "parts": {part.name: part.as_dict() for part in self.parts},
+                "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
+                "shards": [self._shard_as_dict(shard) for shard in self.shards],
+            },
+            ensure_ascii=False,
+        )
 
-    def screen(self) -> Group:
-        """Fits 80 columns."""
-        verdicts = [verdict for shard in self.now for verdict in self._verdicts(shard)]
-        if not self.agrees:
-            verdicts.append(Text("once it is looked into: traksense-ingest status --accept-loss"))
-        return Group(self._ledger(), self._consumers(), *verdicts)
+    def _shard_as_dict(self, shard: Shard) -> dict[str, Any]:
+        trend, seconds = self.forecast(shard)
+        return {
+            **shard.as_dict(),
+            "lost": None if self.lost is None else self.lost[shard.stream],
+            "added_per_s": self.rate(shard, "added"),
+            "settled_per_s": self.rate(shard, "settled"),
+            "trend": trend,
+            "until_full_s": seconds if trend == "filling" else None,
+            "until_empty_s": seconds if trend in ("draining", "full") else None,
+        }
 
-    def _ledger(self) -> Table:
-        table = Table(box=None, padding=(0, 1), pad_edge=False, collapse_padding=True)
-        table.add_column("stream")
-        for heading in ("added", "stored", "dups", "dead", "backlog", "oldest", "in/s", "full in"):
-            table.add_column(heading, justify="right")
-        for place, shard in enumerate(self.now):
-            figures = (shard.added, shard.stored, shard.duplicates, shard.dead_lettered, shard.in_stream)
-            rate, full = f"{self.rate(place, 'added'):.0f}", _duration(self.until_full_s(place))
-            table.add_row(shard.stream, *map(str, figures), _duration(shard.oldest_s), rate, full)
-        return table
-
-    def _verdicts(self, shard: Shard) -> Iterator[Text]:
-        lost = (self.lost or {}).get(shard.stream, 0)
-        if lost:
-            yield Text(f"{shard.stream}: {lost} entries are lost: the stream went with them in it", style="red")
-        if shard.missing > 0:
-            yield Text(
-                f"{shard.stream}: {shard.missing} entries were removed by other hands (XDEL, XTRIM)", style="red"
-            )
-        elif shard.missing < 0:
-            yield Text(f"{shard.stream}: the stream was deleted and begun anew, its ledger not yet", style="red")
-        elif not lost:
-            removed = f" + {shard.removed} written off" if shard.removed else ""
-            yield Text(f"{shard.stream}: added = stored + dead-lettered{removed} + backlog", style="green")
-
-    def _consumers(self) -> Any:
-        table = Table(box=None, padding=(0, 1))
-        table.add_column("consumer")
-        table.add_column("pending", justify="right")
-        table.add_column("silent for", justify="right")
-        for shard in self.now:
-            for consumer in shard.consumers:
-                table.add_row(consumer.name, str(consumer.pending), _duration(consumer.idle_ms / 1000))
-        return table if table.row_count else Text("no writer has read from these streams, or all have left")
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 600
-        else f"{seconds / 60:.0f} min"
-        if seconds < 36_000
-        else f"{seconds / 3600:.0f} h"
-    )
+    def _before(self, shard: Shard) -> Shard:
+        return next((other for other in self.before if other.stream == shard.stream), shard)

@@ -13,6 +13,7 @@ import asyncpg
 from rich.console import Console
 from rich.live import Live
 
+from ops.advice import unanswered
 from ops.embedded import PortBusy, Server, ServerFailed
 from ops.migrate import migrate
 from ops.scrape import Samples, scrape
@@ -22,8 +23,6 @@ from ops.up.plan import Plan, Ports, advice
 from ops.up.service import Receiver, Simulator, Writer
 from ops.up.supervisor import GaveUp, Supervisor
 from ops.up.view import line, table
-from shared.config import redacted
-from shared.failure import describe
 from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
 
 LOOK_EVERY_S = 1.0
@@ -64,9 +63,10 @@ class Run:
             except FileNotFoundError as error:
                 code = self._fail(str(error), EXIT_MISCONFIGURED)
             except (OSError, asyncpg.PostgresError) as error:
-                code = self._fail(f"{redacted(self._plan.database_url)}: {describe(error)}")
+                code = self._fail(unanswered("DATABASE_URL", self._plan.database_url, error))
             self._stop()
-            self._sum_up()
+            if code != EXIT_MISCONFIGURED:
+                self._sum_up()
         return code
 
     def _start(self) -> None:

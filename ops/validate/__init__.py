@@ -3,9 +3,3 @@
 Messages are published by MQTT under a tenant made up for the run; what became of them is looked up in the
 database and in the services' metrics; at the end everything of that tenant is removed.
 """
-
-from ops.validate.options import Options
-from ops.validate.report import Outcome, Report
-from ops.validate.run import run
-
-__all__ = ["Options", "Outcome", "Report", "run"]

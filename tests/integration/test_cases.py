@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shared.metrics import POISON_REASONS
+from shared.reasons import POISON_REASONS
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 

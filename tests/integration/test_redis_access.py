@@ -17,6 +17,7 @@ from redis.exceptions import NoPermissionError
 
 from ops.embedded import free_port
 from receiver import append
+from shared.presence import KEY
 from shared.stream import GROUP, key_of, ledger_of, require
 from tests.support.certificates import Authority, can_sign
 from tests.support.debian import DebianRedis
@@ -81,6 +82,11 @@ FORBIDDEN = {
         f"HSET {LEDGER} stored 5",
         f"XGROUP SETID {STREAM} {GROUP} $",
         f"XLEN {LEDGER}",
+        f"HSET {STREAM} field 1",
+        f"HDEL {STREAM} field",
+        f"SET {KEY} value",
+        f"DEL {KEY}",
+        f"EXPIRE {KEY} 1",
     ],
     "writer": [f"XADD {STREAM} * field value", f"HGETALL {STREAM}x"],
     "status": [
@@ -90,6 +96,8 @@ FORBIDDEN = {
         f"XDEL {STREAM} 1-0",
         f"XREADGROUP GROUP {GROUP} me STREAMS {STREAM} >",
         f"HINCRBY {LEDGER} stored 1",
+        f"HSET {KEY} receiver 1",
+        f"HDEL {KEY} receiver",
     ],
 }
 
@@ -136,7 +144,7 @@ async def status_of(stack: Stack, url: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "ops", "status", "--sample", "0"],
-        env={"REDIS_URL": url, "DATABASE_URL": stack.database_url},
+        env={**stack.environment, "REDIS_URL": url},
         capture_output=True,
         text=True,
         check=False,
@@ -166,9 +174,35 @@ async def test_what_the_page_grants_is_enough_for_all_that_they_do(guarded: Stac
     frozen.kill()
     assert writer.stop() == 0
     assert receiver.stop() == 0
-    checked = await status_of(guarded, as_user(guarded, "status"))
-    assert checked.returncode == 0, checked.stderr
+    assert (await status_of(guarded, as_user(guarded, "status"))).returncode == 0
     assert await refusals(guarded.redis) == []
+
+
+async def test_what_the_page_grants_is_enough_to_see_who_is_there(guarded: Stack) -> None:
+    receiver = await guarded.receiver(REDIS_URL=as_user(guarded, "receiver"), MQTT_CLIENT_ID="edge-7")
+    await eventually(lambda: guarded.redis.hexists(KEY, "edge-7"))
+    checked = await status_of(guarded, as_user(guarded, "status"))
+    assert (checked.returncode, "edge-7" in checked.stdout) == (0, True), checked.stdout
+    assert receiver.stop() == 0
+    assert not await guarded.redis.exists(KEY)
+    assert await refusals(guarded.redis) == []
+
+
+async def was_refused_again(admin: Redis) -> bool:
+    entries = [dict(zip(entry[::2], entry[1::2], strict=True)) for entry in await refusals(admin)]
+    return any(entry[b"context"] == b"lua" and entry[b"count"] >= 3 for entry in entries)
+
+
+async def test_a_receiver_that_may_not_say_that_it_is_there_works_all_the_same(guarded: Stack) -> None:
+    await acl(guarded.redis, "receiver", "clearselectors")
+    receiver = await guarded.receiver(REDIS_URL=as_user(guarded, "receiver"))
+    await guarded.publish(telem())
+    await eventually(guarded.backlog)
+    await receiver.says("`traksense-ingest status` can't see this receiver: ingest:{receivers}: ")
+    await eventually(lambda: was_refused_again(guarded.redis))
+    assert receiver.stop() == 0
+    assert receiver.log.count("can't see this receiver") == 1
+    assert "Traceback" not in receiver.log
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -227,8 +261,9 @@ async def test_a_wrong_password_is_one_line(guarded: Stack, service: str) -> Non
     for url in (as_user(guarded, service, "wrong"), as_user(guarded, "nobody")):
         if service == "status":
             checked = await status_of(guarded, url)
-            assert (checked.returncode, len(checked.stderr.splitlines())) == (2, 1)
-            assert "invalid username-password pair" in checked.stderr
+            assert (checked.returncode, checked.stderr) == (2, "")
+            assert "invalid username-password pair" in checked.stdout.splitlines()[1]
+            assert url.partition(":")[2].split(":")[1].split("@")[0] not in checked.stdout
         else:
             await stops(guarded.start(service, REDIS_URL=url), "REDIS_URL: redis: invalid username-password pair")
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.metrics import MESSAGE_TYPES, POISON_REASONS
+from shared.metrics import MESSAGE_TYPES
+from shared.reasons import POISON_REASONS
 from writer.dead_letter import dead_letter_row
 from writer.outcome import Decoded, Measure, Outcome, Rejected
 

@@ -80,14 +80,14 @@ def test_a_host_that_dns_does_not_know_is_one_line() -> None:
 def test_the_option_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_CLIENT_ID", "of the environment")
     monkeypatch.setattr(client_id, "from_dns", lambda: "traksense-receiver-2")
-    monkeypatch.setattr(cli, "run_receiver", lambda: print(os.environ["MQTT_CLIENT_ID"]))
+    monkeypatch.setattr("receiver.__main__.main", lambda: print(os.environ["MQTT_CLIENT_ID"]))
     assert CliRunner().invoke(cli.main, ["receiver", "--client-id-from-dns"]).output == "traksense-receiver-2\n"
 
 
 def test_without_the_option_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_CLIENT_ID", "of the environment")
     monkeypatch.delattr(client_id, "from_dns")
-    monkeypatch.setattr(cli, "run_receiver", lambda: print(os.environ["MQTT_CLIENT_ID"]))
+    monkeypatch.setattr("receiver.__main__.main", lambda: print(os.environ["MQTT_CLIENT_ID"]))
     assert CliRunner().invoke(cli.main, ["receiver"]).output == "of the environment\n"
 
 

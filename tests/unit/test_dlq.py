@@ -241,7 +241,8 @@ def test_the_pace() -> None:
     assert Pace(5000, 3).batch == 3
 
 
-def test_a_list_fits_80_columns_on_a_terminal() -> None:
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_list_fits_a_terminal(width: int) -> None:
     row = {
         "id": 123456,
         "ts": TIME,
@@ -252,8 +253,8 @@ def test_a_list_fits_80_columns_on_a_terminal() -> None:
     }
     counts = [{"error_class": "parse_error", "rows": 2, "replayed": 0, "latest": TIME}]
     out = StringIO()
-    listing.show(Console(file=out, width=80, force_terminal=True, color_system=None), counts, [row, row])
-    assert max(map(len, out.getvalue().splitlines())) <= 80
+    listing.show(Console(file=out, width=width, force_terminal=True, color_system=None), counts, [row, row])
+    assert max(map(len, out.getvalue().splitlines())) <= width
     assert "[red]points[/red]" in out.getvalue()
 
 
@@ -291,6 +292,7 @@ def test_a_database_that_is_away_is_one_line_and_exit_code_1() -> None:
     result = run("list")
     assert (result.exit_code, result.stderr.count("\n"), result.stdout) == (1, 1, "")
     assert result.stderr.startswith("DATABASE_URL=postgresql://127.0.0.1:1/x: ")
+    assert result.stderr.endswith("; start it, or mend DATABASE_URL\n")
 
 
 @pytest.mark.parametrize("command", ["list", "show", "replay", "purge", "export"])

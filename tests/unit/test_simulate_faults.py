@@ -9,7 +9,7 @@ import pytest
 
 from ops.simulate.devices import PARSEC_EVERY, Device
 from ops.simulate.faults import FAULTS, Fault, pick
-from shared.metrics import POISON_REASONS
+from shared.reasons import POISON_REASONS
 from tests.unit.test_simulate_fleet import decode
 from writer.outcome import Decoded, Rejected
 

@@ -1,0 +1,1 @@
+"""The commands of `traksense-ingest dlq`: their options, and what `--help` says."""
