@@ -63,11 +63,15 @@ main.add_command(up)
 
 
 @main.command()
-def migrate() -> None:
+@click.option("--drop-aggregates", is_flag=True, help="Drop those that are not in INGEST_AGGREGATES, and their data.")
+def migrate(drop_aggregates: bool) -> None:
     """Bring the database up to date.
 
-    Applies to DATABASE_URL what the schema of this version has more. Safe to run at any time, and from several places
-    at once. Waits for a server that is away. Connect as the tables' owner, the first time as one who may make roles.
+    Applies to DATABASE_URL what the schema of this version has more, and the retention, the compression and the
+    aggregates that INGEST_RETENTION_DAYS, INGEST_DLQ_RETENTION_DAYS, INGEST_COMPRESS_AFTER_DAYS and INGEST_AGGREGATES
+    say; one that is changed or unset changes or ends what it began. Each change is a line. Safe to run at any time, and
+    from several places at once. Waits for a server that is away. Connect as the tables' owner, the first time as one
+    who may make roles.
 
     \b
     Examples:
@@ -75,10 +79,13 @@ def migrate() -> None:
       # a database of your own
       DATABASE_URL=postgresql://postgres@db/traksense \\
         traksense-ingest migrate
+      # rows for 90 days, compressed after 7
+      INGEST_RETENTION_DAYS=90 INGEST_COMPRESS_AFTER_DAYS=7 \\
+        traksense-ingest migrate
     """
-    from ops.migrate import run
+    from ops.shape.command import run
 
-    sys.exit(run())
+    sys.exit(run(drop_aggregates=drop_aggregates))
 
 
 @main.command()

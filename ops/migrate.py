@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
-
-from ops.advice import unanswered
-from shared import config
-from shared import log as logs
-from shared.config import redacted
 from shared.database import Migration, connect, migrations
-from shared.health import Component
-from shared.metrics import Metrics
-from shared.outage import Misconfigured, first_contact
-from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
 
 LOCK = 0x7472616B  # "trak": the advisory lock that makes migrating processes take turns
 
@@ -32,39 +23,28 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 log = logging.getLogger(__name__)
 
 
-def run() -> int:
-    """The command: migrate DATABASE_URL, once it is there; returns the exit code. Raises ConfigError."""
-    settings = config.load()
-    logs.configure(settings.log_level, settings.log_format)
-    database = Component("database", f"DATABASE_URL={redacted(settings.database_url)}", Metrics(("database",)))
-    migration = first_contact(database, "DATABASE_URL", lambda: migrate(settings.database_url))
-    try:
-        applied = asyncio.run(migration)
-    except Misconfigured as error:
-        print(error, file=sys.stderr)
-        return EXIT_MISCONFIGURED
-    except asyncpg.PostgresError as error:
-        print(unanswered("DATABASE_URL", settings.database_url, error), file=sys.stderr)
-        return EXIT_FAILED
-    print(f"{len(applied)} migrations applied" if applied else "nothing to do: the database is up to date")
-    return EXIT_OK
-
-
 async def migrate(url: str) -> list[Migration]:
     """Apply what is missing, each migration in a transaction of its own; returns what was applied.
 
     Raises what asyncpg raises; then the migrations before the failed one stay applied.
     """
-    connection = await connect(url, command_timeout=None)  # a table is as large as it is, and so is another's turn
-    connection.add_log_listener(_forward_to_log)
-    try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+    async with turn(url) as connection:
         await connection.execute(_HISTORY)
         done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
         missing = [migration for migration in migrations() if migration.version not in done]
         for migration in missing:
             await _apply(connection, migration)
         return missing
+
+
+@asynccontextmanager
+async def turn(url: str) -> AsyncIterator[Any]:
+    """A connection of the one process that may change the database now; raises what asyncpg raises."""
+    connection = await connect(url, command_timeout=None)  # a table is as large as it is, and so is another's turn
+    connection.add_log_listener(_forward_to_log)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        yield connection
     finally:
         await connection.close()
 

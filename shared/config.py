@@ -51,6 +51,8 @@ def _topic_filter(value: str) -> str:
 
 
 TopicFilters = Annotated[tuple[Annotated[str, AfterValidator(_topic_filter)], ...], NoDecode, BeforeValidator(_split)]
+Aggregates = Annotated[tuple[Literal["1m", "5m", "1h"], ...], NoDecode, BeforeValidator(_split)]
+Days = Annotated[int, Field(ge=1, le=36_500)] | None
 Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 
@@ -117,6 +119,18 @@ class Settings(BaseSettings):
         "auto", description="auto, memory or aof"
     )
 
+    ingest_retention_days: Days = Field(
+        None, description="days that telemetry is kept, 1 to 36500, at least 2 with INGEST_AGGREGATES; empty: for ever"
+    )
+    ingest_dlq_retention_days: Days = Field(
+        None, description="days that dead letters are kept, replayed or not, 1 to 36500; empty: for ever"
+    )
+    ingest_compress_after_days: Days = Field(
+        None,
+        description="days until telemetry is compressed, 1 to 36500, fewer than INGEST_RETENTION_DAYS; empty: never",
+    )
+    ingest_aggregates: Aggregates = Field((), description="1m, 5m, 1h or several of them, separated by commas")
+
     database_url: Annotated[str, _url("postgresql", "postgres")] = Field(
         "postgresql://postgres:postgres@localhost:5432/traksense",
         description="postgresql://user:password@host:port/database (special characters percent-encoded)",
@@ -179,6 +193,7 @@ _NO_PORT = re.compile(r"(?s)^([^/\[:]*):(?!\d{1,5}(?:[/?#,]|$)).*")  # host:port
 def _check_together(settings: Settings) -> None:
     if settings.db_pool_min > settings.db_pool_max:
         raise ConfigError(_complaint("db_pool_max", settings.db_pool_max))
+    _check_days(settings)
     if (settings.mqtt_tls_cert is None) != (settings.mqtt_tls_key is None):
         missing = "mqtt_tls_key" if settings.mqtt_tls_key is None else "mqtt_tls_cert"
         raise ConfigError(_complaint(missing, ""))
@@ -191,6 +206,14 @@ def _check_together(settings: Settings) -> None:
             tls.check(files)
         except tls.Unusable as error:
             raise ConfigError(f"{names}: {redacted(str(error))}") from None
+
+
+def _check_days(settings: Settings) -> None:
+    kept, compressed = settings.ingest_retention_days, settings.ingest_compress_after_days
+    if kept and compressed and compressed >= kept:
+        raise ConfigError(_complaint("ingest_compress_after_days", compressed))
+    if kept == 1 and settings.ingest_aggregates:
+        raise ConfigError(_complaint("ingest_retention_days", kept))
 
 
 def _tls_files(settings: Settings) -> Iterator[tuple[str, tls.Files]]:

@@ -63,6 +63,14 @@ async def database(empty_database: str) -> str:
 
 
 @pytest.fixture
+async def timescale(database: str, postgres: Server) -> str:
+    """The URL of a migrated database that has TimescaleDB."""
+    if not getattr(postgres, "has_timescaledb", False):
+        pytest.skip("this PostgreSQL has no timescaledb")
+    return database
+
+
+@pytest.fixture
 async def stack(services: Services, database: str, tmp_path: Path) -> AsyncIterator[Stack]:
     with services.broker(tmp_path) as broker, services.redis(tmp_path) as redis:
         stack = Stack(broker, redis, database, tmp_path)

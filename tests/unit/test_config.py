@@ -68,6 +68,13 @@ def test_it_is_frozen() -> None:
         ("LOG_FORMAT", "xml", "LOG_FORMAT='xml' is not allowed; allowed: text or json"),
         ("INGEST_DURABILITY", "disk", "INGEST_DURABILITY='disk' is not allowed; allowed: auto, memory or aof"),
         ("DB_POOL_MAX", "1", "DB_POOL_MAX='1' is not allowed; allowed: connections at most"),
+        (
+            "INGEST_RETENTION_DAYS",
+            "0",
+            "INGEST_RETENTION_DAYS='0' is not allowed; allowed: days that telemetry",
+        ),
+        ("INGEST_DLQ_RETENTION_DAYS", "30d", "INGEST_DLQ_RETENTION_DAYS='30d' is not allowed"),
+        ("INGEST_AGGREGATES", "1m,2m", "INGEST_AGGREGATES='2m' is not allowed; allowed: 1m, 5m, 1h or several"),
         ("MQTT_TLS_CA", "/no/such/file", "MQTT_TLS_CA='/no/such/file' is not allowed"),
         ("MQTT_TLS_CERT", "/no/such/file", "MQTT_TLS_KEY='' is not allowed"),
         (
@@ -94,6 +101,20 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
     assert str(raised.value).startswith(line)
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"RETENTION_DAYS": "7", "COMPRESS_AFTER_DAYS": "7"}, "INGEST_COMPRESS_AFTER_DAYS='7' is not allowed"),
+        ({"RETENTION_DAYS": "1", "AGGREGATES": "1h"}, "INGEST_RETENTION_DAYS='1' is not allowed"),
+    ],
+)
+def test_days_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], line: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(f"INGEST_{name}", value)
+    with pytest.raises(ConfigError, match=line):
+        config.load()
 
 
 @pytest.mark.parametrize(
