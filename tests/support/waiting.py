@@ -37,7 +37,9 @@ async def watching(watch: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         if task.done():
             await task
     finally:
-        task.cancel()
+        while not task.done():  # a cancellation may get lost in redis-py, where a time-out ends in the same moment
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
         await asyncio.gather(task, return_exceptions=True)
 
 
