@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ops.embedded import Server, free_port
+from ops.embedded import Server, free_port, ports
 from ops.migrate import migrate
 from tests.support.services import DEBIAN, EMBEDDED, Services, administer, database_url, missing
 from tests.support.stack import Stack
+
+WORKERS = 8  # of pytest-xdist, at most
 
 _numbers = itertools.count()
 
@@ -27,9 +30,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """A directory of this run's own: each run of pytest closes the shared one to other users, and PostgreSQL, which
     must not run as root, would lose its data under its feet."""
+    ports.ports = ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
     if config.option.basetemp is None:
         config.option.basetemp = tempfile.mkdtemp(prefix="traksense-tests-")
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
+
+
+def ports_of(worker: str) -> ports.Ports:
+    """Ports that no other process of this run gives to its tests."""
+    size = (ports.LAST - ports.FIRST) // WORKERS
+    first = ports.FIRST + int(worker.removeprefix("gw")) % WORKERS * size
+    return ports.Ports(first, first + size)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,27 @@ import socket
 
 LOOPBACK = "127.0.0.1"
 _ANSWER_SECONDS = 2.0
-_FIRST, _LAST = 10_000, 32_768  # Linux gives outgoing connections 32768 and up
+FIRST, LAST = 10_000, 32_768  # Linux gives outgoing connections 32768 and up
+
+
+class Ports:
+    """Ports to listen on, one after the other from a random one on: what was given isn't given again soon, since who
+    has it may not listen yet."""
+
+    def __init__(self, first: int, last: int) -> None:
+        self._first, self._count = first, last - first
+        self._given = random.randrange(self._count)  # noqa: S311 - no secret
+
+    def take(self, count: int) -> int:
+        """The first of `count` in a row that nothing listens on now."""
+        while True:
+            first = self._first + self._given % (self._count - count)
+            self._given += count
+            if all(port_is_free(port) for port in range(first, first + count)):
+                return first
+
+
+ports = Ports(FIRST, LAST)
 
 
 def free_port(count: int = 1) -> int:
@@ -13,10 +33,7 @@ def free_port(count: int = 1) -> int:
 
     Not one of those that the system gives to outgoing connections: such a port may be taken at any moment.
     """
-    while True:
-        first = random.randrange(_FIRST, _LAST - count)  # noqa: S311 - no secret
-        if all(port_is_free(port) for port in range(first, first + count)):
-            return first
+    return ports.take(count)
 
 
 def port_is_free(port: int) -> bool:
