@@ -17,6 +17,7 @@ from shared.failure import describe
 from shared.health import Component
 from shared.metrics import ReceiverMetrics
 from shared.presence import Receiver, announce, withdraw
+from shared.tasks import end_if_cancelled
 
 PERIOD_S = 2.0
 FAREWELL_S = 1.0  # a Redis that is away must not hold up the shutdown
@@ -42,6 +43,7 @@ class Presence:
         try:
             while True:
                 await self._announce()
+                end_if_cancelled()
                 await asyncio.sleep(PERIOD_S)
         finally:
             with contextlib.suppress(RedisError, OSError):  # it is forgotten by itself, only later
