@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from receiver.message import Message
 
-Puback = Callable[[int, int], object]  # mid, QoS
+Puback = Callable[[Sequence[Message]], object]
 
 
 class Acknowledgements:
@@ -16,14 +15,17 @@ class Acknowledgements:
     def __init__(self, puback: Puback) -> None:
         self._puback = puback
         self._next_ticket = 0
-        self._done: list[tuple[int, int, int]] = []  # a heap of ticket, mid, QoS
+        self._waiting: dict[int, Message] = {}
 
     def appended(self, messages: Iterable[Message]) -> None:
         """These are in the stream: acknowledge them, and all that waited for them."""
-        for message in messages:
-            if message.qos:
-                heapq.heappush(self._done, (message.ticket, message.mid, message.qos))
-        while self._done and self._done[0][0] == self._next_ticket:
-            _, mid, qos = heapq.heappop(self._done)
+        self._waiting.update((message.ticket, message) for message in messages if message.qos)
+        if due := self._take_due():
+            self._puback(due)
+
+    def _take_due(self) -> list[Message]:
+        due = []
+        while message := self._waiting.pop(self._next_ticket, None):
+            due.append(message)
             self._next_ticket += 1
-            self._puback(mid, qos)
+        return due

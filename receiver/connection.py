@@ -1,27 +1,26 @@
 """One connection to the broker: connect, subscribe, receive, acknowledge. A new one after each loss.
 
-This is the only module that knows aiomqtt's wrapped paho client. paho must leave acknowledging to us
-(aiomqtt would PUBACK before anybody has seen the message), and it hands each PUBLISH straight to an inbox:
+With `wire.py`, the only module that knows aiomqtt's wrapped paho client. paho must leave acknowledging to us
+(aiomqtt would PUBACK before anybody has seen the message), and messages go straight to the inboxes:
 aiomqtt's own queue drops what doesn't fit, without a word.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiomqtt
 from paho.mqtt import properties
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import MQTTMessage
 from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from receiver.message import Message
+from receiver.wire import Deliver, Wire, is_there
 from shared import mqtt
 from shared.config import Settings
 
@@ -35,13 +34,13 @@ REFUSED = 0x80  # from here on a SUBACK's reason code is a refusal
 class Connection:
     """A connected client that acknowledges only what it is told to."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
+    def __init__(self, client: aiomqtt.Client, wire: Wire) -> None:
         self._client = client
-        self._paho = _paho_of(client)
+        self._wire = wire
 
-    def puback(self, mid: int, qos: int) -> None:
-        """Acknowledge one message."""
-        self._paho.ack(mid, qos)
+    def puback(self, messages: Sequence[Message]) -> None:
+        """Acknowledge messages, in their order."""
+        self._wire.puback(messages)
 
     async def subscribe(self, filters: list[str], qos: int) -> None:
         """Subscribe to the filters; raises MqttCodeError when the broker refuses one."""
@@ -62,20 +61,20 @@ class Connection:
 
 
 @asynccontextmanager
-async def connect(settings: Settings, deliver: Callable[[Message], None]) -> AsyncIterator[Connection]:
+async def connect(settings: Settings, deliver: Deliver) -> AsyncIterator[Connection]:
     """A connection with a persistent session, closed at the end; raises MqttError when there is none.
 
-    Hands each message to `deliver`, in the order received, in the event loop; the first ones may arrive
+    Hands all messages to `deliver`, some at a time, in the order received, in the event loop; the first ones may arrive
     before SUBSCRIBE: what the session held while nobody was connected.
     """
     client = _client(settings)
     paho = _paho_of(client)
     paho.manual_ack_set(True)
-    paho.on_message = _numbered(deliver)
     paho.disable_logger()  # it formats several lines a message, for nobody
+    wire = Wire(paho, mqtt.is_v5(settings), deliver, is_fast=is_there())
     try:
         async with client:
-            yield Connection(client)
+            yield Connection(client, wire)
     finally:
         _retrieve_loss(client)
 
@@ -121,24 +120,3 @@ def _retrieve_loss(client: aiomqtt.Client) -> None:
 
 def _paho_of(client: aiomqtt.Client) -> Paho:
     return client._client
-
-
-def _numbered(deliver: Callable[[Message], None]) -> Callable[[Paho, object, MQTTMessage], None]:
-    ticket = 0
-
-    def on_message(_client: Paho, _userdata: object, message: MQTTMessage) -> None:
-        nonlocal ticket
-        # The topic's bytes as they are: decoding one that isn't UTF-8 would end the connection, forever.
-        deliver(
-            Message(
-                message._topic,
-                bytes(message.payload),
-                time.time_ns() // 1_000_000,
-                message.mid,
-                message.qos,
-                ticket,
-            )
-        )
-        ticket += message.qos > 0
-
-    return on_message

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 
 from receiver.message import Message
 
@@ -24,14 +25,17 @@ class Inbox:
         self._changed = asyncio.Event()
         self._is_closed = False
 
-    def put(self, message: Message) -> bool:
-        """Add a message behind the others; False when it is one at QoS 0 and there is no room for it."""
-        if message.qos == 0 and self._size >= QOS_0_BYTES:
-            return False
-        self._messages.append(message)
-        self._size += len(message.payload)
+    def put(self, messages: Iterable[Message]) -> int:
+        """Add messages behind the others; returns how many were dropped: those at QoS 0 that there is no room for."""
+        dropped = 0
+        for message in messages:
+            if message.qos == 0 and self._size >= QOS_0_BYTES:
+                dropped += 1
+                continue
+            self._messages.append(message)
+            self._size += len(message.payload)
         self._changed.set()
-        return True
+        return dropped
 
     def close(self) -> None:
         """No more batches: what is left stays unacknowledged, and the broker delivers it again."""

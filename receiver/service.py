@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -20,6 +20,7 @@ from receiver.inbox import Inbox
 from receiver.message import Message
 from receiver.presence import Presence
 from receiver.reconnect import Reconnect
+from receiver.wire import Deliver
 from shared import stream
 from shared.config import Settings, redacted
 from shared.failure import describe, is_hopeless
@@ -144,12 +145,21 @@ class Receiver:
             ", ".join(filters),
         )
 
-    def _deliver_to(self, inboxes: list[Inbox]) -> Callable[[Message], None]:
-        shards, received, dropped = len(inboxes), self._metrics.received, self._metrics.dropped
+    def _deliver_to(self, inboxes: list[Inbox]) -> Deliver:
+        received, dropped = self._metrics.received, self._metrics.dropped
 
-        def deliver(message: Message) -> None:
-            received.inc()
-            if not inboxes[stream.shard_of(message.topic, shards)].put(message):
-                dropped.inc()
+        def deliver(messages: Sequence[Message]) -> None:
+            received.inc(len(messages))
+            for shard, some in _by_shard(messages, len(inboxes)).items():
+                dropped.inc(inboxes[shard].put(some))
 
         return deliver
+
+
+def _by_shard(messages: Sequence[Message], shards: int) -> dict[int, Sequence[Message]]:
+    if shards == 1:
+        return {0: messages}
+    by_shard: dict[int, list[Message]] = {}
+    for message in messages:
+        by_shard.setdefault(stream.shard_of(message.topic, shards), []).append(message)
+    return dict(by_shard)

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from shared.config import SHARDS_MAX, ConfigError, redacted
@@ -80,11 +81,20 @@ def connect(url: str) -> Redis:
             socket_connect_timeout=SOCKET_TIMEOUT_S,
         )
         pool: Any = client.connection_pool
+        pool.connection_class = type("Connection", (_PackedInC, pool.connection_class), {})
         pool.make_connection()  # connects nowhere yet: only looks at the URL's parameters
     except (TypeError, ValueError, RedisError) as error:
         raise ConfigError(f"REDIS_URL={redacted(url)!r} is not allowed: {describe(error)}") from None
     client.set_response_callback("XREADGROUP", _as_it_is)
     return client
+
+
+class _PackedInC:
+    """Commands by hiredis's serializer, which redis-py keeps for its client without asyncio (docs/performance.md)."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        packed: list[bytes] = HiredisRespSerializer().pack(*args)
+        return packed
 
 
 def _as_it_is(response: Any, **_: Any) -> Any:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from receiver.acknowledge import Acknowledgements
 from receiver.message import Message
 
 
 def message(ticket: int, qos: int = 1) -> Message:
-    return Message(b"t", b"p", 0, 1000 + ticket, qos, ticket)
+    return Message(b"t", b"p", 0, 1000 + ticket if qos else 0, qos, ticket)
+
+
+def mids_of(messages: Sequence[Message]) -> list[int]:
+    return [message.mid for message in messages]
 
 
 def test_a_message_waits_for_those_before_it() -> None:
-    sent: list[tuple[int, int]] = []
-    acknowledgements = Acknowledgements(lambda mid, qos: sent.append((mid, qos)))
+    sent: list[list[int]] = []
+    acknowledgements = Acknowledgements(lambda messages: sent.append(mids_of(messages)))
     acknowledgements.appended([message(2), message(1)])
     assert sent == []
     acknowledgements.appended([message(0), message(3)])
-    assert sent == [(1000, 1), (1001, 1), (1002, 1), (1003, 1)]
+    acknowledgements.appended([message(5)])
+    assert sent == [[1000, 1001, 1002, 1003]], "all that is due at once"
 
 
 def test_qos_0_has_neither_a_place_nor_a_puback() -> None:
     sent: list[int] = []
-    acknowledgements = Acknowledgements(lambda mid, _qos: sent.append(mid))
+    acknowledgements = Acknowledgements(lambda messages: sent.extend(mids_of(messages)))
     acknowledgements.appended([message(0, qos=0), message(0), message(1, qos=0)])
     acknowledgements.appended([message(1)])
     assert sent == [1000, 1001]
@@ -31,7 +37,7 @@ def test_qos_0_has_neither_a_place_nor_a_puback() -> None:
 
 def test_any_interleaving_of_shards_gives_the_order_received() -> None:
     sent: list[int] = []
-    acknowledgements = Acknowledgements(lambda mid, _qos: sent.append(mid))
+    acknowledgements = Acknowledgements(lambda messages: sent.extend(mids_of(messages)))
     messages = [message(ticket) for ticket in range(500)]
     shuffled = messages[:]
     random.Random(1).shuffle(shuffled)
