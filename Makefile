@@ -8,8 +8,9 @@ SECONDS  ?= 60
 PARALLEL ?= -n 4 --dist worksteal
 READY  := $(VENV)/.installed
 FUZZER := $(VENV)/.fuzzer
+PLOTTER := $(VENV)/.plotter
 
-.PHONY: up test test-services chaos fuzz check format clean help
+.PHONY: up test test-services chaos fuzz bench check format clean help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +40,13 @@ $(FUZZER): $(READY)
 
 fuzz: $(FUZZER) ## let a fuzzer look for messages that the writer can't bear: SECONDS=600 for longer
 	$(RUN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
+$(PLOTTER): $(READY)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+bench: $(PLOTTER) ## the figures, about 20 minutes: ARGS="end-to-end --rounds 3" for some of them; bench/README.md has the rest
+	$(RUN)/python -m bench --json bench.json --chart bench.png $(ARGS)
 
 check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/ruff check .

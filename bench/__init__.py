@@ -1,1 +1,1 @@
-"""Measurements that the documentation quotes, each repeatable by one command."""
+"""The figures of this project, measured by one command: `make bench`, or `python -m bench`."""

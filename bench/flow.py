@@ -1,0 +1,60 @@
+"""A load through all of it: published, received, stored."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bench.packets import V311
+from bench.process import peak_mib
+from bench.publisher import Published, loaded
+from bench.shape import Shape
+from bench.stage import Stage, reached, started
+
+
+@dataclass(frozen=True)
+class Flowed:
+    """What it took from the first publish to the last row committed, and what each part cost."""
+
+    messages: int
+    points: int
+    seconds: float
+    cpu: dict[str, float]  # seconds by process
+    peak_mib: dict[str, float]
+    load: Published
+
+    @property
+    def rate(self) -> float:
+        """Points/s."""
+        return self.points / self.seconds
+
+
+class Incomplete(Exception):
+    """Rows are missing, or there are too many: then no figure is worth anything."""
+
+
+async def flow(stage: Stage, shape: Shape, protocol: str = V311, rate: float = 0) -> Flowed:
+    """Publish all of a shape through a receiver and a writer. Raises Incomplete unless each row is there afterwards.
+
+    The last row is committed when the ledger says that the last message is settled, which is a moment later.
+    """
+    receiver = stage.receiver(MQTT_PROTOCOL=protocol, INGEST_QUEUE_MAX=max(shape.messages, 50_000))
+    writer = stage.writer()
+    async with started(writer, receiver), loaded(stage, shape, protocol, rate) as publisher:
+        before = stage.cpu(receiver=receiver, writer=writer)
+        begun = time.perf_counter()
+        publisher.go()
+        await reached(stage.settled, lambda settled: settled >= shape.messages, receiver, writer)
+        seconds = time.perf_counter() - begun
+        after = stage.cpu(receiver=receiver, writer=writer)
+        published = await publisher.done()
+        peaks = {service.name: peak_mib(service.pid or 0) for service in (receiver, writer)}
+    await require_rows(stage, shape.rows)
+    cpu = {name: after[name] - before[name] for name in after}
+    return Flowed(shape.messages, shape.rows, seconds, cpu, peaks, published)
+
+
+async def require_rows(stage: Stage, expected: int) -> None:
+    """Raise Incomplete unless the table has exactly so many."""
+    if (rows := await stage.rows()) != expected:
+        raise Incomplete(f"{rows} rows where {expected} were published")

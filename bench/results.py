@@ -1,0 +1,57 @@
+"""All figures of a run, as a value and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from bench.figure import Figure
+from bench.machine import Machine
+from bench.scenario import Plan
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured, on what, and what could not be."""
+
+    at: datetime
+    machine: Machine
+    servers: Mapping[str, str]  # versions
+    plan: Plan
+    figures: Sequence[Figure]
+    impossible: Mapping[str, str]  # scenario: why
+
+    @property
+    def are_met(self) -> bool:
+        """Whether every target is."""
+        return all(figure.is_met is not False for figure in self.figures)
+
+    def to_json(self) -> str:
+        """For machines, and for comparing two runs."""
+        document = {
+            "at": self.at.isoformat(timespec="seconds"),
+            "machine": asdict(self.machine),
+            "servers": dict(self.servers),
+            "rounds": self.plan.rounds,
+            "scale": self.plan.scale,
+            "figures": [_figure(figure) for figure in self.figures],
+            "impossible": dict(self.impossible),
+        }
+        return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    return {
+        "scenario": figure.scenario,
+        "name": figure.name,
+        "unit": figure.unit,
+        "median": figure.median,
+        "min": min(figure.values),
+        "max": max(figure.values),
+        "values": figure.values,
+        "target": None if figure.target is None else str(figure.target),
+        "met": figure.is_met,
+    }

@@ -1,0 +1,13 @@
+"""Each scenario: what is measured, and how."""
+
+from bench.scenario import Scenario
+from bench.scenarios.end_to_end import END_TO_END
+from bench.scenarios.growth import GROWTH
+from bench.scenarios.latency import LATENCY
+from bench.scenarios.receiver import RECEIVER
+from bench.scenarios.shape import SHAPE
+from bench.scenarios.writer import WRITER
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE)
+}

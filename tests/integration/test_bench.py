@@ -1,0 +1,67 @@
+"""Each scenario of the benchmark on real servers, as small as can be: what it measures there means nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.scenarios import SCENARIOS
+from bench.servers import NotEmpty, Own, running
+from tests.support.services import EMBEDDED, Services
+from tests.support.stack import Stack
+
+SCALE = "0.0005"
+COUNT = {"end-to-end": 14, "receiver": 10, "writer": 5, "latency": 8, "growth": 33, "shape": 17}  # figures
+
+
+def measure(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", "--rounds", "1", "--scale", SCALE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def figures_in(path: Path) -> dict[str, Any]:
+    return {figure["name"]: figure for figure in json.loads(path.read_text())["figures"]}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_runs_to_its_end(name: str, services: Services, tmp_path: Path) -> None:
+    done = measure(name, "--services", services.name, "--json", tmp_path / "figures.json")
+    assert done.returncode == 0, done.stderr
+    figures = figures_in(tmp_path / "figures.json")
+    assert len(figures) == COUNT[name], list(figures)
+    assert set(SCENARIOS[name].targets) <= set(figures)
+    assert all(math.isfinite(figure["median"]) for figure in figures.values())
+    rates = [figure for figure in figures.values() if figure["unit"] == "points/s"]
+    assert all(figure["median"] > 0 for figure in rates)
+    assert name in done.stdout
+    assert str(tmp_path) not in (tmp_path / "figures.json").read_text()
+
+
+async def test_servers_of_ones_own_are_used_and_left_as_they_were(stack: Stack, tmp_path: Path) -> None:
+    await stack.execute("INSERT INTO device VALUES ('t', 'd', 's', NULL, now(), now())")
+    await stack.redis.set("mine", "1")
+    urls = ("--mqtt-url", stack.broker.url, "--redis-url", stack.redis_server.url, "--database-url", stack.database_url)
+    done = measure("writer", *urls, "--json", tmp_path / "figures.json")
+    assert done.returncode == 0, done.stderr
+    figures = figures_in(tmp_path / "figures.json")
+    assert "CPU of writer" in figures
+    assert "CPU of postgres" not in figures
+    assert (await stack.redis.keys()) == [b"mine"]
+    assert (await stack.count("device"), await stack.count("ts_measure")) == (1, 0)
+    assert await stack.fetchval("SELECT count(*) FROM pg_database WHERE datname LIKE 'traksense_bench%'") == 0
+
+
+async def test_a_redis_with_streams_is_left_alone(stack: Stack, tmp_path: Path) -> None:
+    await stack.append("traksense/t/s/d/telem", b"{}")
+    urls = Own(stack.broker.url, stack.redis_server.url, stack.database_url)
+    with pytest.raises(NotEmpty):
+        async with running(EMBEDDED, urls, tmp_path):
+            raise AssertionError("it started")
+    assert await stack.backlog() == 1
+    assert await stack.fetchval("SELECT count(*) FROM pg_database WHERE datname LIKE 'traksense_bench%'") == 0
