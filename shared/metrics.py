@@ -6,8 +6,9 @@ stream and of the connections are in both, since either service may be the one t
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 
+from shared.distribution import Distribution
 from shared.reasons import POISON_REASONS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, that no dashboard asks for
@@ -58,8 +59,8 @@ class Metrics:
     def _gauge(self, name: str, help_: str) -> Gauge:
         return Gauge(name, help_, registry=self.registry)
 
-    def _histogram(self, name: str, help_: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(name, help_, buckets=buckets, registry=self.registry)
+    def _histogram(self, name: str, help_: str, buckets: tuple[float, ...]) -> Distribution:
+        return Distribution(name, help_, buckets=buckets, registry=self.registry)
 
 
 class ReceiverMetrics(Metrics):

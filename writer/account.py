@@ -42,11 +42,9 @@ class Account:
         self._metrics.deferred.inc(count)
 
     def _observe_latency(self, batch: Sequence[Settleable], now: datetime) -> None:
-        for outcome in batch:
-            if isinstance(outcome, Decoded):
-                self._metrics.transit.observe(_seconds(outcome.entry.received_at, now))
-                if outcome.ts:
-                    self._metrics.latency.observe(_seconds(outcome.ts, now))
+        decoded = [outcome for outcome in batch if isinstance(outcome, Decoded)]
+        self._metrics.transit.observe_all([_seconds(outcome.entry.received_at, now) for outcome in decoded])
+        self._metrics.latency.observe_all([_seconds(outcome.ts, now) for outcome in decoded if outcome.ts])
 
 
 def _seconds(since: datetime, now: datetime) -> float:

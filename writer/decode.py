@@ -118,9 +118,11 @@ class Decoder:
         return Decoded(entry, "event", _sighting(entry, topic), ts, event=row)
 
     def _check_time(self, entry: Entry, ts: datetime, where: str) -> None:
-        now = max(self.clock(), entry.appended_at)  # ids never step back, as the clock of this host may
-        if wrong := out_of_range(ts, now, self.max_future_s):
-            raise Poison("out_of_range", where, wrong)
+        now = self.clock()
+        if out_of_range(ts, now, self.max_future_s):
+            now = max(now, entry.appended_at)  # ids never step back, as the clock of this host may
+            if wrong := out_of_range(ts, now, self.max_future_s):
+                raise Poison("out_of_range", where, wrong)
 
 
 def reject(entry: Entry, error_class: str, reason: str, sqlstate: str | None = None) -> Rejected:

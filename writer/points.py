@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from math import isfinite
 from typing import Any
 
 from writer.outcome import Measure, Poison
@@ -13,6 +15,8 @@ from writer.topic import Topic
 Columns = tuple[float | None, bool | None, str | None]  # v_num, v_bool, v_text
 
 _NOTHING: Columns = (None, None, None)
+_NUMBERS = {None, "float", "num", "int"}
+_measure = partial(tuple.__new__, Measure)  # half of what calling Measure takes
 
 
 def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[tuple[Measure, ...], int]:
@@ -20,16 +24,17 @@ def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[t
 
     Raises Poison("parse_error") with the path of the value that is wrong.
     """
-    points = telemetry["points"]
-    rows = {}
+    points, ts, tenant, device = telemetry["points"], telemetry["ts"], topic.tenant, topic.device
+    rows: dict[str, Measure] = {}
     for place, point in enumerate(points):
-        columns = _columns(point, place)
-        name, unit = point["name"], point.get("u")
+        name, unit, value = point["name"], point.get("u"), point["v"]
+        is_plain = type(value) is float and isfinite(value) and point.get("t") in _NUMBERS  # as nearly all of them are
+        number, boolean, text = (value, None, None) if is_plain else _columns(point, place)
         if "\0" in name or (unit and "\0" in unit):
             no_nul(name, f"points.{place}.name")
             no_nul(unit, f"points.{place}.u")
         if name not in rows:
-            rows[name] = Measure(topic.tenant, topic.device, name, telemetry["ts"], *columns, unit, meta)
+            rows[name] = _measure((tenant, device, name, ts, number, boolean, text, unit, meta))
     return tuple(rows.values()), len(points) - len(rows)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -35,11 +36,16 @@ from writer.store import Store
 
 LANES = 2  # for each stream: one decodes while the other's transaction is under way
 
+# A batch is some ten thousand rows, all of which reference counting frees: Python would look for cycles among them
+# a dozen times.
+OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
 log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Run a writer until `stop`. Raises Misconfigured when it can't ever start."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     metrics = WriterMetrics()
     metrics.queue_max.set(settings.ingest_queue_max)
     redis, database_ = f"REDIS_URL={redacted(settings.redis_url)}", f"DATABASE_URL={redacted(settings.database_url)}"

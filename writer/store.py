@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
@@ -14,9 +14,12 @@ from shared.database import transaction
 from shared.failure import Kind, is_duplicate, kind_of
 from writer import sql
 from writer.ack_repetitions import merge_acks
+from writer.copy_format import encode
 from writer.dead_letter import DeadLetter, dead_letter_row, renamed
 from writer.devices import DeviceRegistry
 from writer.outcome import Decoded, Measure, Rejected, Settleable
+
+Messages = Sequence[Sequence[Measure]]  # the rows of each
 
 log = logging.getLogger(__name__)
 
@@ -45,23 +48,24 @@ class Store:
         """
         decoded = [outcome for outcome in batch if isinstance(outcome, Decoded)]
         rejected = [outcome for outcome in batch if isinstance(outcome, Rejected)]
-        measures = list(chain.from_iterable(outcome.measures for outcome in decoded))
+        messages = [outcome.measures for outcome in decoded if outcome.measures]
         try:
-            stored = await self._transact(decoded, rejected, measures, staged=False)
+            stored = await self._transact(decoded, rejected, messages, staged=False)
         except Exception as error:
             if not is_duplicate(error):
                 raise
-            stored = await self._transact(decoded, rejected, first_of_each_key(measures), staged=True)
-        stored.duplicates["telem"] = len(measures) - stored.points + sum(outcome.repeated for outcome in decoded)
+            stored = await self._transact(decoded, rejected, first_of_each_key(messages), staged=True)
+        points = sum(len(outcome.measures) + outcome.repeated for outcome in decoded)
+        stored.duplicates["telem"] = points - stored.points
         return stored
 
     async def _transact(
-        self, decoded: list[Decoded], rejected: list[Rejected], measures: list[Measure], *, staged: bool
+        self, decoded: list[Decoded], rejected: list[Rejected], messages: Messages, *, staged: bool
     ) -> Stored:
         stored = Stored()
         async with transaction(self._pool) as connection:
-            if measures:
-                stored.points = await (_copy_staged if staged else _copy)(connection, measures)
+            if messages:
+                stored.points = await (_copy_staged if staged else _copy)(connection, messages)
             await _upsert_acks(connection, decoded, stored)
             await _insert_events(connection, decoded, stored)
             await _insert_dead_letters(connection, rejected, stored)
@@ -84,23 +88,31 @@ class Store:
         self._devices.written(overdue)
 
 
-def first_of_each_key(measures: Iterable[Measure]) -> list[Measure]:
+def first_of_each_key(messages: Messages) -> Messages:
     """Of rows that say something of the same point at the same moment, the one that came first."""
     by_key: dict[tuple[object, ...], Measure] = {}
-    for measure in measures:
+    for measure in chain.from_iterable(messages):
         by_key.setdefault(measure[:4], measure)
-    return list(by_key.values())
+    return [(measure,) for measure in by_key.values()]
 
 
-async def _copy(connection: Any, measures: list[Measure]) -> int:
-    await connection.copy_records_to_table("ts_measure", records=measures, columns=Measure._fields)
-    return len(measures)
+async def _copy(connection: Any, messages: Messages) -> int:
+    await _copy_into(connection, "ts_measure", messages)
+    return sum(map(len, messages))
 
 
-async def _copy_staged(connection: Any, measures: list[Measure]) -> int:
+async def _copy_staged(connection: Any, messages: Messages) -> int:
     await connection.execute(sql.CREATE_STAGING)
-    await connection.copy_records_to_table("staging", records=measures, columns=Measure._fields)
+    await _copy_into(connection, "staging", messages)
     return _affected(await connection.execute(sql.INSERT_STAGED))
+
+
+async def _copy_into(connection: Any, table: str, messages: Messages) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in encode(messages):
+            yield chunk
+
+    await connection.copy_to_table(table, source=chunks(), columns=Measure._fields, format="binary")
 
 
 async def _upsert_acks(connection: Any, decoded: list[Decoded], stored: Stored) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -71,8 +70,9 @@ class AgreeingPool:
     async def commit(self) -> None:
         """COMMIT"""
 
-    async def copy_records_to_table(self, _table: str, records: Any, columns: Any) -> None:
-        deque(records, maxlen=0)
+    async def copy_to_table(self, _table: str, source: AsyncIterator[bytes], **_options: Any) -> None:
+        async for _ in source:
+            """Sent."""
 
     async def execute(self, _statement: str, *_columns: Any) -> str:
         return "INSERT 0 0"
