@@ -23,7 +23,7 @@ EXCEPTIONS = {("ops/cli.py", "receiver"), ("ops/cli.py", "writer")}
 EXCEPTIONS |= {("ops/dlq/append.py", "receiver"), ("ops/dlq/forecast.py", "writer")}
 
 # The benchmark starts Debian's servers as the tests do. It looks at the services from outside only.
-EXCEPTIONS |= {(f"bench/{name}.py", "tests") for name in ("__main__", "run", "servers")}
+EXCEPTIONS |= {(f"bench/{name}.py", "tests") for name in ("__main__", "footprint", "run", "servers")}
 
 
 def modules(package: str) -> list[Path]:
