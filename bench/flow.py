@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from bench.lane import end_session
 from bench.packets import V311
 from bench.process import peak_mib
 from bench.publisher import Published, loaded
@@ -38,7 +39,8 @@ async def flow(stage: Stage, shape: Shape, protocol: str = V311, rate: float = 0
 
     The last row is committed when the ledger says that the last message is settled, which is a moment later.
     """
-    receiver = stage.receiver(MQTT_PROTOCOL=protocol, INGEST_QUEUE_MAX=max(shape.messages, 50_000))
+    name, cap = f"bench-flow-{time.time_ns()}", max(shape.messages, 50_000)
+    receiver = stage.receiver(MQTT_PROTOCOL=protocol, MQTT_CLIENT_ID=name, INGEST_QUEUE_MAX=cap)
     writer = stage.writer()
     async with started(writer, receiver), loaded(stage, shape, protocol, rate) as publisher:
         before = stage.cpu(receiver=receiver, writer=writer)
@@ -49,6 +51,7 @@ async def flow(stage: Stage, shape: Shape, protocol: str = V311, rate: float = 0
         after = stage.cpu(receiver=receiver, writer=writer)
         published = await publisher.done()
         peaks = {service.name: peak_mib(service.pid or 0) for service in (receiver, writer)}
+    end_session(stage.servers.brokers[protocol], protocol, name)
     await require_rows(stage, shape.rows)
     cpu = {name: after[name] - before[name] for name in after}
     return Flowed(shape.messages, shape.rows, seconds, cpu, peaks, published)

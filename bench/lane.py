@@ -68,6 +68,11 @@ def connected(url: str, protocol: str, client_id: str, *, clean: bool = True) ->
     return connection
 
 
+def end_session(url: str, protocol: str, client_id: str) -> None:
+    """Make the broker forget a client: what it held for it would be a part of the next measurement."""
+    connected(url, protocol, client_id).close()
+
+
 def leave_session(url: str, protocol: str, client_id: str, topic_filter: str) -> None:
     """Make a session that holds all that is published from now on, for a client that comes later."""
     connection = connected(url, protocol, client_id, clean=False)

@@ -13,7 +13,7 @@ from functools import partial
 
 from bench.child import child
 from bench.figure import Reading, at_most
-from bench.lane import leave_session
+from bench.lane import end_session, leave_session
 from bench.packets import V5, V311
 from bench.process import peak_mib
 from bench.publisher import loaded
@@ -54,6 +54,7 @@ async def _receiver(stage: Stage, shape: Shape, protocol: str) -> list[Reading]:
     finally:
         await asyncio.gather(starting, return_exceptions=True)
         await asyncio.to_thread(receiver.stop)
+        end_session(stage.servers.brokers[protocol], protocol, name)
     return [
         Reading(f"MQTT {protocol}", shape.messages / (ended - began), "messages/s"),
         Reading(f"MQTT {protocol}, CPU", (after - before) * 1e6 / shape.messages, "µs/message"),
@@ -66,6 +67,7 @@ async def _reference(stage: Stage, shape: Shape, protocol: str) -> list[Reading]
     await _publish_to(stage, shape, protocol, name)
     async with child(stage, "bench.idle", name, shape.messages, MQTT_PROTOCOL=protocol) as idle:
         result = await idle.result()
+    end_session(stage.servers.brokers[protocol], protocol, name)
     return [
         Reading(f"MQTT {protocol}, aiomqtt that does nothing", shape.messages / result["seconds"], "messages/s"),
         Reading(f"MQTT {protocol}, aiomqtt that does nothing, CPU", result["cpu"] * 1e6 / shape.messages, "µs/message"),
