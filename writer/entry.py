@@ -17,7 +17,7 @@ PLAUSIBLE_MS = range(946_684_800_000, LAST_US // 1000)  # from 2000 on
 
 def moment(ms: int, us: int = 0) -> datetime:
     """The time so long after the epoch; an id that was made up by hand may lie beyond every calendar."""
-    return EPOCH + timedelta(microseconds=min(ms * 1000 + us, LAST_US))
+    return EPOCH + timedelta(0, 0, min(ms * 1000 + us, LAST_US))
 
 
 class Entry(NamedTuple):

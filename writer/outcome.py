@@ -66,11 +66,8 @@ class Sighting(NamedTuple):
     seen: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """The message is good. It is stored as one: all of its rows or none."""
-
-    verdict: ClassVar[str] = "stored"  # the ledger's field
 
     entry: Entry
     kind: str  # telem, ack or event
@@ -80,6 +77,11 @@ class Decoded:
     repeated: int = 0  # points whose name came before in the same message
     ack: Ack | None = None
     event: Event | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The ledger's field."""
+        return "stored"
 
     @property
     def weight(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from pydantic_core import PydanticCustomError
 
@@ -36,6 +37,11 @@ def _after_leap_second(second_59: datetime) -> datetime:
     return after
 
 
+@lru_cache(maxsize=1)
+def _seconds(count: int) -> timedelta:
+    return timedelta(seconds=count)
+
+
 def _wrong(what: str) -> PydanticCustomError:
     return PydanticCustomError("timestamp", "{what}", {"what": what})
 
@@ -44,6 +50,6 @@ def out_of_range(ts: datetime, now: datetime, max_future_s: int) -> str | None:
     """What is wrong with a moment that no device of ours can mean; None when it is fine."""
     if ts < EARLIEST:
         return f"{ts.isoformat()} is before 2000-01-01"
-    if ts - now > timedelta(seconds=max_future_s):
+    if ts - now > _seconds(max_future_s):
         return f"{ts.isoformat()} is more than {max_future_s} s ahead of now"
     return None
