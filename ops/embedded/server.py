@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
@@ -34,6 +34,7 @@ class Server(ABC):
     def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory.resolve()
         self.port = port
+        self.sleep: Callable[[float], None] = time.sleep  # between two looks whether it answers; may raise to end that
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
 
@@ -160,6 +161,6 @@ class Server(ABC):
         while self.running and time.monotonic() < deadline:
             if self.serves():
                 return
-            time.sleep(0.02)
+            self.sleep(0.02)
         self.kill()
         raise ServerFailed(self.name, self.log_tail())

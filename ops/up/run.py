@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import time
 from pathlib import Path
-from types import FrameType
-from typing import Any, Self
 
 import asyncpg
 from rich.console import Console
@@ -19,6 +16,7 @@ from ops.migrate import migrate
 from ops.scrape import Samples, scrape
 from ops.up.gauges import Gauges, Meter
 from ops.up.instructions import instructions
+from ops.up.interruption import Interruption
 from ops.up.plan import Plan, Ports, advice
 from ops.up.service import Receiver, Simulator, Writer
 from ops.up.supervisor import GaveUp, Supervisor
@@ -46,6 +44,8 @@ class Run:
         self._meter = Meter()
         self._gauges = Gauges()
         self._interruption = Interruption()
+        for part in self._parts:
+            part.sleep = self._interruption.sleep
 
     def __call__(self) -> int:
         """Returns the exit code: 0 after a signal, 2 for a busy port, 1 when a part failed for good."""
@@ -73,7 +73,7 @@ class Run:
         for supervisor in self._supervisors:
             supervisor.require_ports()
         self._stores.start()
-        applied = asyncio.run(migrate(self._plan.database_url))
+        applied = self._interruption.run(migrate(self._plan.database_url))
         self._tell(f"database: {len(applied)} migrations applied")
         self._flow.start()
         self._fleet.start()
@@ -86,7 +86,7 @@ class Run:
             while True:
                 live.update(table(self._read(), self._parts, self._restarts), refresh=True)
                 self._look_after()
-                time.sleep(LOOK_EVERY_S)
+                self._interruption.sleep(LOOK_EVERY_S)
 
     def _log_lines(self) -> None:
         told = time.monotonic()
@@ -96,7 +96,7 @@ class Run:
                 told = time.monotonic()
                 self._tell(line(gauges))
             self._look_after()
-            time.sleep(LOOK_EVERY_S)
+            self._interruption.sleep(LOOK_EVERY_S)
 
     def _stop(self) -> None:
         """First what publishes, then the broker once its messages are handed over, last what stores."""
@@ -127,7 +127,6 @@ class Run:
         )
 
     def _look_after(self) -> None:
-        self._interruption.check()
         for supervisor in self._supervisors:
             supervisor.look_after()
 
@@ -154,29 +153,3 @@ class Run:
     def _fail(self, text: str, code: int = EXIT_FAILED) -> int:
         self._console.print(text, style="red", soft_wrap=True, markup=False)
         return code
-
-
-class Interruption:
-    """Ctrl-C and SIGTERM raise KeyboardInterrupt while this is entered, and are remembered: Python drops one that is
-    raised in the middle of a finalizer."""
-
-    def __init__(self) -> None:
-        self._came = False
-        self._before: dict[signal.Signals, Any] = {}
-
-    def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raise it again when it came."""
-        if self._came:
-            raise KeyboardInterrupt
-
-    def _interrupt(self, _signum: int, _frame: FrameType | None) -> None:
-        self._came = True
-        raise KeyboardInterrupt

@@ -77,10 +77,14 @@ async def refresh(connection: Any) -> None:
 
 
 async def _ran(connection: Any, job: int) -> bool:
-    """False while the scheduler runs the same one."""
+    """False while the scheduler runs the same one, or has a lock on a chunk that it is about."""
     try:
         await connection.execute(f"CALL run_job({job})")
     except asyncpg.LockNotAvailableError:
+        return False
+    except asyncpg.DataError as error:
+        if "policy failure" not in str(error):
+            raise
         return False
     return True
 

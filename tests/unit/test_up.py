@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -15,8 +18,8 @@ from ops.embedded import Server, ServerFailed
 from ops.scrape import Samples
 from ops.up.gauges import Gauges, Meter
 from ops.up.instructions import instructions
+from ops.up.interruption import Interruption
 from ops.up.plan import Ports, advice, make_plan
-from ops.up.run import Interruption
 from ops.up.supervisor import RESTARTS_MAX, GaveUp, Supervisor
 from ops.up.view import line, table
 from shared.config import Settings
@@ -214,13 +217,56 @@ def test_a_pipe_gets_one_line() -> None:
     assert "p50 4 ms, p99 –" in text
 
 
-def test_an_interruption_that_python_drops_is_remembered() -> None:
+@pytest.fixture
+def interruption() -> Iterator[Interruption]:
+    with Interruption() as interruption:
+        yield interruption
+
+
+def test_an_interruption_waits_for_a_place_where_nothing_is_half_done(interruption: Interruption) -> None:
+    interruption.check()
+    signal.raise_signal(signal.SIGINT)  # here it raises nothing
+    with pytest.raises(KeyboardInterrupt):
+        interruption.check()
+
+
+def test_an_interruption_in_a_finalizer_is_not_dropped(interruption: Interruption) -> None:
     class Finalized:
         def __del__(self) -> None:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
 
-    with Interruption() as interruption:
-        interruption.check()
-        Finalized()
-        with pytest.raises(KeyboardInterrupt):
-            interruption.check()
+    Finalized()
+    with pytest.raises(KeyboardInterrupt):
+        interruption.sleep(0)
+
+
+def test_an_interruption_ends_a_sleep(interruption: Interruption) -> None:
+    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        interruption.sleep(3600)
+
+
+def test_an_interruption_cancels_what_runs(interruption: Interruption) -> None:
+    ended = []
+
+    async def work() -> None:
+        signal.raise_signal(signal.SIGINT)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interruption.run(work())
+    assert ended
+
+
+def test_what_was_not_interrupted_returns_or_raises(interruption: Interruption) -> None:
+    async def work(error: Exception | None = None) -> int:
+        if error:
+            raise error
+        return 3
+
+    assert interruption.run(work()) == 3
+    with pytest.raises(ZeroDivisionError):
+        interruption.run(work(ZeroDivisionError()))
