@@ -14,7 +14,7 @@ from shared.failure import Kind, kind_of
 COMMAND_TIMEOUT_S = 30.0  # a statement that takes longer is an outage
 CONNECT_TIMEOUT_S = 5.0
 
-# What each statement of the writer takes; migrations/0005_roles.sql grants the same to traksense_writer.
+# What each statement of the writer takes; migrations 0005 and 0007 grant the same to traksense_writer.
 _NEEDED = {
     "ts_measure": ("INSERT",),
     "cmd_ack": ("SELECT", "INSERT", "UPDATE"),
@@ -31,6 +31,9 @@ WHERE NOT has_table_privilege(name, privilege)
 UNION ALL
 SELECT 'TEMPORARY on the database ' || current_database()
 WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
+UNION ALL
+SELECT 'EXECUTE on the function unstored_points'
+WHERE NOT has_function_privilege('unstored_points(text[], text[], timestamptz[], text[], integer[])', 'EXECUTE')
 """
 
 _SESSION = {

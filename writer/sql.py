@@ -13,6 +13,7 @@ _statements = dict(
     )
 )
 
+UNSTORED_POINTS = _statements["unstored_points"]
 CREATE_STAGING = _statements["create_staging"]
 INSERT_STAGED = _statements["insert_staged"]
 UPSERT_ACKS = _statements["upsert_acks"]

@@ -150,17 +150,29 @@ async def _are_idle(stack: Stack) -> bool:
     return all(entry["time_since_delivered"] > CLAIM_IDLE_MS for entry in await _pending(stack))
 
 
-async def test_a_writer_crashes_in_the_duplicate_path(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    await stack.append(*telem(second=0, points=3))
+DUPLICATES = {
+    "unstored_of_mostly_new": telem(points=3),
+    "_copy_unstored": telem(points=3),
+    "_copy_staged": telem(
+        points=[{"name": "new", "v": 1}, {"name": "p0", "v": 1}]
+    ),  # not to be seen by its first point
+}
+
+
+@pytest.mark.parametrize("step", DUPLICATES)
+async def test_a_writer_crashes_in_the_duplicate_path(stack: Stack, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    await stack.append(*telem(points=3))
     await drain(stack)
-    await stack.append(*telem(second=0, points=3))
-    await fill(stack)
+    await stack.append(*DUPLICATES[step])
+    for second in range(1, 10):
+        await stack.append(*telem(second=second, points=3))
+    await stack.append("traksense/t/site/dev/telem", b"poison")
     with monkeypatch.context() as patch:
-        patch.setattr(writer.store, "_copy_staged", crash_after(writer.store._copy_staged))
+        patch.setattr(writer.store, step, crash_after(getattr(writer.store, step)))
         await crash(stack)
     assert await stack.count("ts_measure") == 3, "nothing of it was committed"
     await drain(stack)
-    await everything_is_there_once(stack)
+    await everything_is_there_once(stack, rows=31 if step == "_copy_staged" else 30)
 
 
 async def test_a_receiver_crashes_after_the_append_before_the_puback(

@@ -1,0 +1,155 @@
+"""What is stored already is stored once, by each of the ways that a batch may take into the table."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared import database
+from shared.database import transaction
+from tests.support.stack import START, Stack
+from tests.support.waiting import eventually
+from writer import store as ways
+from writer.devices import DeviceRegistry
+from writer.duplicates import WARY_BATCHES, unstored, unstored_of_mostly_new
+from writer.entry import Entry
+from writer.outcome import Decoded, Measure, Sighting
+from writer.store import Store
+
+Message = tuple[Measure, ...]
+Way = Callable[[Any, Sequence[Message]], Awaitable[int]]
+
+CAREFUL: dict[str, Way] = {
+    "asked for all": partial(ways._copy_unstored, find=unstored),
+    "asked for first points": partial(ways._copy_unstored, find=unstored_of_mostly_new),
+    "staged": ways._copy_staged,
+}
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+
+@pytest.fixture
+async def pool(stack: Stack) -> AsyncIterator[Any]:
+    pool = await database.open_pool(stack.database_url, 1, 4)
+    yield pool
+    pool.terminate()
+
+
+def message(number: int, points: Iterable[int], device: str = "d", value: float = 0.0) -> Message:
+    """Number is its moment: 10 of them are in each of some days."""
+    ts, meta = START + timedelta(days=number // 10, seconds=number), f'{{"{value}": 1}}'
+    return tuple(Measure("t", device, f"p{point}", ts, value, None, None, None, meta) for point in points)
+
+
+def decoded(message: Message) -> Decoded:
+    entry = Entry("ingest:{0}", "1-0", b"traksense/t/s/d/telem", b"{}", START, 1)
+    return Decoded(entry, "telem", Sighting("t", message[0].device_id, "s", None, START), START, message)
+
+
+async def stored(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    rows = await stack.fetch("SELECT device_id, point_id, ts, v_num, meta FROM ts_measure")
+    return {tuple(row.values())[:3]: tuple(row.values())[3:] for row in rows}
+
+
+def first_of_each(messages: Iterable[Message]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """What the table should have: written anew for the test, a row at a time."""
+    rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for row in (row for message in messages for row in message):
+        rows.setdefault((row.device_id, row.point_id, row.ts), (row.v_num, row.meta))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_only_what_is_new_and_first_is_stored(stack: Stack, pool: Any, seed: int) -> None:
+    """Batches that overlap with the table and within themselves, wholly, in part and not at all."""
+    chance, store, said = random.Random(seed), Store(pool, DeviceRegistry()), list[Message]()
+    for number in range(40):
+        moments, points = chance.choice([5, 30, 300]), chance.choice([1, 3, 6])
+        batch = [
+            message(
+                chance.randrange(moments),
+                chance.sample(range(6), chance.randint(1, points)),
+                chance.choice("ab"),
+                number,
+            )
+            for _ in range(chance.choice([1, 5, 20]))
+        ]
+        before = len(first_of_each(said))
+        said += batch
+        done = await store.store([decoded(each) for each in batch])
+        assert done.points == len(first_of_each(said)) - before
+        assert done.duplicates["telem"] == sum(map(len, batch)) - done.points
+    assert await stored(stack) == first_of_each(said)
+
+
+@pytest.mark.parametrize("way", CAREFUL.values(), ids=CAREFUL)
+async def test_nothing_is_left_of_what_is_all_there(stack: Stack, pool: Any, way: Way) -> None:
+    batch = [message(number, range(3)) for number in range(30)]
+    for new in (90, 0):
+        async with transaction(pool) as connection:
+            assert await way(connection, batch) == new
+    assert await stack.count("ts_measure") == 90
+
+
+async def test_a_batch_is_refused_once_and_the_next_ones_ask(
+    stack: Stack, pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    into: list[str] = []
+
+    async def copy_into(connection: Any, table: str, messages: Any, original: Any = ways._copy_into) -> None:
+        into.append(table)
+        await original(connection, table, messages)
+
+    monkeypatch.setattr(ways, "_copy_into", copy_into)
+    store = Store(pool, DeviceRegistry())
+    batches = ([decoded(message(number, range(3), device)) for device in "ab"] for number in range(100))
+    known = [decoded(message(0, range(3)))]
+    assert (await store.store(known)).points == 3
+    into.clear()
+    assert (await store.store([*known, *next(batches)])).points == 6
+    assert into == ["ts_measure", "ts_measure"], "refused, and then what is new"
+    for _ in range(3):
+        into.clear()
+        assert (await store.store([*known, *next(batches)])).duplicates["telem"] == 3
+        assert into == ["ts_measure"], "it asked first"
+    into.clear()
+    assert (await store.store(known)).points == 0
+    assert into == [], "nothing to store"
+    for _ in range(WARY_BATCHES):
+        await store.store(next(batches))
+    into.clear()
+    await store.store([*known, *next(batches)])
+    assert into == ["ts_measure", "ts_measure"], "it has stopped to ask"
+
+
+async def test_two_writers_may_store_the_same_at_once(stack: Stack, pool: Any) -> None:
+    """What the other has not committed can't be seen: it is waited for, refused, and goes through the staging table."""
+    store = Store(pool, DeviceRegistry())
+    known, contested, new = message(0, range(3)), message(1, range(3), value=1.0), message(2, range(3))
+    await store.store([decoded(known)])
+    await store.store([decoded(known)])  # from now on it asks
+    other = await asyncpg.connect(stack.database_url)
+    begun = other.transaction()
+    await begun.start()
+    await ways._copy(other, [contested])
+    storing = asyncio.create_task(store.store([decoded(each) for each in (known, message(1, range(4)), new)]))
+    await eventually(lambda: stack.fetchval(WAITING))
+    await begun.commit()
+    done = await storing
+    await other.close()
+    assert (done.points, done.duplicates["telem"]) == (4, 6)
+    assert await stored(stack) == first_of_each([known, contested, message(1, range(4)), new])
+
+
+async def test_a_message_that_shares_its_moment_and_other_points_is_stored(stack: Stack, pool: Any) -> None:
+    """Its first point tells nothing of the others then: the COPY is refused, and the rest of it is stored."""
+    store = Store(pool, DeviceRegistry())
+    for batch, points in (([(0, 1)], 2), ([(0, 1)], 0), ([(2, 1)], 1), ([(0, 1, 3), (4, 3), (4, 5)], 3)):
+        assert (await store.store([decoded(message(0, each)) for each in batch])).points == points
+    assert await stack.count("ts_measure") == 6

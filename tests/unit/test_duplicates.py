@@ -1,0 +1,53 @@
+"""Rows of a batch that repeat others of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from tests.support.stack import START
+from writer.duplicates import Wariness, without_repetitions
+from writer.outcome import Measure
+
+
+def message(
+    points: str, tenant: str = "t", device: str = "d", second: int = 0, value: float = 0.0
+) -> Sequence[Measure]:
+    ts = START + timedelta(seconds=second)
+    return tuple(Measure(tenant, device, point, ts, value, None, None, None, None) for point in points)
+
+
+def test_what_repeats_nothing_is_left_as_it_is() -> None:
+    messages = [message("ab"), message("ab", tenant="u"), message("ab", device="e"), message("ab", second=1)]
+    assert without_repetitions(messages) is messages
+
+
+def test_of_a_point_and_a_moment_the_first_row_stays() -> None:
+    messages = [message("ab", value=1), message("c", second=1), message("bc", value=2), message("dcba", value=3)]
+    assert [[(row.point_id, row.v_num) for row in left] for left in without_repetitions(messages)] == [
+        [("a", 1), ("b", 1)],
+        [("c", 0)],
+        [("c", 2)],
+        [("d", 3)],
+    ]
+
+
+def test_a_message_of_which_nothing_is_left_is_gone() -> None:
+    assert without_repetitions([message("ab"), message("ba"), message("a")]) == [list(message("ab"))]
+
+
+def test_wariness_lasts_for_some_batches_after_the_last_duplicate() -> None:
+    wary = Wariness()
+    assert not wary
+    wary.learn(points=10, new=9)
+    lasted = 0
+    while wary:
+        assert not wary.of_all
+        wary.learn(points=10, new=10)
+        lasted += 1
+    assert lasted == 8
+    wary.learn(points=100, new=5)
+    assert wary.of_all
+    wary.learn(points=0, new=0)
+    assert wary
+    assert not wary.of_all
