@@ -21,6 +21,7 @@ _NULL = struct.pack("!i", -1)
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
+_length = struct.Struct("!i").pack
 _moment = struct.Struct("!iq").pack
 _moment_and_number = struct.Struct("!iqidii").pack
 _boolean = struct.Struct("!i?").pack
@@ -30,7 +31,7 @@ class _Texts(dict[str | None, bytes]):
     """Each text with its length before it. Units and points' names come again and again."""
 
     def __missing__(self, text: str | None) -> bytes:
-        encoded = self[text] = _NULL if text is None else _sized(text.encode())
+        self[text] = encoded = _NULL if text is None else _sized(text.encode())
         return encoded
 
 
@@ -40,9 +41,12 @@ def encode(messages: Iterable[Sequence[Measure]]) -> Iterator[bytes]:
     Raises UnicodeEncodeError for a lone surrogate.
     """
     texts, parts, count = _Texts(), [_HEADER], 0
-    for message in filter(None, messages):
-        tenant, device, _, ts, *_, meta = message[0]
-        key, moment, meta_json = _COLUMNS + texts[tenant] + texts[device], _since_2000(ts), _jsonb(meta)
+    for message in messages:
+        if not message:
+            continue
+        tenant, device, _, ts, _, _, _, _, meta = message[0]
+        key, moment = _COLUMNS + texts[tenant] + texts[device], _since_2000(ts)
+        meta_json = _NULL if meta is None else _jsonb(meta)
         for _, _, point, _, number, boolean, text, unit, _ in message:
             if number is not None:
                 values = _moment_and_number(8, moment, 8, number, -1, -1)
@@ -64,9 +68,9 @@ def _since_2000(ts: datetime) -> int:
     return (ts - _EPOCH) // _MICROSECOND
 
 
-def _jsonb(json: str | None) -> bytes:
-    return _NULL if json is None else _sized(b"\x01" + json.encode())
+def _jsonb(json: str) -> bytes:
+    return _sized(b"\x01" + json.encode())
 
 
 def _sized(value: bytes) -> bytes:
-    return struct.pack("!i", len(value)) + value
+    return _length(len(value)) + value

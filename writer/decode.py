@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from writer.adapters import ADAPTERS
 from writer.entry import Entry
 from writer.outcome import Ack, Decoded, Deferred, Event, Outcome, Poison, Rejected, Sighting
-from writer.points import measures_of
+from writer.points import measures_of, no_nul_in
 from writer.schema import (
     AckV1,
     Telemetry,
@@ -30,6 +30,7 @@ from writer.schema import (
 from writer.timestamp import out_of_range
 from writer.topic import Topic, kind_of, parse_topic, tenant_of
 
+NUL_ESCAPED = r"\u0000"  # the only way that JSON has for it
 META_BYTES_MAX = 64 * 1024 * 1024  # of one message's rows together
 
 Clock = Callable[[], datetime]
@@ -93,6 +94,8 @@ class Decoder:
         meta = compact_json(telemetry["meta"], "meta") if telemetry.get("meta") else None
         if meta and len(meta) * len(telemetry["points"]) > META_BYTES_MAX:
             raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
+        if NUL_ESCAPED in text:
+            no_nul_in(telemetry["points"])
         measures, repeated = measures_of(topic, telemetry, meta)
         return Decoded(entry, "telem", _sighting(entry, topic, meta), telemetry["ts"], measures, repeated)
 

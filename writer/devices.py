@@ -24,6 +24,15 @@ class Known(NamedTuple):
     seen: datetime
 
 
+def one_of_each_device(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """The last sighting of each, with the last meta that there was."""
+    latest: dict[Key, Sighting] = {}
+    for sighting in sightings:
+        key = sighting[:2]
+        latest[key] = _merge(latest.get(key), sighting)
+    return list(latest.values())
+
+
 class DeviceRegistry:
     """Remembers what this process last wrote of each device. Shared by its lanes."""
 
@@ -32,15 +41,16 @@ class DeviceRegistry:
         self._withheld: dict[Key, Sighting] = {}
 
     def due(self, sightings: Iterable[Sighting]) -> list[Sighting]:
-        """Which of a batch's devices to write with it, one row each, sorted by key so that two writers can't
+        """Which of a batch's devices, one sighting of each, to write with it; sorted by key so that two writers can't
         deadlock. Remembers nothing: the transaction may fail."""
-        return sorted(sighting for sighting in _latest(sightings).values() if self._is_due(sighting, sighting.seen))
+        return sorted(sighting for sighting in sightings if self._is_due(sighting, sighting.seen))
 
     def committed(self, sightings: Iterable[Sighting], due: Iterable[Sighting]) -> None:
         """The batch of these sightings is committed, and with it the rows that were due. A change that came too soon
         after the last one is withheld, for `overdue`."""
         self.written(due)
-        for key, sighting in _latest(sightings).items():
+        for sighting in sightings:
+            key = sighting[:2]
             if (known := self._written.get(key)) and _differs(sighting, known):
                 self._withheld[key] = _merge(self._withheld.get(key), sighting)
 
@@ -63,13 +73,6 @@ class DeviceRegistry:
         if known is None or abs(sighting.seen - known.seen) >= REFRESH:  # a clock may step back
             return True
         return abs(now - known.seen) >= SETTLED and _differs(sighting, known)
-
-
-def _latest(sightings: Iterable[Sighting]) -> dict[Key, Sighting]:
-    latest: dict[Key, Sighting] = {}
-    for sighting in sightings:
-        latest[sighting[:2]] = _merge(latest.get(sighting[:2]), sighting)
-    return latest
 
 
 def _differs(new: Sighting, known: Known) -> bool:

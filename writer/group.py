@@ -63,7 +63,7 @@ class Group:
             await self._create_if_gone(error)
             return []
         entries = reply[0][1] if reply else []
-        return [self._entry(id_, fields) for id_, fields in entries]
+        return [parse_entry(self.stream, id_, fields) for id_, fields in entries]
 
     async def read_pending(self, after: str, count: int, idle_ms: int) -> tuple[str | None, list[Entry]]:
         """This consumer's own pending entries behind an id: what an error left undelivered; and where to go on, None
@@ -123,7 +123,4 @@ class Group:
             await self._scripts.create_group(keys=[self.stream], args=[GROUP])
 
     def _delivered(self, reply: list[Any]) -> list[Entry]:
-        return [self._entry(id_, fields, deliveries) for id_, deliveries, fields in reply]
-
-    def _entry(self, id_: bytes, fields: Sequence[bytes], deliveries: int = 1) -> Entry:
-        return parse_entry(self.stream, id_, fields, deliveries)
+        return [parse_entry(self.stream, id_, fields, deliveries) for id_, deliveries, fields in reply]

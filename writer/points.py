@@ -30,12 +30,16 @@ def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[t
         name, unit, value = point["name"], point.get("u"), point["v"]
         is_plain = type(value) is float and isfinite(value) and point.get("t") in _NUMBERS  # as nearly all of them are
         number, boolean, text = (value, None, None) if is_plain else _columns(point, place)
-        if "\0" in name or (unit and "\0" in unit):
-            no_nul(name, f"points.{place}.name")
-            no_nul(unit, f"points.{place}.u")
         if name not in rows:
             rows[name] = _measure((tenant, device, name, ts, number, boolean, text, unit, meta))
     return tuple(rows.values()), len(points) - len(rows)
+
+
+def no_nul_in(points: Sequence[Point]) -> None:
+    """Raise Poison("parse_error") where a name or a unit has the character that PostgreSQL can't hold."""
+    for place, point in enumerate(points):
+        no_nul(point["name"], f"points.{place}.name")
+        no_nul(point.get("u"), f"points.{place}.u")
 
 
 def _columns(point: Point, place: int) -> Columns:

@@ -16,7 +16,7 @@ from writer import sql
 from writer.ack_repetitions import merge_acks
 from writer.copy_format import encode
 from writer.dead_letter import DeadLetter, dead_letter_row, renamed
-from writer.devices import DeviceRegistry
+from writer.devices import DeviceRegistry, one_of_each_device
 from writer.duplicates import Messages, Wariness, unstored, unstored_of_mostly_new, without_repetitions
 from writer.outcome import Decoded, Measure, Rejected, Settleable
 
@@ -78,7 +78,7 @@ class Store:
             await _upsert_acks(connection, decoded, stored)
             await _insert_events(connection, decoded, stored)
             await _insert_dead_letters(connection, rejected, stored)
-            sightings = [outcome.device for outcome in decoded]
+            sightings = one_of_each_device(outcome.device for outcome in decoded)
             due = self._devices.due(sightings)
             await _execute(connection, sql.UPSERT_DEVICES, due)
         self._devices.committed(sightings, due)

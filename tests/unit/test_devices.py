@@ -5,7 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
-from writer.devices import DeviceRegistry
+from writer.devices import DeviceRegistry, one_of_each_device
 from writer.outcome import Sighting
 
 START = datetime(2025, 10, 7, tzinfo=UTC)
@@ -15,7 +15,8 @@ def seen(second: float, device: str = "d", site: str = "s", meta: str | None = N
     return Sighting("t", device, site, meta, START + timedelta(seconds=second))
 
 
-def write(registry: DeviceRegistry, *sightings: Sighting) -> list[Sighting]:
+def write(registry: DeviceRegistry, *batch: Sighting) -> list[Sighting]:
+    sightings = one_of_each_device(batch)
     due = registry.due(sightings)
     registry.committed(sightings, due)
     return due
