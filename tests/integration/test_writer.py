@@ -439,7 +439,8 @@ async def test_sigterm_does_not_wait_for_a_batch_to_fill(stack: Stack) -> None:
 async def test_a_database_without_a_free_connection_is_waited_for(stack: Stack) -> None:
     name = stack.database_url.rpartition("/")[2]
     await stack.execute(f"CREATE ROLE few_{name} LOGIN BYPASSRLS CONNECTION LIMIT 1 PASSWORD 'few'")
-    await stack.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO few_{name}")
+    for those in ("TABLES", "FUNCTIONS"):
+        await stack.execute(f"GRANT ALL ON ALL {those} IN SCHEMA public TO few_{name}")
     url = stack.database_url.replace("//postgres:postgres@", f"//few_{name}:few@")
     writer = stack.start("writer", DATABASE_URL=url)
     await writer.says("database is away, waiting for it: too many connections for role")

@@ -70,7 +70,8 @@ class Process:
 
     async def says(self, text: str) -> None:
         """Wait for a text in its log."""
-        await eventually(lambda: text in self.log, f"{text!r} in the log")
+        await eventually(lambda: text in self.log or self._is_dead(), lambda: f"{text!r} in its log:\n{self.log}")
+        assert text in self.log, f"it ended without saying {text!r}; its log:\n{self.log}"
 
     def signal(self, signum: int) -> None:
         """Send a signal."""
@@ -91,7 +92,10 @@ class Process:
         return self.popen.wait(EXIT_TIMEOUT_S)
 
     def _is_ready_or_dead(self) -> bool:
-        return self.get("/readyz")[0] == 200 or self.popen.poll() is not None
+        return self.get("/readyz")[0] == 200 or self._is_dead()
+
+    def _is_dead(self) -> bool:
+        return self.popen.poll() is not None
 
 
 _OURS = ("MQTT_", "REDIS_", "INGEST_", "DATABASE_", "DB_", "METRICS_", "LOG_")
