@@ -28,7 +28,8 @@ class Ledger:
 
     @property
     def unaccounted(self) -> int:
-        """Entries that left the stream without a writer. Only a stream that began anew has fewer than before."""
+        """Entries that left the stream without a writer. Fewer than before: a writer has stored what was trimmed while
+        it had it in hand, or the stream began anew."""
         return self.added - self.settled - self.in_stream
 
     @property
@@ -51,7 +52,7 @@ class Ledger:
             later.looks >= self.looks
             and later.added >= self.added
             and _position(later.last_id) >= _position(self.last_id)
-            and later.unaccounted >= self.unaccounted
+            and later.unaccounted >= min(self.unaccounted, later.removed)
         )
 
     def gone_in(self, later: Ledger, remaining: int) -> int:

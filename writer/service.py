@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from shared import database, stream
 from shared.config import Settings, redacted
 from shared.database import NotMigrated
+from shared.failure import Kind, describe, kind_of
 from shared.health import Health, HealthServer
 from shared.ledger_rows import LedgerRows
 from shared.metrics import WriterMetrics
@@ -128,7 +129,17 @@ async def _run_lanes(
             tasks.create_task(serve_shard(shard, stop), name=f"shard {shard}")
         drain = drain_left_behind(client, shards, serve_shard, health.components["redis"], stop)
         tasks.create_task(drain, name="left behind")
-    await store.write_overdue_devices(utc_now() + SETTLED)
+    await _write_last_news(store)
+
+
+async def _write_last_news(store: Store) -> None:
+    """What is withheld of devices has no later moment. With a database that is away it is given up."""
+    try:
+        await store.write_overdue_devices(utc_now() + SETTLED)
+    except Exception as error:
+        if kind_of(error) is not Kind.OUTAGE:
+            raise
+        log.warning("what changed of devices in the last %d s is not written: %s", SETTLED.seconds, describe(error))
 
 
 def process_name() -> str:

@@ -121,6 +121,7 @@ class Source:
         count = self._size.count
         entries = await self._group.read(count, block=True)
         if entries and len(entries) < count and self._linger_s:
+            self._in_hand = entries  # it may wait for longer than it takes to be claimed
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._linger_s)
             entries += await self._group.read(count - len(entries), block=False)

@@ -87,6 +87,8 @@ class Store:
     async def write_overdue_devices(self, now: datetime) -> None:
         """Write what was withheld of devices; what the database refuses of it is given up, as no message is."""
         overdue = self._devices.overdue(now)
+        if not overdue:
+            return
         try:
             async with transaction(self._pool) as connection:
                 await _execute(connection, sql.UPSERT_DEVICES, overdue)

@@ -467,12 +467,31 @@ async def test_a_backlog_that_only_status_has_seen_is_known_too(stack: Stack) ->
 
 
 async def test_what_a_writer_has_in_hand_is_stored_though_other_hands_trim_it(stack: Stack) -> None:
-    """It was acknowledged by who stored it: nothing is missing."""
-    async with held_backlog(stack, 20):
+    """It was acknowledged by who stored it: nothing is missing in the end, though it was in between."""
+
+    async def have_both_lanes_one() -> bool:
+        return await stack.pending() == 2
+
+    async with held_backlog(stack, 20) as writer:
+        await eventually(have_both_lanes_one)
         await stack.redis.xtrim(key_of(0), maxlen=19, approximate=False)
+        await writer.says("1 entries were removed by other hands")
     await stack.has_rows("ts_measure", 20)
+    await remembers(stack, stored=20, added=20, in_stream=0, lost=0)
     checked = await stack.status()
     assert checked.returncode == 0, checked.stdout
+    assert not GONE.search(writer.log)
+
+
+async def test_a_renewal_does_not_lose_what_other_hands_trimmed(stack: Stack) -> None:
+    await fill(stack, 3)
+    async with stream.connect(stack.redis_server.url) as client:
+        group = Group(client, 0, "lane")
+        await group.read(3, block=False)  # makes the group
+        entries = await group.read(3, block=False)
+        await stack.redis.xtrim(key_of(0), maxlen=1, approximate=False)
+        await group.renew(entries)
+        assert await group.settle({("telem", "stored"): entries}) == {("telem", "stored"): 3}
 
 
 @pytest.mark.parametrize("field", ["stored", "duplicates"])

@@ -7,14 +7,17 @@ import json
 import os
 import random
 import signal
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 import asyncpg
+import pytest
 
 from shared.database import open_pool
+from shared.failure import Kind, kind_of
 from shared.stream import GROUP, key_of
 from tests.support.process import Process
 from tests.support.stack import START, Stack, telem
@@ -449,6 +452,40 @@ async def test_a_database_without_a_free_connection_is_waited_for(stack: Stack) 
     writer.kill()
     await stack.execute(f"DROP OWNED BY few_{name}")
     await stack.execute(f"DROP ROLE few_{name}")
+
+
+@pytest.mark.parametrize("metas", [(), ({"fw": "1"}, {"fw": "2"})], ids=["idle", "a device's news are withheld"])
+async def test_sigterm_while_the_database_is_away(stack: Stack, metas: tuple[dict[str, str], ...]) -> None:
+    writer = await stack.writer()
+    for second, meta in enumerate(metas):
+        await stack.append(*telem(second=second, meta=meta), received_at=int(time.time() * 1000))
+        await stack.has_rows("ts_measure", second + 1)
+    await stack.refuse_connections()
+    await writer.says("database is away")
+    assert writer.stop() == 0, writer.log
+    assert ("what changed of devices" in writer.log) == bool(metas)
+
+
+async def test_what_waits_for_its_batch_to_fill_is_not_claimed(stack: Stack) -> None:
+    """Not even where it waits for longer than it takes to be claimed."""
+    waiting = await stack.writer(INGEST_BATCH_MS=3000, INGEST_CLAIM_IDLE_MS=300)
+    other = await stack.writer(INGEST_BATCH_MS=3000, INGEST_CLAIM_IDLE_MS=300)
+    await stack.append(*telem())
+    await stack.has_rows("ts_measure", 1)
+    assert [writer.metric("ingest_redeliveries_total") for writer in (waiting, other)] == [0, 0]
+
+
+async def test_a_value_that_asyncpg_cannot_encode_is_poison(stack: Stack) -> None:
+    """In an argument of a statement as in COPY's data; the connection goes on."""
+    connection = await asyncpg.connect(stack.database_url)
+    try:
+        for value in ("\ud800", 5):
+            with pytest.raises(asyncpg.DataError) as raised:
+                await connection.fetchval("SELECT $1::text", value)
+            assert kind_of(raised.value) is Kind.POISON
+        assert await connection.fetchval("SELECT 1") == 1
+    finally:
+        await connection.close()
 
 
 async def test_a_frozen_writers_transaction_is_ended(stack: Stack) -> None:

@@ -181,10 +181,11 @@ def telem(
     second: float = 0,
     points: int | Iterable[Mapping[str, Any]] = 1,
     tenant: str = "t",
+    meta: Mapping[str, Any] | None = None,
 ) -> tuple[str, bytes]:
     """A v1 message: its topic and payload; `points` gives them, or how many floats named p0, p1, …"""
     if isinstance(points, int):
         points = [{"name": f"p{number}", "t": "float", "v": number + 0.5} for number in range(points)]
     ts = (START + timedelta(seconds=second)).isoformat()
-    payload = {"schema": "v1", "ts": ts, "points": list(points)}
+    payload = {"schema": "v1", "ts": ts, "points": list(points), "meta": meta}
     return f"traksense/{tenant}/site/{device}/telem", json.dumps(payload).encode()

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
+MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 END = re.compile(rb"\x1e(\d+)\x1e")  # what the shell says after each command, with the exit code
 
 
@@ -63,11 +65,12 @@ def rewritten(page: str, outputs: Sequence[tuple[Step, str]]) -> str:
 
 
 def shape(output: str) -> str:
-    """What stays the same from run to run: words and layout, but no figures, writers' names or payloads. A lag isn't
-    always known to Redis."""
+    """What stays the same from run to run: words and layout, but no figures, dates, writers' names or payloads. A lag
+    isn't always known to Redis."""
     text = re.sub(r'"[\w.-]+-\d+-[0-9a-f]{6}-\d"', '"writer"', output)
     text = re.sub(r'("?)\{\\?".*\}\1', "payload", text)
     text = re.sub(r"(?<=traksense/)\S+?(?=\"|$)", "topic", text, flags=re.MULTILINE)
+    text = re.sub(rf"\b({DAYS}) ({MONTHS})\b", "day", text)
     text = re.sub(r"\d+(\.\d+)?", "0", text.replace("(nil)", "(integer) 0"))
     return "\n".join(line.strip() for line in text.splitlines())
 

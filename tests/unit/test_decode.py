@@ -199,10 +199,15 @@ def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:
 
 
 def test_all_that_is_wrong_is_said_up_to_five_places() -> None:
-    points = [{"name": "", "v": 1}] * 7
-    text = reason(v1(*points, ts="x"))
-    assert text.count("String should have at least 1 character") == 4
-    assert text.endswith("; and 3 more")
+    text = reason(v1({"name": "", "t": "x", "u": 1}, ts="x", meta=1, schema="v2"))
+    assert text.count(": Input should be") == 3
+    assert "; points.0.v: Field required" in text
+    assert text.endswith("; and 2 more")
+
+
+def test_of_points_that_are_wrong_the_first_is_named() -> None:
+    text = reason(v1({"name": "a", "v": 1}, *[{"name": "", "v": 1}] * 7))
+    assert text == "parse_error: points.1.name: String should have at least 1 character"
 
 
 def test_the_first_of_a_name_is_stored_and_the_rest_are_counted() -> None:
