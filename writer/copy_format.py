@@ -7,10 +7,10 @@ https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.4
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from writer.outcome import Measure
+from writer.measures import Measure, Measures
 
 CHUNK_ROWS = 4096  # at least, about 0.5 MB
 
@@ -23,7 +23,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 _length = struct.Struct("!i").pack
 _moment = struct.Struct("!iq").pack
-_moment_and_number = struct.Struct("!iqidii").pack
+_number = struct.Struct("!id").pack
 _boolean = struct.Struct("!i?").pack
 
 
@@ -35,29 +35,38 @@ class _Texts(dict[str | None, bytes]):
         return encoded
 
 
-def encode(messages: Iterable[Sequence[Measure]]) -> Iterator[bytes]:
-    """The whole of a COPY's data, in chunks. Tenant, device, moment and meta are the same in all rows of a message.
+class _Ends(dict[str | None, bytes]):
+    """What follows a number in its row: neither boolean nor text, its unit, and the message's meta."""
 
-    Raises UnicodeEncodeError for a lone surrogate.
-    """
-    texts, parts, count = _Texts(), [_HEADER], 0
+    def __init__(self, texts: _Texts, meta: bytes) -> None:
+        self._texts = texts
+        self.meta = meta
+
+    def __missing__(self, unit: str | None) -> bytes:
+        self[unit] = end = _NULL + _NULL + self._texts[unit] + self.meta
+        return end
+
+
+def encode(messages: Iterable[Measures]) -> Iterator[bytes]:
+    """The whole of a COPY's data, in chunks. Raises UnicodeEncodeError for a lone surrogate."""
+    texts = _Texts()
+    parts, count, without_meta = [_HEADER], 0, _Ends(texts, _NULL)
     for message in messages:
-        if not message:
-            continue
-        tenant, device, _, ts, _, _, _, _, meta = message[0]
-        key, moment = _COLUMNS + texts[tenant] + texts[device], _since_2000(ts)
-        meta_json = _NULL if meta is None else _jsonb(meta)
-        for _, _, point, _, number, boolean, text, unit, _ in message:
+        key = _COLUMNS + texts[message.tenant_id] + texts[message.device_id]
+        ts = _moment(8, _since_2000(message.ts))
+        ends = without_meta if message.meta is None else _Ends(texts, _jsonb(message.meta))
+        for point, number, boolean, text, unit in message.readings:
             if number is not None:
-                values = _moment_and_number(8, moment, 8, number, -1, -1)
+                parts += (key, texts[point], ts, _number(8, number), ends[unit])
             else:
-                values = _moment(8, moment) + _NULL + _optional(boolean) + texts[text]
-            parts += (key, texts[point], values, texts[unit], meta_json)
-        count += len(message)
+                parts += (key, texts[point], ts, _NULL, _optional(boolean), texts[text], texts[unit], ends.meta)
+        count += len(message.readings)
         if count >= CHUNK_ROWS:
             yield b"".join(parts)
-            texts, parts, count = _Texts(), [], 0
-    yield b"".join([*parts, _TRAILER])
+            texts.clear()
+            parts, count, without_meta = [], 0, _Ends(texts, _NULL)
+    parts.append(_TRAILER)
+    yield b"".join(parts)
 
 
 def _optional(boolean: bool | None) -> bytes:

@@ -8,9 +8,9 @@ from itertools import chain, repeat
 from typing import Any
 
 from writer import sql
-from writer.outcome import Measure
+from writer.measures import Measures
 
-Messages = Sequence[Sequence[Measure]]  # the rows of each, one at least
+Messages = Sequence[Measures]  # with one row at least
 
 # A COPY that is refused costs what it has stored until then; asking costs a tenth of it.
 WARY_BATCHES = 8
@@ -36,43 +36,42 @@ class Wariness:
 
 def without_repetitions(messages: Messages) -> Messages:
     """Of rows that say something of the same point at the same moment, the one that came first."""
-    if len({_moment_of(message) for message in messages}) == len(messages):
+    if len({message.moment for message in messages}) == len(messages):
         return messages
     said: dict[tuple[object, ...], set[str]] = defaultdict(set)
     fresh = []
     for message in messages:
-        points = said[_moment_of(message)]
-        fresh.append([row for row in message if row.point_id not in points])
-        points.update(row.point_id for row in message)
-    return [message for message in fresh if message]
+        points = said[message.moment]
+        fresh.append(message.only(tuple(reading for reading in message.readings if reading[0] not in points)))
+        points.update(reading[0] for reading in message.readings)
+    return [message for message in fresh if message.readings]
 
 
 async def unstored(connection: Any, messages: Messages) -> Messages:
     """What of them the table doesn't have yet, as the connection's transaction sees it; raises what asyncpg raises."""
-    rows = list(chain.from_iterable(messages))
-    return [(rows[place - 1],) for place in await _ask(connection, messages)]
+    new = set(await _ask(connection, messages))
+    fresh, first = [], 1
+    for message in messages:
+        fresh.append(message.only(tuple(row for place, row in enumerate(message.readings, first) if place in new)))
+        first += len(message)
+    return [message for message in fresh if message.readings]
 
 
 async def unstored_of_mostly_new(connection: Any, messages: Messages) -> Messages:
     """The same, for less where most are new: a message is asked for by its first point, and the others of it only where
     that one is there."""
-    new = set(await _ask(connection, [message[:1] for message in messages]))
+    new = set(await _ask(connection, [message.only(message.readings[:1]) for message in messages]))
     fresh = [message for place, message in enumerate(messages, 1) if place in new]
-    known = [message[1:] for place, message in enumerate(messages, 1) if place not in new and len(message) > 1]
+    others = [message.only(message.readings[1:]) for place, message in enumerate(messages, 1) if place not in new]
+    known = [message for message in others if message.readings]
     return [*fresh, *await unstored(connection, known)] if known else fresh
 
 
 async def _ask(connection: Any, messages: Messages) -> Sequence[int]:
     """Places, from 1 through all messages, of the rows that are not stored."""
-    tenants, devices, moments = zip(*map(_moment_of, messages), strict=True)
-    points = [row.point_id for row in chain.from_iterable(messages)]
+    tenants, devices, moments = zip(*(message.moment for message in messages), strict=True)
+    points = [reading[0] for message in messages for reading in message.readings]
     of_message = list(chain.from_iterable(repeat(place, len(rows)) for place, rows in enumerate(messages, 1)))
     asked = (tenants, devices, moments, points, of_message)
     places: Sequence[int] = await connection.fetchval(sql.UNSTORED_POINTS, *asked)
     return places
-
-
-def _moment_of(message: Sequence[Measure]) -> tuple[object, ...]:
-    """What its rows have in common: no two of them have the same point."""
-    tenant, device, _, ts, *_ = message[0]
-    return tenant, device, ts

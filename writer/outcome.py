@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple
 
 from writer.entry import Entry
+from writer.measures import NO_MEASURES, Measures
 
 
 class Poison(Exception):
@@ -15,20 +16,6 @@ class Poison(Exception):
     def __init__(self, reason: str, where: str, what: str) -> None:
         super().__init__(f"{reason}: {where}: {what}" if where else f"{reason}: {what}")
         self.reason = reason
-
-
-class Measure(NamedTuple):
-    """A row of ts_measure, its columns in order."""
-
-    tenant_id: str
-    device_id: str
-    point_id: str
-    ts: datetime
-    v_num: float | None
-    v_bool: bool | None
-    v_text: str | None
-    unit: str | None
-    meta: str | None  # JSON
 
 
 class Ack(NamedTuple):
@@ -73,7 +60,7 @@ class Decoded(NamedTuple):
     kind: str  # telem, ack or event
     device: Sighting
     ts: datetime | None  # the device's own time of it, where it gave one
-    measures: tuple[Measure, ...] = ()
+    measures: Measures = NO_MEASURES
     repeated: int = 0  # points whose name came before in the same message
     ack: Ack | None = None
     event: Event | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from math import isfinite
 from typing import Any
 
-from writer.outcome import Measure, Poison
+from writer.measures import Measures, Reading
+from writer.outcome import Poison
 from writer.schema import Point, Telemetry, no_nul
 from writer.topic import Topic
 
@@ -16,23 +16,23 @@ Columns = tuple[float | None, bool | None, str | None]  # v_num, v_bool, v_text
 
 _NOTHING: Columns = (None, None, None)
 _NUMBERS = {None, "float", "num", "int"}
-_measure = partial(tuple.__new__, Measure)  # half of what calling Measure takes
 
 
-def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[tuple[Measure, ...], int]:
+def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[Measures, int]:
     """The rows of one message, and how many points repeat a name in it: the first of a name is the one stored.
 
     Raises Poison("parse_error") with the path of the value that is wrong.
     """
-    points, ts, tenant, device = telemetry["points"], telemetry["ts"], topic.tenant, topic.device
-    rows: dict[str, Measure] = {}
+    points = telemetry["points"]
+    readings: dict[str, Reading] = {}
     for place, point in enumerate(points):
         name, unit, value = point["name"], point.get("u"), point["v"]
         is_plain = type(value) is float and isfinite(value) and point.get("t") in _NUMBERS  # as nearly all of them are
-        number, boolean, text = (value, None, None) if is_plain else _columns(point, place)
-        if name not in rows:
-            rows[name] = _measure((tenant, device, name, ts, number, boolean, text, unit, meta))
-    return tuple(rows.values()), len(points) - len(rows)
+        reading = (name, value, None, None, unit) if is_plain else (name, *_columns(point, place), unit)
+        if name not in readings:
+            readings[name] = reading
+    measures = Measures(topic.tenant, topic.device, telemetry["ts"], meta, tuple(readings.values()))
+    return measures, len(points) - len(readings)
 
 
 def no_nul_in(points: Sequence[Point]) -> None:

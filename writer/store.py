@@ -18,7 +18,8 @@ from writer.copy_format import encode
 from writer.dead_letter import DeadLetter, dead_letter_row, renamed
 from writer.devices import DeviceRegistry, one_of_each_device
 from writer.duplicates import Messages, Wariness, unstored, unstored_of_mostly_new, without_repetitions
-from writer.outcome import Decoded, Measure, Rejected, Settleable
+from writer.measures import Measure
+from writer.outcome import Decoded, Rejected, Settleable
 
 Copy = Callable[[Any, Messages], Awaitable[int]]  # how many rows were new
 Find = Callable[[Any, Messages], Awaitable[Messages]]
@@ -52,7 +53,7 @@ class Store:
         decoded = [outcome for outcome in batch if isinstance(outcome, Decoded)]
         rejected = [outcome for outcome in batch if isinstance(outcome, Rejected)]
         stored = await self._store(decoded, rejected, self._copies())
-        points = sum(len(outcome.measures) for outcome in decoded)
+        points = sum(len(outcome.measures.readings) for outcome in decoded)
         self._wary.learn(points, stored.points)
         stored.duplicates["telem"] = points - stored.points + sum(outcome.repeated for outcome in decoded)
         return stored
@@ -73,7 +74,7 @@ class Store:
     async def _transact(self, decoded: list[Decoded], rejected: list[Rejected], copy: Copy) -> Stored:
         stored = Stored()
         async with transaction(self._pool) as connection:
-            if messages := [outcome.measures for outcome in decoded if outcome.measures]:
+            if messages := [outcome.measures for outcome in decoded if outcome.measures.readings]:
                 stored.points = await copy(connection, messages)
             await _upsert_acks(connection, decoded, stored)
             await _insert_events(connection, decoded, stored)

@@ -20,11 +20,11 @@ from writer import store as ways
 from writer.devices import DeviceRegistry
 from writer.duplicates import WARY_BATCHES, unstored, unstored_of_mostly_new
 from writer.entry import Entry
-from writer.outcome import Decoded, Measure, Sighting
+from writer.measures import Measures
+from writer.outcome import Decoded, Sighting
 from writer.store import Store
 
-Message = tuple[Measure, ...]
-Way = Callable[[Any, Sequence[Message]], Awaitable[int]]
+Way = Callable[[Any, Sequence[Measures]], Awaitable[int]]
 
 CAREFUL: dict[str, Way] = {
     "asked for all": partial(ways._copy_unstored, find=unstored),
@@ -41,15 +41,15 @@ async def pool(stack: Stack) -> AsyncIterator[Any]:
     pool.terminate()
 
 
-def message(number: int, points: Iterable[int], device: str = "d", value: float = 0.0) -> Message:
+def message(number: int, points: Iterable[int], device: str = "d", value: float = 0.0) -> Measures:
     """Number is its moment: 10 of them are in each of some days."""
     ts, meta = START + timedelta(days=number // 10, seconds=number), f'{{"{value}": 1}}'
-    return tuple(Measure("t", device, f"p{point}", ts, value, None, None, None, meta) for point in points)
+    return Measures("t", device, ts, meta, tuple((f"p{point}", value, None, None, None) for point in points))
 
 
-def decoded(message: Message) -> Decoded:
+def decoded(message: Measures) -> Decoded:
     entry = Entry("ingest:{0}", "1-0", b"traksense/t/s/d/telem", b"{}", START, 1)
-    return Decoded(entry, "telem", Sighting("t", message[0].device_id, "s", None, START), START, message)
+    return Decoded(entry, "telem", Sighting("t", message.device_id, "s", None, START), START, message)
 
 
 async def stored(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:
@@ -57,7 +57,7 @@ async def stored(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     return {tuple(row.values())[:3]: tuple(row.values())[3:] for row in rows}
 
 
-def first_of_each(messages: Iterable[Message]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+def first_of_each(messages: Iterable[Measures]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
     """What the table should have: written anew for the test, a row at a time."""
     rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for row in (row for message in messages for row in message):
@@ -68,7 +68,7 @@ def first_of_each(messages: Iterable[Message]) -> dict[tuple[Any, ...], tuple[An
 @pytest.mark.parametrize("seed", range(5))
 async def test_only_what_is_new_and_first_is_stored(stack: Stack, pool: Any, seed: int) -> None:
     """Batches that overlap with the table and within themselves, wholly, in part and not at all."""
-    chance, store, said = random.Random(seed), Store(pool, DeviceRegistry()), list[Message]()
+    chance, store, said = random.Random(seed), Store(pool, DeviceRegistry()), list[Measures]()
     for number in range(40):
         moments, points = chance.choice([5, 30, 300]), chance.choice([1, 3, 6])
         batch = [

@@ -11,7 +11,8 @@ from typing import Any
 from shared.metrics import MESSAGE_TYPES
 from shared.reasons import POISON_REASONS
 from writer.dead_letter import dead_letter_row
-from writer.outcome import Decoded, Measure, Outcome, Rejected
+from writer.measures import Measure
+from writer.outcome import Decoded, Outcome, Rejected
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 JSON_COLUMNS = ("meta", "payload", "data")

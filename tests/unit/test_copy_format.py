@@ -3,7 +3,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from writer import copy_format
 from writer.copy_format import encode
-from writer.outcome import Measure
+from writer.measures import Measure, Measures
 
 NUL = "\0"
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=NUL), max_size=20)
@@ -28,11 +27,10 @@ META = st.none() | st.just('{"fw":"é"}')
 
 
 @st.composite
-def messages(draw: st.DrawFn) -> list[Measure]:
-    """The rows of a message share their tenant, device, moment and meta."""
-    tenant, device, ts, meta = draw(TEXT), draw(TEXT), draw(MOMENT), draw(META)
+def messages(draw: st.DrawFn) -> Measures:
     rows = draw(st.lists(st.tuples(TEXT, VALUES, st.none() | TEXT), max_size=5))
-    return [Measure(tenant, device, name, ts, v[0], v[1], v[2], unit, meta) for name, v, unit in rows]
+    readings = tuple((name, *values, unit) for name, values, unit in rows)
+    return Measures(draw(TEXT), draw(TEXT), draw(MOMENT), draw(META), readings)
 
 
 def fields(data: bytes) -> Iterator[list[bytes | None]]:
@@ -68,22 +66,20 @@ def read(row: list[bytes | None]) -> Measure:
 
 
 @given(st.lists(messages(), max_size=4))
-def test_postgres_reads_what_was_written(batch: list[list[Measure]]) -> None:
+def test_postgres_reads_what_was_written(batch: list[Measures]) -> None:
     rows = [row for message in batch for row in message]
     assert [read(row) for row in fields(b"".join(encode(batch)))] == rows
 
 
 def test_a_moment_with_an_offset_is_the_same_moment() -> None:
     ts = datetime(2026, 1, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=30)))
-    (row,) = fields(b"".join(encode([[measure(ts=ts)]])))
+    (row,) = fields(b"".join(encode([message(ts=ts)])))
     assert read(row).ts == ts
 
 
 def test_a_chunk_is_whole_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copy_format, "CHUNK_ROWS", 3)
-    messages = [
-        [measure(device_id=device, point_id=point) for point in "abcd"[:size]] for device, size in SIZES.items()
-    ]
+    messages = [message("abcd"[:size], device) for device, size in SIZES.items()]
     chunks = list(encode(messages))
     assert [chunk.count(b"device") for chunk in chunks] == [4, 3, 1]
     assert [read(row) for row in fields(b"".join(chunks))] == [row for message in messages for row in message]
@@ -91,9 +87,8 @@ def test_a_chunk_is_whole_messages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lone_surrogate_is_an_error_that_is_poison() -> None:
     with pytest.raises(UnicodeEncodeError):
-        list(encode([[measure(point_id="\ud800")]]))
+        list(encode([message("\ud800")]))
 
 
-def measure(**columns: Any) -> Measure:
-    row = Measure("t", "d", "p", datetime(2026, 1, 1, tzinfo=UTC), 1.5, None, None, "K", None)
-    return row._replace(**columns)
+def message(points: str = "p", device: str = "d", ts: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> Measures:
+    return Measures("t", device, ts, None, tuple((point, 1.5, None, None, "K") for point in points))
