@@ -33,7 +33,9 @@ SELECT 'TEMPORARY on the database ' || current_database()
 WHERE NOT has_database_privilege(current_database(), 'TEMPORARY')
 UNION ALL
 SELECT 'EXECUTE on the function unstored_points'
-WHERE NOT has_function_privilege('unstored_points(text[], text[], timestamptz[], text[], integer[])', 'EXECUTE')
+WHERE NOT has_function_privilege(
+    'unstored_points(text[], text[], timestamptz[], integer[], text[], integer[])', 'EXECUTE'
+)
 """
 
 _SESSION = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from itertools import chain, repeat
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from writer import sql
@@ -49,29 +49,33 @@ def without_repetitions(messages: Messages) -> Messages:
 
 async def unstored(connection: Any, messages: Messages) -> Messages:
     """What of them the table doesn't have yet, as the connection's transaction sees it; raises what asyncpg raises."""
-    new = set(await _ask(connection, messages))
-    fresh, first = [], 1
-    for message in messages:
-        fresh.append(message.only(tuple(row for place, row in enumerate(message.readings, first) if place in new)))
-        first += len(message)
-    return [message for message in fresh if message.readings]
+    places: dict[int, list[int]] = defaultdict(list)
+    for message, point in await _ask(connection, messages):
+        places[message - 1].append(point - 1)
+    return [_only(messages[message], points) for message, points in sorted(places.items())]
 
 
 async def unstored_of_mostly_new(connection: Any, messages: Messages) -> Messages:
     """The same, for less where most are new: a message is asked for by its first point, and the others of it only where
     that one is there."""
-    new = set(await _ask(connection, [message.only(message.readings[:1]) for message in messages]))
+    new = {message for message, _ in await _ask(connection, [_only(message, [0]) for message in messages])}
     fresh = [message for place, message in enumerate(messages, 1) if place in new]
     others = [message.only(message.readings[1:]) for place, message in enumerate(messages, 1) if place not in new]
     known = [message for message in others if message.readings]
     return [*fresh, *await unstored(connection, known)] if known else fresh
 
 
-async def _ask(connection: Any, messages: Messages) -> Sequence[int]:
-    """Places, from 1 through all messages, of the rows that are not stored."""
+async def _ask(connection: Any, messages: Messages) -> Sequence[tuple[int, int]]:
+    """Which rows are not stored: pairs of a message and a place in it, both from 1."""
+    lists: dict[tuple[str, ...], int] = {}
+    numbers = [lists.setdefault(message.points, len(lists)) for message in messages]
     tenants, devices, moments = zip(*(message.moment for message in messages), strict=True)
-    points = [reading[0] for message in messages for reading in message.readings]
-    of_message = list(chain.from_iterable(repeat(place, len(rows)) for place, rows in enumerate(messages, 1)))
-    asked = (tenants, devices, moments, points, of_message)
-    places: Sequence[int] = await connection.fetchval(sql.UNSTORED_POINTS, *asked)
-    return places
+    points = list(chain.from_iterable(lists))
+    lists_of_points = [number for names, number in lists.items() for _ in names]
+    asked = (tenants, devices, moments, numbers, points, lists_of_points)
+    pairs: Sequence[tuple[int, int]] = await connection.fetchval(sql.UNSTORED_POINTS, *asked)
+    return pairs
+
+
+def _only(message: Measures, places: Iterable[int]) -> Measures:
+    return message.only(tuple(message.readings[place] for place in sorted(places)))

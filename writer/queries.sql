@@ -1,7 +1,7 @@
 -- Every statement of the writer. A name in a comment line starts one; writer/sql.py reads them.
 
 -- name: unstored_points
-SELECT unstored_points($1, $2, $3, $4, $5)
+SELECT unstored_points($1, $2, $3, $4, $5, $6)
 
 -- name: create_staging
 -- Where rows wait that may be there already. Dropped at the end of the transaction.

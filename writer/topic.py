@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from functools import lru_cache
+from sys import intern
 from typing import NamedTuple
 
 from writer.outcome import Poison
@@ -33,7 +34,8 @@ def parse_topic(raw: bytes) -> Topic:
         _check(place, name)
     if names[4] not in KINDS:
         raise Poison("invalid_topic", "topic.kind", "should be telem, ack or event")
-    return Topic(*names[1:])
+    _, tenant, site, device, kind = names
+    return Topic(intern(tenant), intern(site), device, intern(kind))  # one object for the many devices that share it
 
 
 def tenant_of(raw: bytes | None) -> str | None:
