@@ -9,6 +9,10 @@ import click
 from ops.help import Command, option
 
 FIGURES = "What is shown"
+# A screen within about a second: 0.4 s until Python has imported what talks to the parts, and the longer one of these.
+SAMPLE_S = 0.5
+PATIENCE_S = 0.5  # ten round trips of 50 ms: the database takes that many until it has said all, with TLS and SCRAM
+WRITE_PATIENCE_S = 5.0  # a writer may have the row in hand
 SECONDS = click.FloatRange(0, 3600, min_open=True)
 
 
@@ -28,7 +32,7 @@ SECONDS = click.FloatRange(0, 3600, min_open=True)
     "--sample",
     section=FIGURES,
     type=click.FloatRange(0, 60),
-    default=0.5,
+    default=SAMPLE_S,
     metavar="SECONDS",
     help="Over which time rates are taken; with --watch it is from look to look.",
 )
@@ -36,9 +40,10 @@ SECONDS = click.FloatRange(0, 3600, min_open=True)
     "--timeout",
     section=FIGURES,
     type=SECONDS,
-    default=1.0,
     metavar="SECONDS",
-    help="How long each part has to answer.",
+    show_default=False,
+    help=f"How long each part has to answer, which one that is far away may need: {PATIENCE_S:g}, with --accept-loss "
+    f"{WRITE_PATIENCE_S:g}.",
 )
 @option(
     "--skip",
@@ -52,7 +57,7 @@ SECONDS = click.FloatRange(0, 3600, min_open=True)
     "--accept-loss", "accept", is_flag=True, help="Write off what is missing and lost, so that the sums agree again."
 )
 def status(
-    watch: float | None, as_json: bool, sample: float, timeout: float, skip: tuple[str, ...], accept: bool
+    watch: float | None, as_json: bool, sample: float, timeout: float | None, skip: tuple[str, ...], accept: bool
 ) -> None:
     """Show how the pipeline is doing.
 
@@ -80,5 +85,5 @@ def status(
 
     settings = config.load()
     if accept:
-        sys.exit(accept_loss_once(settings, timeout, as_json=as_json))
-    sys.exit(show_status(settings, watch, sample, timeout, skip, as_json=as_json))
+        sys.exit(accept_loss_once(settings, timeout or WRITE_PATIENCE_S, as_json=as_json))
+    sys.exit(show_status(settings, watch, sample, timeout or PATIENCE_S, skip, as_json=as_json))

@@ -60,6 +60,7 @@ class Looker:
         self._ledgers = Ledgers(settings.database_url, patience_s)
         self._skipped = skipped
         self._before: Look | None = None
+        self._known: tuple[Rows | None, Look | None] = None, None  # by the last look, of the database and of Redis
         self._shards: Sequence[int] = ()  # that were found when last looked for
         self._greeted, self._remembered, self._searched = _Last(), _Last(), _Last()
 
@@ -73,16 +74,18 @@ class Looker:
 
     async def look(self, sample_s: float) -> Status:
         """All that can be seen. Rates are those since the last look, of the first one those of `sample_s`."""
-        broker, (database, rows), redis = await asyncio.gather(
-            self._ask_broker(), self._ask_database(), self._begin(sample_s)
-        )
-        now = None
-        if not redis.is_bad:  # after the database has answered: what Redis says is then the newer one
-            redis, now = await self._redis.ask(lambda: self._look_after(rows or {}))
-        if now and rows is not None:
-            await self._remember(rows, now)
+        broker, (redis, now, database, rows) = await asyncio.gather(self._ask_broker(), self._ask_stores(sample_s))
         before, self._before = self._before, now
+        self._known = rows, now
         return self._status((broker, redis, database), before, now, rows)
+
+    async def _ask_stores(self, sample_s: float) -> tuple[Part, Look | None, Part, Rows | None]:
+        """What Redis says comes after what the database has answered, and is then the newer one."""
+        (database, rows), redis = await asyncio.gather(self._ask_database(), self._begin(sample_s))
+        now = None
+        if not redis.is_bad:
+            redis, now = await self._redis.ask(lambda: self._look_after(rows or {}))
+        return redis, now, database, rows
 
     async def _begin(self, sample_s: float) -> Part:
         if self._before is not None:
@@ -123,9 +126,11 @@ class Looker:
             return self._database.skipped(), None
         return await self._database.ask(read)
 
-    async def _remember(self, rows: Rows, now: Look) -> None:
-        """Copy what no writer has: a stream that nobody reads from may be lost as well. Who may only look leaves it."""
-        if not self._remembered.is_due(REMEMBER_EVERY_S):
+    async def remember(self) -> None:
+        """Copy what was seen and no writer has: a stream that nobody reads from may be lost as well. Who may only look
+        leaves it."""
+        rows, now = self._known
+        if rows is None or now is None or not self._remembered.is_due(REMEMBER_EVERY_S):
             return
         self._remembered = _Last(time.monotonic())
         known = [(row_of(rows, number_of(shard.stream)), shard) for shard in now.shards]

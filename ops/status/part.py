@@ -73,7 +73,7 @@ class Address:
             async with asyncio.timeout(self.patience_s):
                 return self._part(State.UP), await question()
         except TimeoutError:
-            return self._part(State.AWAY, f"no answer within {self.patience_s:g} s"), None
+            return self._part(State.AWAY, f"no answer within {self.patience_s:g} s; --timeout gives it longer"), None
         except _ERRORS as error:
             return self._refusal(error), None
 

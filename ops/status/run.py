@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -13,6 +14,7 @@ from ops.advice import unanswered
 from ops.status.accept import accept_loss
 from ops.status.database import DatabaseAway
 from ops.status.show import show_always, show_once
+from ops.status.threads import Unwaited
 from shared.config import Settings
 from shared.database import NotMigrated
 from shared.failure import is_hopeless
@@ -30,8 +32,18 @@ def show_status(
 ) -> int:
     """Once, or with a period until Ctrl-C; returns the exit code."""
     if period_s is None:
-        return asyncio.run(show_once(settings, sample_s, patience_s, skipped, as_json=as_json))
-    return asyncio.run(show_always(settings, period_s, patience_s, skipped, as_json=as_json))
+        return run_unwaited(show_once(settings, sample_s, patience_s, skipped, as_json=as_json))
+    return run_unwaited(show_always(settings, period_s, patience_s, skipped, as_json=as_json))
+
+
+def run_unwaited(work: Coroutine[Any, Any, int]) -> int:
+    """As asyncio.run, but a thread that still waits for a part does not hold up the end."""
+
+    async def run() -> int:
+        asyncio.get_running_loop().set_default_executor(Unwaited())
+        return await work
+
+    return asyncio.run(run())
 
 
 def accept_loss_once(settings: Settings, patience_s: float, *, as_json: bool) -> int:

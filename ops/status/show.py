@@ -28,7 +28,8 @@ async def show_once(
     """Returns the exit code."""
     async with Looker(settings, patience_s, skipped) as looker:
         status = await looker.look(sample_s)
-        (_json_line if as_json else _block)(status)  # here: a thread that waits for a name server may hold up the end
+        (_json_line if as_json else _block)(status)
+        await looker.remember()
         return status.exit_code
 
 
@@ -44,6 +45,7 @@ async def show_always(
             while not stop.is_set():
                 if status := await unless_stopped(stop, looker.look(min(period_s, 1.0))):
                     show(status)
+                    await unless_stopped(stop, looker.remember())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), period_s)
     return EXIT_OK

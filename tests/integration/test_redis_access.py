@@ -143,7 +143,7 @@ async def guarded(stack: Stack) -> Stack:
 async def status_of(stack: Stack, url: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(
         subprocess.run,
-        [sys.executable, "-m", "ops", "status", "--sample", "0"],
+        [sys.executable, "-m", "ops", "status", "--sample", "0", "--timeout", "30"],
         env={**stack.environment, "REDIS_URL": url},
         capture_output=True,
         text=True,

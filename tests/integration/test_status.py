@@ -194,9 +194,23 @@ def url_of(part: str, port: int) -> str:
 async def test_a_part_that_says_nothing_is_away(stack: Stack, part: str) -> None:
     async with Silent().listening() as port:
         code, report = await report_of(stack, "--timeout", "5", **{VARIABLES[part]: url_of(part, port)})
-    assert report["parts"][part]["error"] == "no answer within 5 s"
+    assert report["parts"][part]["error"] == "no answer within 5 s; --timeout gives it longer"
     assert states_of(report) == dict.fromkeys(PARTS, "up") | {part: "away"}
     assert (code, bool(report["shards"])) == (1, part != "redis")
+
+
+async def test_with_nothing_but_its_defaults_each_silent_part_is_told() -> None:
+    servers = [Silent() for _ in PARTS]
+    async with contextlib.AsyncExitStack() as lifetimes:
+        ports = [await lifetimes.enter_async_context(server.listening()) for server in servers]
+        urls = {VARIABLES[part]: url_of(part, port) for part, port in zip(PARTS, ports, strict=True)}
+        command = [sys.executable, "-m", "ops", "status"]
+        done = await asyncio.to_thread(subprocess.run, command, env=urls, capture_output=True, text=True, check=False)
+    lines = done.stdout.splitlines()
+    assert (done.returncode, done.stderr, lines[3]) == (1, "", "")
+    for part, line in zip(PARTS, lines, strict=False):
+        assert re.match(rf"{part} +away .*: no answer within 0\.5 s; --timeout gives it longer$", line)
+    assert all(server.heard for server in servers)
 
 
 async def test_all_parts_are_asked_at_once() -> None:

@@ -62,7 +62,7 @@ class Stack:
         """What `traksense-ingest status` says on 80 columns, and its exit code."""
         return await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-m", "ops", "status", "--sample", "0", *options],
+            [sys.executable, "-m", "ops", "status", "--sample", "0", "--timeout", "30", *options],
             env={"COLUMNS": "80", **self.environment, **{name: str(value) for name, value in variables.items()}},
             capture_output=True,
             text=True,
