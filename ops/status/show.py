@@ -13,11 +13,9 @@ from rich.live import Live
 
 from ops.status.look import Looker
 from ops.status.report import Status
-from ops.status.screen import screen
+from ops.status.screen import PIPE, screen
 from shared.config import Settings
 from shared.service import EXIT_OK, unless_stopped
-
-PIPE_WIDTH = 10_000  # columns: nothing is wrapped that a program is to read
 
 Show = Callable[[Status], None]
 
@@ -58,7 +56,7 @@ def _shown(as_json: bool) -> Iterator[Show]:
         yield _json_line
     elif console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda status: live.update(screen(status, console.width), refresh=True)
+            yield lambda status: live.update(screen(status, *console.size), refresh=True)
     else:
         yield _dated_block
 
@@ -76,14 +74,14 @@ def _dated_block(status: Status) -> None:
 def _block(status: Status) -> None:
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(screen(status, console.width))
+        console.print(screen(status, *console.size))
     else:
         print(plain(status))
 
 
 def plain(status: Status) -> str:
-    """For a pipe: no colours, and no line is wrapped."""
-    console = Console(highlight=False, width=PIPE_WIDTH, color_system=None)
+    """For a pipe: no colours, no line is wrapped, and none is missing."""
+    console = Console(highlight=False, width=PIPE, color_system=None)
     with console.capture() as captured:
-        console.print(screen(status, PIPE_WIDTH))
+        console.print(screen(status, PIPE, PIPE))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

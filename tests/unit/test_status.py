@@ -29,6 +29,7 @@ CALM = Shard(
     added=1_234_900,
     stored=1_234_570,
     dead_lettered=27,
+    duplicates=12,
     in_stream=303,
     oldest_s=0.42,
     consumers=(Consumer("edge-writer-4711-9f3c2a-0", 303, 12), Consumer("edge-writer-4711-9f3c2a-1", 0, 480)),
@@ -39,6 +40,7 @@ BEHIND = replace(
     added=45_100,
     stored=100,
     dead_lettered=0,
+    duplicates=1,
     in_stream=45_000,
     oldest_s=95,
     consumers=(Consumer("edge-writer-4711-9f3c2a-0", 800, 65_000),),
@@ -71,30 +73,32 @@ receiver-1      up     0     2 s ago  waits for room
 receiver-2    away     0     2 s ago
 receiver-3       ?     ?   300 s ago  silent
 
-writer                   lanes  pending  silent for
-edge-writer-4711-9f3c2a      3     1103        65 s
+consumer                       stream  pending  silent for
+edge-writer-4711-9f3c2a-0  ingest:{0}      303       12 ms
+edge-writer-4711-9f3c2a-1  ingest:{0}        0      480 ms
+edge-writer-4711-9f3c2a-0  ingest:{1}      800        65 s
 
 stream      backlog  cap  oldest  in/s  out/s
 ingest:{0}      303   1%  420 ms  1500   1470  keeps up
 ingest:{1}    45000  90%    95 s   200      0  full in 25 s
 
-ingest:{0}: 1234900 added = 1234570 stored + 27 dead-lettered + 303 here
-ingest:{1}: 45100 added = 100 stored + 0 dead-lettered + 45000 here"""
+ingest:{0}: 1234900 added = 1234570 stored + 27 dead-lettered + 303 here (12 duplicates)
+ingest:{1}: 45100 added = 100 stored + 0 dead-lettered + 45000 here (1 duplicate)"""
 
 
-def rendered(status: Status, width: int, *, terminal: bool = False) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, force_terminal=terminal, highlight=False)
-    console.print(screen(status, width))
+def rendered(status: Status, width: int, height: int = 50, *, terminal: bool = False) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=terminal, highlight=False)
+    console.print(screen(status, width, height))
     assert isinstance(console.file, io.StringIO)
     return [line.rstrip() for line in console.file.getvalue().splitlines()]
 
 
 def test_the_screen() -> None:
-    assert "\n".join(rendered(STATUS, 80)) == SCREEN
+    assert "\n".join(rendered(STATUS, 120)) == SCREEN
     assert plain(STATUS) == SCREEN
 
 
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [60, 80])
 def test_it_fits_and_says_the_same(width: int) -> None:
     lines = rendered(STATUS, width)
     assert max(map(len, lines)) <= width
@@ -105,6 +109,41 @@ def test_it_fits_and_says_the_same(width: int) -> None:
 def test_tables_keep_their_rows_at_60_columns() -> None:
     lines = rendered(STATUS, 60)
     assert "ingest:{1}   45000 90%   95 s  200     0 full in 25 s" in lines
+    assert "edge-writer-4711-9f3c2a-0 ingest:{1}     800       65 s" in lines
+
+
+@pytest.mark.parametrize(
+    ("width", "flow"),
+    [
+        (52, ["stream     backlog cap oldest in/s", "ingest:{1}   45000 90%   95 s  200 full in 25 s"]),
+        (50, ["stream     backlog cap oldest in/s", "ingest:{1}   45000 90%   95 s  200 full in 25 s"]),
+        (45, ["stream     backlog cap oldest", "ingest:{1}   45000 90%   95 s full in 25 s"]),
+        (40, ["stream     backlog oldest", "ingest:{1}   45000   95 s full in 25 s"]),
+    ],
+)
+def test_a_narrow_terminal_has_each_stream_in_one_line(width: int, flow: list[str]) -> None:
+    lines = rendered(STATUS, width)
+    assert max(map(len, lines)) <= width
+    assert [line for line in lines if line in flow] == flow
+    assert not [line for line in lines if line.count("{") != line.count("}")], "the name of a stream in two lines"
+
+
+@pytest.mark.parametrize("lines", [5, 24, 60])
+def test_pending_by_consumer_where_it_fits_on_the_screen(lines: int) -> None:
+    lanes = tuple(Consumer(f"edge-writer-7-{lane}", lane, 1000 * lane) for lane in range(20))
+    shown = rendered(replace(STATUS, now=[replace(CALM, consumers=lanes)]), 80, lines)
+    by_writer = "edge-writer-7     20      190        19 s"
+    assert (by_writer in shown) is (lines < 60)
+    assert ("edge-writer-7-19  ingest:{0}       19        19 s" in shown) is (lines == 60)
+    assert plain(replace(STATUS, now=[replace(CALM, consumers=lanes)])).count("edge-writer-7-") == 20
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_no_table_is_longer_for_it_than_the_screen(width: int) -> None:
+    lines = rendered(STATUS, width)
+    assert rendered(STATUS, width, len(lines) + 1) == lines, "the last line is for the prompt"
+    shorter = rendered(STATUS, width, len(lines))
+    assert (len(shorter), "edge-writer-4711-9f3c2a-0" in " ".join(shorter)) == (len(lines) - 2, False)
 
 
 def test_a_pipe_gets_no_escape_codes_and_no_line_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
