@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from receiver.connection import SESSION_EXPIRY_S
 from shared.metrics import OUTAGE_REASONS
 from tests.support.prometheus import DEPLOY, RULES, catalogue, names_in, rule_tests, rules
 
@@ -72,6 +73,30 @@ def test_each_alert_has_a_heading_and_each_heading_an_alert() -> None:
     section = re.split(r"^## ", OPERATIONS.partition("\n## Alerts\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     headings = re.findall(r"^### (\w+)$", section, re.MULTILINE)
     assert sorted(headings) == sorted({rule["alert"] for rule in rules("alert")})
+
+
+def runbook(name: str) -> str:
+    """What the page says of an alert."""
+    return re.split(r"^##", OPERATIONS.partition(f"\n### {name}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def test_who_loses_a_receiver_learns_how_long_the_broker_waits_for_it() -> None:
+    told = [rule["annotations"]["description"] for rule in rules("alert") if rule["alert"] == "IngestReceiverDown"]
+    assert len(told) == 3
+    for text in (*told, runbook("IngestReceiverDown")):
+        assert "session_expiry_interval" in text
+        assert "a day" in text
+    assert SESSION_EXPIRY_S == 86_400
+    assert "session_expiry_interval" in (DEPLOY.parent / "emqx" / "base.hocon").read_text()
+    assert "SESSION_EXPIRY_S" in runbook("IngestReceiverDown")
+
+
+@pytest.mark.parametrize("job", ["receiver", "writer"])
+def test_one_of_several_that_leaves_the_dns_is_missed(job: str) -> None:
+    """And a scale-down on purpose is explained: both are the same to Prometheus."""
+    counted = [rule for rule in rules("alert") if f'count(up{{job="{job}"}})' in rule["expr"]]
+    assert [(rule["labels"]["job"], rule["labels"]["severity"]) for rule in counted] == [(job, "warning")]
+    assert f"*{counted[0]['annotations']['summary']}*" in runbook(counted[0]["alert"])
 
 
 def test_each_alert_fires_and_does_not_in_the_tests_for_promtool() -> None:
