@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -12,6 +13,19 @@ from tests.support.prometheus import catalogue, names_in, panels, queries, rules
 from tests.unit.test_alerts import GAUGES_OF_THE_STREAMS
 
 PROVISIONING = Path(__file__).parents[2] / "deploy" / "grafana" / "provisioning"
+ASKED_AT_ONCE = {
+    "Points/s": "ingest_points_total",
+    "Backlog": "ingest_queue_size",
+    "p99 latency": "ingest_latency_seconds",
+    "Dead letters, 1 h": "ingest_dlq_rows_total",
+    "Lost": "ingest_lost_entries",
+}
+STAGES = {  # and what the first graph of each is about
+    "broker": "ingest_received_messages_total",
+    "stream": "ingest_queue_size",
+    "writer": "ingest_batch_size",
+    "database": "ingest_points_total",
+}
 
 
 def test_the_committed_one_is_what_the_script_makes() -> None:
@@ -58,3 +72,33 @@ def test_panels_fill_their_rows_and_do_not_overlap() -> None:
     ]
     assert len(cells) == len(set(cells))
     assert set(cells) == {(x, y) for x in range(24) for y in range(max(y for _, y in cells) + 1)}
+
+
+def by_x(row: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(row, key=lambda panel: int(panel["gridPos"]["x"]))
+
+
+def test_the_top_row_is_what_an_operator_asks_at_once() -> None:
+    top = by_x([panel for panel in panels() if panel["gridPos"]["y"] == 0])
+    titles = [panel["title"] for panel in top]
+    assert [title for title in titles if title in ASKED_AT_ONCE] == list(ASKED_AT_ONCE)
+    for panel in top:
+        metric = ASKED_AT_ONCE.get(panel["title"], "")
+        assert metric in panel["targets"][0]["expr"]
+    assert max(panel["gridPos"]["w"] * len(top) for panel in top) <= 24
+
+
+def test_a_loss_is_red_at_the_first_entry() -> None:
+    (lost,) = [panel for panel in panels() if panel.get("title") == "Lost"]
+    steps = lost["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [(step["value"], step["color"]) for step in steps] == [(None, "green"), (1, "red")]
+
+
+def test_the_columns_are_the_stages_in_the_order_in_which_a_message_passes_them() -> None:
+    headings = by_x([panel for panel in panels() if panel["type"] == "text"])
+    assert len({panel["gridPos"]["y"] for panel in headings}) == 1
+    for heading, (stage, metric) in zip(headings, STAGES.items(), strict=True):
+        assert heading["options"]["content"].removeprefix("### ").lower().startswith(stage)
+        below = [panel for panel in panels() if panel["gridPos"]["x"] == heading["gridPos"]["x"] and "targets" in panel]
+        first = min((panel for panel in below if panel["gridPos"]["y"] > 0), key=lambda panel: panel["gridPos"]["y"])
+        assert metric in first["targets"][0]["expr"]
