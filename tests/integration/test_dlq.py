@@ -212,6 +212,80 @@ async def test_a_replay_is_the_exact_bytes_once(stack: Stack) -> None:
     assert await stack.backlog() == len(sent) + 2
 
 
+async def six_letters(stack: Stack) -> None:
+    """Ids 1 to 6, of three tenants or none, three reasons, two days; two of them were replayed."""
+    early = telem()[1].replace(b"2025", b"1999", 1)
+    await dead_letter(
+        stack,
+        ("traksense/acme/s/d1/telem", b"1"),
+        ("traksense/acme/s/d2/telem", b"2"),
+        ("traksense/acme_/s/d3/telem", b"3"),
+        ("traksense/acme/s/d4/telem", early),
+        ("elsewhere", b"5"),
+        ("traksense/other/s/d6/telem", b"6"),
+    )
+    await stack.execute("UPDATE ingest_errors SET ts = '2026-01-01T12:00:00Z' WHERE id IN (1, 6)")
+    await stack.execute("UPDATE ingest_errors SET replayed_at = now() WHERE id IN (2, 6)")
+    classes = [row["error_class"] for row in await stack.fetch("SELECT error_class FROM ingest_errors ORDER BY id")]
+    assert classes == ["parse_error"] * 3 + ["out_of_range", "invalid_topic", "parse_error"]
+
+
+SELECTORS: list[tuple[list[str], set[int]]] = [
+    (["--tenant", "acme"], {1, 2, 4}),
+    (["--reason", "parse_error"], {1, 2, 3, 6}),
+    (["--reason", "out_of_range"], {4}),
+    (["--since", "3d"], {2, 3, 4, 5}),
+    (["--since", "2026-01-01T12:00:00Z", "--until", "2026-01-01T12:00:01Z"], {1, 6}),
+    (["--until", "2026-01-01T12:00:00Z"], set()),
+    (["--until", "3d"], {1, 6}),
+    (["--tenant", "acme", "--reason", "parse_error"], {1, 2}),
+    (["--tenant", "acme", "--reason", "parse_error", "--until", "3d"], {1}),
+]
+REPLAYED = {2, 6}
+
+
+async def test_each_selector_of_a_replay_takes_some_and_leaves_the_others(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await six_letters(stack)
+    topics = {row["topic"].encode(): row["id"] for row in await stack.fetch("SELECT id, topic FROM ingest_errors")}
+
+    async def replayed(*options: str) -> set[int]:
+        """Which are in the stream then, and marked; and no others. All is as before then."""
+        dry = json.loads((await in_process(stack, monkeypatch, "replay", "--dry-run", "--json", *options)).stdout)
+        told = json.loads((await in_process(stack, monkeypatch, "replay", "--json", *options)).stdout)
+        ids = [topics[topic] for topic, _ in await entries(stack)]
+        marked = await stack.fetch("SELECT id FROM ingest_errors WHERE replayed_at > '2026-01-02'")
+        assert {row["id"] for row in marked} - REPLAYED == {*ids} - REPLAYED
+        assert (told["replayed"], [row["id"] for row in dry["rows"]]) == (len(ids), sorted(ids))
+        await stack.redis.delete(key_of(0))
+        await stack.execute("UPDATE ingest_errors SET replayed_at = NULL WHERE id NOT IN (2, 6)")
+        return {*ids}
+
+    for options, chosen in SELECTORS:
+        assert await replayed(*options) == chosen - REPLAYED, options
+    assert await replayed("--all") == {1, 3, 4, 5}
+    assert await replayed("--tenant", "acme", "--again") == {1, 2, 4}
+    assert await replayed("--all", "--again", "--from-id", "5") == {5, 6}
+    assert await replayed("1", "3", "--tenant", "acme") == {1}
+
+
+async def test_each_selector_of_an_export_takes_some_and_leaves_the_others(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await six_letters(stack)
+
+    async def exported(*options: str) -> list[int]:
+        lines = (await in_process(stack, monkeypatch, "export", *options)).stdout.splitlines()
+        return [json.loads(line)["id"] for line in lines]
+
+    for options, chosen in SELECTORS:
+        assert await exported(*options) == sorted(chosen), options
+    assert await exported("--replayed") == [2, 6]
+    assert await exported("--not-replayed") == [1, 3, 4, 5]
+    assert await exported("--not-replayed", "--tenant", "acme") == [1, 4]
+
+
 async def test_each_goes_to_the_shard_of_its_device(stack: Stack) -> None:
     topics = [f"traksense/t/s/dev{number}/telem" for number in range(40)]
     await dead_letter(stack, *((topic, b"x") for topic in topics))
@@ -357,19 +431,20 @@ async def test_once_an_adapter_knows_the_format_a_replay_gives_rows(
 ) -> None:
     await with_vendor_letters(stack, 20)
     await dead_letter(stack, (TOPIC, b"hopeless"))
+    await dead_letter(stack, ("elsewhere", b"of another class"))
     said = await succeeds(stack, "replay", "--all", "--dry-run")
     assert "no vendor format recognises" in said
-    assert said.splitlines()[-1] == "dry run, nothing was changed: 21 rejected again"
+    assert said.splitlines()[-1] == "dry run, nothing was changed: 22 rejected again"
     monkeypatch.setattr(writer.decode, "ADAPTERS", (*ADAPTERS, Vendor()))
     dry = (await in_process(stack, monkeypatch, "replay", "--all", "--dry-run")).stdout
     assert "1: would be stored: 1 row of ts_measure\n" in dry
-    assert dry.splitlines()[-1] == "dry run, nothing was changed: 20 would be stored, 1 rejected again"
-    assert (await stack.backlog(), await unreplayed(stack)) == (0, 21), "a dry run changes nothing"
+    assert dry.splitlines()[-1] == "dry run, nothing was changed: 20 would be stored, 2 rejected again"
+    assert (await stack.backlog(), await unreplayed(stack)) == (0, 22), "a dry run changes nothing"
     await succeeds(stack, "replay", "--reason", "parse_error")
     await drain(stack)
     assert await stack.count("ts_measure") == 20
-    (latest,) = await stack.fetch("SELECT payload, replayed_at FROM ingest_errors ORDER BY id DESC LIMIT 1")
-    assert tuple(latest) == ("hopeless", None)
+    left = await stack.fetch("SELECT payload FROM ingest_errors WHERE replayed_at IS NULL ORDER BY id")
+    assert [row["payload"] for row in left] == ["of another class", "hopeless"]
 
 
 class Replay:
