@@ -25,14 +25,17 @@ class Reporter:
 
     @asynccontextmanager
     async def watching(self, done: Callable[[], int]) -> AsyncIterator[None]:
-        """Look at `done` for as long as the block."""
+        """Look at `done` for as long as the block. Whatever is wrong with the looking holds up nothing, and is raised
+        when the block has ended well."""
         show = self._bar if self._console.is_terminal else self._lines
         watching = asyncio.create_task(show(done))
         try:
             yield
         finally:
             watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            (ended,) = await asyncio.gather(watching, return_exceptions=True)
+        if isinstance(ended, Exception):
+            raise ended
 
     async def _bar(self, done: Callable[[], int]) -> None:
         columns = TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
