@@ -27,6 +27,9 @@ class Reporter:
     async def watching(self, done: Callable[[], int]) -> AsyncIterator[None]:
         """Look at `done` for as long as the block. Whatever is wrong with the looking holds up nothing, and is raised
         when the block has ended well."""
+        if not self._total:
+            yield
+            return
         show = self._bar if self._console.is_terminal else self._lines
         watching = asyncio.create_task(show(done))
         try:

@@ -16,12 +16,17 @@ def gap(width: int) -> int:
 
 
 def table(width: int, name: str, *figures: str, no_wrap: bool = False) -> Table:
-    """The first column is a name, which is folded where it is too long; the last one has no heading, and is for a word
-    or two."""
+    """The first column is a name, which is folded where it is too long."""
     made = Table(box=None, padding=(0, gap(width), 0, 0), pad_edge=False, header_style="bold")
     made.add_column(name, overflow="fold", no_wrap=no_wrap)
     for heading in figures:
         made.add_column(heading, justify="right", no_wrap=True)
+    return made
+
+
+def table_that_tells(width: int, name: str, *figures: str, no_wrap: bool = False) -> Table:
+    """With a last column that has no heading, and is for a word or two."""
+    made = table(width, name, *figures, no_wrap=no_wrap)
     made.add_column("", overflow="fold")
     return made
 

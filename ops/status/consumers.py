@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,13 +17,17 @@ from shared.shard import Consumer, Shard
 # default, others claim its entries.
 SILENT_S = 30.0
 
+MEASURE = Console(width=10_000)  # to see how wide a table would like to be
+
 
 def consumers(shards: Sequence[Shard], width: int, lines: int) -> RenderableType:
-    """A table of at most so many lines, if it can be."""
+    """A table of at most so many lines, none of them wrapped, if it can be."""
     known = [(shard, consumer) for shard in shards for consumer in shard.consumers]
     if not known:
         return Text("no writer has read from these streams, or all have left", style="yellow")
-    return _each(known, width) if len(known) < lines else _by_writer(known, width)
+    each = _each(known, width)
+    fits = each.row_count < lines and Measurement.get(MEASURE, MEASURE.options, each).maximum <= width
+    return each if fits else _by_writer(known, width)
 
 
 def _each(known: Sequence[tuple[Shard, Consumer]], width: int) -> Table:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rich.table import Table
 
-from ops.status.columns import duration, gap, table
+from ops.status.columns import duration, gap, table_that_tells
 from ops.status.forecast import Forecast
 from ops.status.report import Status
 from shared.shard import Shard
@@ -28,7 +28,7 @@ class _Column(NamedTuple):
 def flow(status: Status, width: int) -> Table:
     """A line for each stream, none of them wrapped; what a narrow terminal has no room for is left out."""
     streams, *figures, told = _fitting(_columns(status), width)
-    made = table(width, streams.heading, *(figure.heading for figure in figures), no_wrap=True)
+    made = table_that_tells(width, streams.heading, *(figure.heading for figure in figures), no_wrap=True)
     rows = zip(streams.cells, *(figure.cells for figure in figures), told.cells, strict=True)
     for shard, row in zip(status.shards, rows, strict=True):
         made.add_row(*row, style=_colour(status, shard))

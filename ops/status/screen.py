@@ -8,7 +8,7 @@ from itertools import chain
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ops.status.columns import duration, name, table
+from ops.status.columns import duration, name, table_that_tells
 from ops.status.consumers import consumers
 from ops.status.flow import flow
 from ops.status.part import Part, State
@@ -52,7 +52,7 @@ def _receivers(receivers: Sequence[Receiver] | None, width: int) -> RenderableTy
         return Text("receivers: not to be seen: another type of key, or not for this user of Redis", style="yellow")
     if not receivers:
         return Text("no receiver is there", style="yellow")
-    made = table(width, "receiver", "broker", "in/s", "heard")
+    made = table_that_tells(width, "receiver", "broker", "in/s", "heard")
     for each in receivers:
         if each.silent_s > SILENT_S:
             made.add_row(name(each.client_id), "?", "?", f"{duration(each.silent_s)} ago", "silent", style="red")

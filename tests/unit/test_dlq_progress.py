@@ -86,6 +86,14 @@ class Broken:
                 raise error
 
 
+async def test_nothing_to_replay_is_no_bar() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True)
+    async with Reporter(console, 0).watching(lambda: 0):
+        await asyncio.sleep(0)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue() == ""
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 async def test_what_goes_wrong_in_it_is_raised_once_the_replay_is_over(*, terminal: bool) -> None:
     with pytest.raises(ZeroDivisionError):

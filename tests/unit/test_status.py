@@ -138,6 +138,13 @@ def test_pending_by_consumer_where_it_fits_on_the_screen(lines: int) -> None:
     assert plain(replace(STATUS, now=[replace(CALM, consumers=lanes)])).count("edge-writer-7-") == 20
 
 
+@pytest.mark.parametrize(("width", "fits"), [(55, True), (54, False), (40, False)])
+def test_pending_by_writer_where_a_consumer_would_take_two_lines(width: int, fits: bool) -> None:
+    lines = rendered(STATUS, width)
+    assert any(line.startswith("edge-writer-4711-9f3c2a-1 ingest:{0}") for line in lines) is fits
+    assert ("consumer" in " ".join(lines), "writer" in " ".join(lines).split()) == (fits, not fits)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_no_table_is_longer_for_it_than_the_screen(width: int) -> None:
     lines = rendered(STATUS, width)
