@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from ops.help import Command
+from ops.help import Command, argument
 
 PROGRAM = "traksense-ingest"
 VARIABLE = "_TRAKSENSE_INGEST_COMPLETE"  # click's own name for it: the script asks the program by it
 
 
 @click.command(cls=Command)
-@click.argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")))
+@argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")), told="bash, zsh or fish.")
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print a shell's completion script.

@@ -30,6 +30,23 @@ def option(*names: str, **extra: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Option, **extra)
 
 
+class Argument(click.Argument):
+    """An argument that is explained, under a heading of `--help`; older versions of click know of no such thing."""
+
+    def __init__(self, *args: Any, section: str = OTHER, told: str, **extra: Any) -> None:
+        super().__init__(*args, **extra)
+        self.section = section
+        self.told = told
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str]:  # noqa: ARG002
+        return self.human_readable_name, self.told
+
+
+def argument(*names: str, **extra: Any) -> Callable[[F], F]:
+    """As click.argument, with `section`, and `told` for what it is."""
+    return click.argument(*names, cls=Argument, **extra)
+
+
 class WrongUsage(click.UsageError):
     """What is wrong with a command line, in one line; the exit code is 2."""
 

@@ -16,9 +16,10 @@ from ops.help import Group
 def dlq() -> None:
     """Look at dead letters, or replay them.
 
-    Messages that could not be stored, each with its exact bytes and a reason. `list`, `show` and `export` only read;
-    all but `show` take the same selectors. Needs DATABASE_URL with the tables' owner, and for `replay` REDIS_URL with
-    what a receiver may do.
+    Messages that could not be stored, each with its exact bytes and a reason. `list`, `show` and `export` only read.
+    All but `show`, which takes an id, choose by --tenant and --reason; `list`, `export` and `replay` also by --since
+    and --until, `purge` by --older-than; `list`, `export` and `purge` by --replayed or --not-replayed. Needs
+    DATABASE_URL with the tables' owner, and for `replay` REDIS_URL with what a receiver may do.
 
     \b
     Examples:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import pty
 import re
 import shlex
 import shutil
@@ -19,6 +21,8 @@ from click.testing import CliRunner
 
 from ops.cli import main
 from ops.completion import PROGRAM, VARIABLE
+from ops.help import Argument
+from tests.support.waiting import eventually
 
 HEAVY = {"aiomqtt", "asyncio", "asyncpg", "paho", "prometheus_client", "pydantic", "redis", "rich"}
 ORDER = ["up", "migrate", "receiver", "writer", "status", "dlq", "validate", "simulate", "completion"]
@@ -98,14 +102,40 @@ def command_of(path: tuple[str, ...]) -> click.Command:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_each_option_is_explained_and_shows_its_default(path: tuple[str, ...]) -> None:
+def test_each_argument_and_option_is_explained_and_shows_its_default(path: tuple[str, ...]) -> None:
     for option in command_of(path).params:
+        if isinstance(option, click.Argument):
+            assert isinstance(option, Argument)
+            assert option.told.endswith(".")
+            line = rf"^  {re.escape(option.human_readable_name)} +{re.escape(option.told)}$"
+            assert re.search(line, help_of(path, 200), re.MULTILINE)
         if isinstance(option, click.Option):
             record = option.get_help_record(click.Context(main))
             assert option.help
             assert record
             if isinstance(option.default, str | int | float) and not option.is_flag:
                 assert f"default: {option.default}" in record[1]
+
+
+def options_of(*path: str) -> set[str]:
+    return {name for option in command_of(path).params for name in (*option.opts, *option.secondary_opts)}
+
+
+def test_what_dlq_says_of_its_selectors_is_so() -> None:
+    taking = {name: options_of("dlq", name) for name in ("list", "show", "replay", "purge", "export")}
+
+    def who(*options: str) -> set[str]:
+        return {name for name, theirs in taking.items() if {*options} & theirs}
+
+    text = " ".join(help_of(("dlq",)).split())
+    assert who("--tenant", "--reason") == {*taking} - {"show"}
+    assert "All but `show`, which takes an id, choose by --tenant and --reason" in text
+    assert who("--since", "--until") == {"list", "export", "replay"}
+    assert "`list`, `export` and `replay` also by --since and --until" in text
+    assert who("--older-than") == {"purge"}
+    assert "`purge` by --older-than" in text
+    assert who("--replayed", "--not-replayed") == {"list", "export", "purge"}
+    assert "`list`, `export` and `purge` by --replayed or --not-replayed" in text
 
 
 @pytest.mark.parametrize(
@@ -221,3 +251,57 @@ def test_zsh_and_fish_take_their_scripts(shell: str, program: dict[str, str], tm
     script.write_text(CliRunner().invoke(main, ["completion", shell]).stdout)
     done = subprocess.run([shell, "-n", script], env=program, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_fish_completes(program: dict[str, str], tmp_path: Path) -> None:
+    if not shutil.which("fish"):
+        pytest.skip("needs fish")
+    session = f"""
+        {PROGRAM} completion fish | source
+        complete -C '{PROGRAM} dlq list --reason p'
+        complete -C '{PROGRAM} st'
+    """
+    environment = {**program, "HOME": str(tmp_path)}
+    done = subprocess.run(["fish", "-c", session], env=environment, capture_output=True, text=True, check=False)
+    offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
+    assert (done.returncode, offered, done.stderr) == (0, ["parse_error", "payload_too_large", "status"], "")
+
+
+class Zsh:
+    """An interactive one, at a terminal."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._ours, theirs = pty.openpty()
+        self._popen = subprocess.Popen(
+            ["zsh", "-f", "-i"], env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        )
+        os.close(theirs)
+        os.set_blocking(self._ours, False)
+        self._screen = bytearray()
+
+    def type(self, text: str) -> None:
+        os.write(self._ours, text.encode())
+
+    async def shows(self, *words: str) -> None:
+        await eventually(lambda: all(word in self._seen() for word in words), self._seen)
+
+    def _seen(self) -> str:
+        with contextlib.suppress(BlockingIOError):
+            self._screen.extend(os.read(self._ours, 65_536))
+        return self._screen.decode(errors="replace")
+
+    def close(self) -> None:
+        self._popen.kill()
+        self._popen.wait()
+        os.close(self._ours)
+
+
+async def test_zsh_completes(program: dict[str, str], tmp_path: Path) -> None:
+    """At a terminal: it completes nowhere else."""
+    if not shutil.which("zsh"):
+        pytest.skip("needs zsh")
+    with contextlib.closing(Zsh({**program, "HOME": str(tmp_path), "TERM": "dumb", "PS1": "> "})) as zsh:
+        zsh.type(f'autoload -U compinit; compinit -D -u; eval "$({PROGRAM} completion zsh)"; print rea""dy\n')
+        await zsh.shows("ready")
+        zsh.type(f"{PROGRAM} dlq list --reason p\t\t")
+        await zsh.shows("parse_error", "payload_too_large")

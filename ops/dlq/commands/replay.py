@@ -8,14 +8,14 @@ import click
 
 from ops.dlq.options import ID, WHICH, selectors
 from ops.dlq.selection import Selection
-from ops.help import Command, option
+from ops.help import Command, argument, option
 
 PACE = "How much, how fast"
 RATE_MAX = 100_000.0  # messages/s; no stream takes more
 
 
 @click.command(cls=Command)
-@click.argument("ids", metavar="[ID]...", type=ID, nargs=-1)
+@argument("ids", metavar="[ID]...", section=WHICH, type=ID, nargs=-1, told="With these ids, which `list` shows.")
 @selectors
 @option("--all", "everything", section=WHICH, is_flag=True, help="All that were not replayed yet.")
 @option("--from-id", section=WHICH, type=ID, help="Of these, only those from this id on.")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import click
 
 from ops.dlq.options import ID
-from ops.help import Command, option
+from ops.help import Command, argument, option
 
 
 @click.command(cls=Command)
-@click.argument("id_", metavar="ID", type=ID)
+@argument("id_", metavar="ID", type=ID, told="Which one; `list` shows the ids.")
 @option("--full", is_flag=True, help="All of the payload, however long it is.")
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(id_: int, full: bool, as_json: bool) -> None:
     """Show one dead letter, and what is wrong.
 
-    Its message, with an arrow at the place that the reason names. The ids are those that `list` shows.
+    Its message, with an arrow at the place that the reason names.
 
     \b
     Examples:
