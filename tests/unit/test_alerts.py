@@ -69,6 +69,11 @@ def test_an_alert_says_how_bad_what_and_where_to_read_on(rule: dict[str, Any]) -
     assert annotations["runbook_url"] == "{{ $externalLabels.docs }}/operations.md#" + name.lower()
 
 
+def test_who_runs_it_is_told_how_the_runbook_is_reached() -> None:
+    assert "docs" in yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["global"]["external_labels"]
+    assert re.search(r"`runbook_url`.*\n?.*`docs` in `deploy/prometheus/prometheus\.yml`", OPERATIONS)
+
+
 def test_each_alert_has_a_heading_and_each_heading_an_alert() -> None:
     section = re.split(r"^## ", OPERATIONS.partition("\n## Alerts\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
     headings = re.findall(r"^### (\w+)$", section, re.MULTILINE)
