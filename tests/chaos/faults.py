@@ -12,6 +12,7 @@ from random import Random
 
 from ops.embedded import Server
 from tests.chaos.pipeline import CLAIM_IDLE_MS, MEMORY, ROLE, Pipeline, Service
+from tests.chaos.signs import Sign, counted, disturbed, error, told_by_database
 from tests.support.waiting import eventually
 
 FREEZE_S = 2.5 * CLAIM_IDLE_MS / 1000  # beyond the time after which others take its entries
@@ -25,6 +26,7 @@ class Fault:
 
     name: str
     inflict: Inflict
+    sign: Sign | None = None  # that it has bitten; None where it can't but have: a process is killed or stopped
     lasts_s: float = 2.0
     is_slow: bool = False  # over only after a time-out: not in the short form
     ends_broker: bool = False  # only for one that keeps its sessions
@@ -172,27 +174,45 @@ def _database(pipeline: Pipeline) -> Server:
     return pipeline.postgres
 
 
+_BROKER_AWAY, _REDIS_AWAY, _DATABASE_AWAY = error("mqtt_error"), error("redis_error"), error("db_error")
+_AWAY = {"broker": _BROKER_AWAY, "redis": _REDIS_AWAY, "database": _DATABASE_AWAY}
+
+
+def _of_link(link: str) -> list[Fault]:
+    """A stall and slowness are over before any time-out is: what they did is seen in the proxy alone."""
+    # MQTT and the database are waited for longer than Redis.
+    is_slow = link != "redis"
+    return [
+        Fault(f"{link} connection: reset", _linked(link, "resets"), _AWAY[link]),
+        Fault(f"{link} connection: stalled", _linked(link, "stalls"), disturbed(link)),
+        Fault(f"{link} connection: slow", _linked(link, "is_slow"), disturbed(link)),
+        Fault(f"{link} connection: half-open", _linked(link, "goes_half_open"), _AWAY[link], is_slow=is_slow),
+    ]
+
+
 _FAULTS = (
     Fault("receiver: kill -9", _killed(_receivers)),
     Fault("receiver: frozen", _frozen(_receivers)),
     Fault("writer: kill -9", _killed(_writers)),
-    Fault("writer: frozen, wakes up", _frozen(_writers), FREEZE_S),
-    Fault("redis: kill -9", _ended(_redis, signal.SIGKILL)),
-    Fault("redis: stopped", _ended(_redis, signal.SIGTERM)),
-    Fault("redis: maxmemory", _redis_full),
-    Fault("database: kill -9", _ended(_database, signal.SIGKILL)),
-    Fault("database: stopped (fast)", _ended(_database, signal.SIGINT)),
-    Fault("database: stopped (immediate)", _ended(_database, signal.SIGQUIT)),
+    Fault("writer: frozen, wakes up", _frozen(_writers), counted("ingest_redeliveries_total"), FREEZE_S),
+    Fault("redis: kill -9", _ended(_redis, signal.SIGKILL), _REDIS_AWAY),
+    Fault("redis: stopped", _ended(_redis, signal.SIGTERM), _REDIS_AWAY),
+    Fault("redis: maxmemory", _redis_full, _REDIS_AWAY),
+    Fault("database: kill -9", _ended(_database, signal.SIGKILL), _DATABASE_AWAY),
+    Fault("database: stopped (fast)", _ended(_database, signal.SIGINT), _DATABASE_AWAY),
+    Fault("database: stopped (immediate)", _ended(_database, signal.SIGQUIT), _DATABASE_AWAY),
     Fault(
         "database: read-only (25006)",
         _altered(
             f"ALTER ROLE {ROLE} SET default_transaction_read_only = on",
             f"ALTER ROLE {ROLE} RESET default_transaction_read_only",
         ),
+        told_by_database("in a read-only transaction"),
     ),
     Fault(
         "database: no connections (53300)",
         _altered(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0", f"ALTER ROLE {ROLE} CONNECTION LIMIT -1"),
+        told_by_database("too many connections for role"),
     ),
     Fault(
         "database: statements time out",
@@ -200,21 +220,28 @@ _FAULTS = (
             f"ALTER ROLE {ROLE} SET statement_timeout = '1ms'",
             f"ALTER ROLE {ROLE} RESET statement_timeout",
         ),
+        told_by_database("canceling statement due to statement timeout"),
     ),
-    Fault("broker: kill -9", _ended(_broker, signal.SIGKILL), ends_broker=True),
-    Fault("broker: stopped", _ended(_broker, signal.SIGTERM), ends_broker=True),
-    *(
-        Fault(f"{link} connection: {name}", _linked(link, what), is_slow=what == "goes_half_open" and link != "redis")
-        for link in ("broker", "redis", "database")
-        for name, what in (
-            ("reset", "resets"),
-            ("stalled", "stalls"),
-            ("slow", "is_slow"),
-            ("half-open", "goes_half_open"),
-        )
-    ),
+    Fault("broker: kill -9", _ended(_broker, signal.SIGKILL), _BROKER_AWAY, ends_broker=True),
+    Fault("broker: stopped", _ended(_broker, signal.SIGTERM), _BROKER_AWAY, ends_broker=True),
+    *(fault for link in _AWAY for fault in _of_link(link)),
     Fault("all but the broker: kill -9", _machine_lost),
-    Fault("redis: away; receiver: kill -9", _meanwhile(_ended(_redis, signal.SIGTERM), _killed(_receivers)), 1.0),
-    Fault("database: away; writer: kill -9", _meanwhile(_ended(_database, signal.SIGINT), _killed(_writers)), 1.0),
-    Fault("database: away; receiver: kill -9", _meanwhile(_ended(_database, signal.SIGINT), _killed(_receivers)), 3.0),
+    Fault(
+        "redis: away; receiver: kill -9",
+        _meanwhile(_ended(_redis, signal.SIGTERM), _killed(_receivers)),
+        _REDIS_AWAY,
+        lasts_s=1.0,
+    ),
+    Fault(
+        "database: away; writer: kill -9",
+        _meanwhile(_ended(_database, signal.SIGINT), _killed(_writers)),
+        _DATABASE_AWAY,
+        lasts_s=1.0,
+    ),
+    Fault(
+        "database: away; receiver: kill -9",
+        _meanwhile(_ended(_database, signal.SIGINT), _killed(_receivers)),
+        _DATABASE_AWAY,
+        lasts_s=3.0,
+    ),
 )

@@ -16,9 +16,9 @@ from ops.embedded import Server, free_port
 from ops.migrate import migrate
 from tests.chaos.load import TENANTS
 from tests.chaos.proxy import Proxy
+from tests.chaos.setup import Setup
 from tests.chaos.tap import Seen, Tap
 from tests.support.process import Process
-from tests.support.services import Services
 
 CAP = 1_000  # entries: an outage of some seconds fills the stream, so that back-pressure is at work too
 CLAIM_IDLE_MS = 1_000
@@ -106,11 +106,11 @@ class Pipeline:
 
 
 @asynccontextmanager
-async def running(services: Services, directory: Path, random: Random, *, shared: bool) -> AsyncIterator[Pipeline]:
-    """Start all of it in a directory, and end all of it; `shared` says whether the receivers form a group."""
-    broker = services.broker(directory)
-    redis_server = services.redis(directory)
-    postgres = services.postgres_type(directory / "postgres", free_port())
+async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterator[Pipeline]:
+    """Start all of it in a directory, and end all of it."""
+    broker = setup.services.broker(directory)
+    redis_server = setup.redis(directory)
+    postgres = setup.services.postgres_type(directory / "postgres", free_port())
     seen = Seen()
     links = {
         "broker": Proxy(broker.port, random, lambda: Tap(seen)),
@@ -134,7 +134,7 @@ async def running(services: Services, directory: Path, random: Random, *, shared
             postgres,
             links,
             seen,
-            [Service("receiver", environment | _share(place, shared), directory) for place in range(2)],
+            [Service("receiver", environment | _share(place, setup.shared), directory) for place in range(2)],
             [Service("writer", environment, directory) for _ in range(2)],
             redis,
             random,

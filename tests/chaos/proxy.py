@@ -49,6 +49,7 @@ class Proxy:
         self._flows.set()
         self._is_slow = False
         self._is_cutting = False
+        self.disturbed = 0  # chunks of data that were held, delayed or swallowed
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -133,6 +134,7 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link, saw: Callable[[bytes], None]
     ) -> None:
         while data := await reader.read(SLOW_CHUNK if self._is_slow else CHUNK):
+            self.disturbed += self._is_slow or link.is_half_open or not self._flows.is_set()
             if self._is_slow:
                 await asyncio.sleep(SLOW_DELAY_S)
             await self._flows.wait()

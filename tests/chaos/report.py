@@ -15,7 +15,7 @@ from tests.chaos.run import Incident, Outcome
 def report(outcome: Outcome) -> Group:
     """Fits 120 columns."""
     table = Table(box=None, padding=(0, 1))
-    table.add_column("fault")
+    table.add_column("fault", no_wrap=True)
     for heading in ("times", "published", "stored", "lost", "duplicated", "lost by broker", "recovery s (max)"):
         table.add_column(heading, justify="right")
     for name in sorted({incident.fault.name for incident in outcome.incidents}):
@@ -45,22 +45,28 @@ def _end(outcome: Outcome, incident: Incident) -> float:
 
 
 def _sums(outcome: Outcome) -> list[Text]:
-    verdict, shard = outcome.verdict, outcome.shard
+    verdict, shard, forgotten = outcome.verdict, outcome.shard, outcome.verdict.lost_by_broker
     sums = (
         f"{shard.added} added = {shard.stored} stored + {shard.dead_lettered} dead-lettered + {shard.in_stream} there"
     )
     lines = [
         f"published (PUBACK received)  {len(verdict.acknowledged)}",
         f"stored, or a dead letter     {len(verdict.acknowledged & verdict.stored)}",
-        f"lost by the pipeline         {len(verdict.lost)}",
-        f"duplicated                   {len(verdict.duplicated)}",
+        f"lost by the pipeline         {len(verdict.lost)}{_reached(verdict.lost & verdict.reached)}",
+        f"duplicated                   {len(verdict.duplicated)}  (a row too many, or stored and dead-lettered)",
         f"damaged, or out of place     {len(verdict.damaged | verdict.invented)}",
-        f"lost by the broker           {len(verdict.lost_by_broker)}  (acknowledged to the device, gone in its crash)",
+        f"lost by the broker           {len(forgotten)}{_reached(forgotten & verdict.reached)}",
         f"ledger                       {sums}; {shard.added - len(verdict.stored)} of them came again",
         f"the stream at its longest    {outcome.watch.highest}",
+        f"took                         {outcome.took_s:.0f} s",
     ]
     style = "green" if outcome.is_good else "red"
     return [*map(Text, lines), *(Text(complaint, style="red") for complaint in outcome.complaints), _result(style)]
+
+
+def _reached(numbers: frozenset[int]) -> str:
+    """Of what is missing, what a receiver was given; without its PUBACK, the broker had to keep it."""
+    return f"  ({len(numbers)} of them reached a receiver's socket)" if numbers else ""
 
 
 def _result(style: str) -> Text:

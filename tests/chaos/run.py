@@ -18,8 +18,9 @@ from shared.shard import Shard, read_shard
 from tests.chaos.faults import Fault, all_faults
 from tests.chaos.load import TENANTS, Load, identity_of, moment_of
 from tests.chaos.pipeline import CAP, Pipeline, running
-from tests.chaos.verdict import Verdict, judge
-from tests.support.services import Services
+from tests.chaos.setup import Setup
+from tests.chaos.signs import Figures, has_grown
+from tests.chaos.verdict import BrokerEnd, Verdict, judge
 from tests.support.waiting import eventually, watching
 
 CALM_S = 0.5  # between two faults
@@ -33,9 +34,11 @@ class Incident:
 
     fault: Fault
     begun: float
+    struck: float  # what was to be killed is dead by then
     healed: float
     ended: float  # when it was over, or given up
     has_recovered: bool
+    has_bitten: bool  # and its sign was seen
 
     @property
     def took_s(self) -> float:
@@ -54,6 +57,7 @@ class Outcome:
     dead_letters: int  # rows
     watch: Watch
     tracebacks: Sequence[str]
+    took_s: float  # from the servers' start to the verdict
 
     @property
     def complaints(self) -> list[str]:
@@ -62,6 +66,11 @@ class Outcome:
             f"{incident.fault.name}: not recovered after {incident.took_s:.0f} s"
             for incident in self.incidents
             if not incident.has_recovered
+        ]
+        found += [
+            f"{incident.fault.name}: did nothing: {incident.fault.sign.what}"
+            for incident in self.incidents
+            if incident.fault.sign and not incident.has_bitten
         ]
         found += [f"an error that the services have no word for:\n{text}" for text in self.tracebacks[:3]]
         if self.watch.highest > CAP:
@@ -72,7 +81,17 @@ class Outcome:
             found.append(f"the ledger doesn't add up: {self.shard}")
         if self.dead_letters != self.shard.dead_lettered:
             found.append(f"{self.dead_letters} dead letters, {self.shard.dead_lettered} by the ledger")
+        if self.shard.duplicates < self.came_again:
+            known = f"found rows of {self.shard.duplicates} there already"
+            found.append(f"{self.came_again} good messages came again, and the ledger {known}")
         return found
+
+    @property
+    def came_again(self) -> int:
+        """Good messages that were settled as stored once more. The ledger has each row of theirs as a duplicate; and
+        those of a writer that did not live to settle what it had stored."""
+        good = [number for number in self.verdict.stored if identity_of(number).kind != "poison"]
+        return self.shard.stored - len(good)
 
     @property
     def is_good(self) -> bool:
@@ -81,21 +100,19 @@ class Outcome:
 
 
 async def run(
-    services: Services,
+    setup: Setup,
     directory: Path,
     random: Random,
     choose: Callable[[Sequence[Fault], Random], Sequence[Fault]],
-    rate: float,
     say: Callable[[str], None],
-    *,
-    shared: bool,
 ) -> Outcome:
     """Everything from the servers' start to the verdict; `choose` picks the faults and their order.
 
     Raises EndedByItself when a service does.
     """
-    async with running(services, directory, random, shared=shared) as pipeline:
-        load = Load(config.load(mqtt_url=pipeline.broker.url), rate)
+    begun = time.monotonic()
+    async with running(setup, directory, random) as pipeline:
+        load = Load(config.load(mqtt_url=pipeline.broker.url), setup.rate)
         watch = Watch()
         incidents: list[Incident] = []
         async with watching(watch.run(pipeline)):
@@ -109,7 +126,8 @@ async def run(
         await connection.close()
         tracebacks = [text for service in pipeline.services for text in service.tracebacks]
         shard = await read_shard(pipeline.redis, 0)
-        return Outcome(incidents, load, verdict, shard, dead_letters, watch, tracebacks)
+        took_s = time.monotonic() - begun
+        return Outcome(incidents, load, verdict, shard, dead_letters, watch, tracebacks, took_s)
 
 
 class Watch:
@@ -131,8 +149,10 @@ class Watch:
 
 async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
     await asyncio.sleep(CALM_S)
+    before = await _look(pipeline, fault)
     begun = time.monotonic()
     async with fault.inflict(pipeline):
+        struck = time.monotonic()
         await asyncio.sleep(fault.lasts_s)
     healed = time.monotonic()
 
@@ -144,11 +164,18 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
         stored = await _stored(pipeline, during)
         return stored >= _telemetry(during) and await _flows(pipeline, load, healed)
 
+    recovered = True
     try:
         await eventually(has_recovered, timeout=STUCK_S)
     except AssertionError:
-        return Incident(fault, begun, healed, time.monotonic(), has_recovered=False)
-    return Incident(fault, begun, healed, time.monotonic(), has_recovered=True)
+        recovered = False
+    ended = time.monotonic()
+    has_bitten = has_grown(before, await _look(pipeline, fault))
+    return Incident(fault, begun, struck, healed, ended, recovered, has_bitten)
+
+
+async def _look(pipeline: Pipeline, fault: Fault) -> Figures:
+    return await fault.sign.look(pipeline) if fault.sign else {}
 
 
 async def _flows(pipeline: Pipeline, load: Load, since: float) -> bool:
@@ -180,12 +207,16 @@ def _telemetry(numbers: set[int]) -> set[int]:
 
 async def _settled(pipeline: Pipeline, load: Load, incidents: Sequence[Incident]) -> Verdict:
     """The verdict, once nothing is missing, or what is missing has been so for long."""
-    broker_back_at = max((incident.ended for incident in incidents if incident.fault.ends_broker), default=0.0)
+    ends = [
+        BrokerEnd(incident.begun, incident.struck, incident.ended)
+        for incident in incidents
+        if incident.fault.ends_broker
+    ]
     connection = await pipeline.database()
     before, since = -1, time.monotonic()
     try:
         while True:
-            verdict = await judge(connection, load, pipeline.seen, broker_back_at)
+            verdict = await judge(connection, load, pipeline.seen, ends)
             shard = await read_shard(pipeline.redis, 0)
             left = len(verdict.lost) + len(verdict.lost_by_broker) + shard.in_stream
             if left != before:

@@ -5,6 +5,7 @@ It tells what a broker lost from what the pipeline lost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ _PUBLISH, _PUBACK = 3, 4
 class Seen:
     """Payloads, over all connections."""
 
-    delivered: set[bytes] = field(default_factory=set)  # they reached a receiver's socket
+    delivered: dict[bytes, float] = field(default_factory=dict)  # when it last reached a receiver's socket (monotonic)
     acknowledged: set[bytes] = field(default_factory=set)  # a receiver's PUBACK was handed on to the broker
 
 
@@ -45,7 +46,7 @@ class Tap:
     def _published(self, qos: int, body: bytes) -> None:
         at = 2 + int.from_bytes(body[:2], "big")  # behind the topic
         payload = body[at + 2 :] if qos else body[at:]
-        self._seen.delivered.add(payload)
+        self._seen.delivered[payload] = time.monotonic()
         if qos:
             self._in_flight[body[at : at + 2]] = payload
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
@@ -13,10 +14,17 @@ import pytest
 
 from ops.simulate.messages import Message
 from shared import config
+from shared.shard import read_shard
+from tests.chaos.faults import Fault
 from tests.chaos.load import POINTS, Load, identity_of, message, moment_of
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import Proxy
+from tests.chaos.run import Incident, Outcome, Watch
+from tests.chaos.setup import FSYNCS, set_up
+from tests.chaos.signs import Figures, error, has_grown
 from tests.chaos.tap import Seen, Tap
-from tests.chaos.verdict import Verdict, judge
+from tests.chaos.verdict import UNSAVED_S, BrokerEnd, Verdict, judge
+from tests.support.services import DEBIAN, EMBEDDED
 from tests.support.stack import Stack
 
 
@@ -43,10 +51,12 @@ async def told(stack: Stack) -> AsyncIterator[tuple[Stack, Load, asyncpg.Connect
 Told = tuple[Stack, Load, asyncpg.Connection]
 
 
-async def verdict_after(told: Told, statement: str, broker_back_at: float = 0.0, seen: Seen | None = None) -> Verdict:
+async def verdict_after(
+    told: Told, statement: str, ends: Sequence[BrokerEnd] = (), seen: Seen | None = None
+) -> Verdict:
     _, load, connection = told
     await connection.execute(statement)
-    return await judge(connection, load, seen or Seen(), broker_back_at)
+    return await judge(connection, load, seen or Seen(), ends)
 
 
 async def test_all_is_well(told: Told) -> None:
@@ -79,24 +89,115 @@ async def test_what_is_wrong_is_found(told: Told, statement: str, kind: str, pla
 
 
 async def test_a_good_message_among_the_dead_letters_is_found(told: Told) -> None:
-    (number, *_) = numbers("telem")
-    verdict = await verdict_after(told, f"UPDATE ingest_errors SET payload = 'poison {number}' WHERE id = 1")
-    assert verdict.invented == {number}
+    stored, gone, *_ = numbers("telem")
+    payloads = [message(number).payload.decode() for number in (stored, gone)]
+    rows = ", ".join(f"('{payload}', '', '', '', '', '{number}')" for number, payload in enumerate(payloads))
+    statement = f"""
+        INSERT INTO ingest_errors (payload, topic, reason, error_class, stream, entry_id) VALUES {rows};
+        DELETE FROM ts_measure WHERE v_num = {gone}"""
+    verdict = await verdict_after(told, statement)
+    assert verdict.duplicated == {stored}
+    assert verdict.invented == {stored, gone}
+    assert verdict.lost == {gone}
 
 
-async def test_what_a_broker_lost_is_not_the_pipelines_loss(told: Told) -> None:
-    first, second, third, *_ = numbers("telem")
+async def test_a_dead_letter_that_nobody_sent_is_found(told: Told) -> None:
+    verdict = await verdict_after(told, "UPDATE ingest_errors SET payload = 'what is this' WHERE id = 1")
+    assert verdict.invented == {-1}
+    assert len(verdict.lost) == 1
+
+
+async def test_what_a_broker_forgot_is_not_the_pipelines_loss(told: Told) -> None:
+    """Each message is lost, and the broker died once: at 1000, the receivers were back at 1005."""
     _, load, _ = told
-    load.record.confirmed[third] += 100  # the broker was back by then
-    seen = Seen(acknowledged={message(second).payload})  # a receiver had it
-    verdict = await verdict_after(
-        told,
-        f"DELETE FROM ts_measure WHERE v_num IN ({first}, {second}, {third})",
-        broker_back_at=load.record.confirmed[second] + 10,
-        seen=seen,
-    )
-    assert verdict.lost_by_broker == {first}
-    assert verdict.lost == {second, third}
+    end = BrokerEnd(begun=1000.0, dead=1001.0, back=1005.0)
+    by_broker = {
+        "not saved": (1000 - UNSAVED_S, None),
+        "nobody in the group": (1005.0, None),
+        "not saved, in a receiver's hands": (999.5, 999.6),
+        "not saved, delivered as the broker died": (999.9, 1000.9),
+    }
+    by_pipeline = {
+        "saved long before": (1000 - UNSAVED_S - 0.1, None),
+        "swallowed long before": (500.0, 500.1),
+        "published when all was well again": (1005.1, None),
+        "swallowed long after": (1500.0, 1500.1),
+        "swallowed, given by the broker that came back": (999.5, 1001.5),
+    }
+    acknowledged, *others = numbers("telem")
+    named = dict(zip([*by_broker, *by_pipeline], others, strict=False))
+    seen = Seen(acknowledged={message(acknowledged).payload})  # a receiver had it for good
+    load.record.confirmed[acknowledged] = 1002.0
+    for name, (confirmed, delivered) in (by_broker | by_pipeline).items():
+        load.record.confirmed[named[name]] = confirmed
+        if delivered is not None:
+            seen.delivered[message(named[name]).payload] = delivered
+    gone = ", ".join(map(str, [acknowledged, *named.values()]))
+    verdict = await verdict_after(told, f"DELETE FROM ts_measure WHERE v_num IN ({gone})", [end], seen)
+    assert verdict.lost_by_broker == {named[name] for name in by_broker}
+    assert verdict.lost == {acknowledged} | {named[name] for name in by_pipeline}
+    assert verdict.reached == {named[name] for name, (_, at) in (by_broker | by_pipeline).items() if at}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "grown"),
+    [({1: 5.0}, {1: 5.0}, False), ({1: 5.0}, {1: 6.0}, True), ({1: 5.0}, {2: 0.0}, False), ({1: 5.0}, {2: 1.0}, True)],
+)
+def test_a_new_process_counts_from_0(before: Figures, after: Figures, grown: bool) -> None:
+    assert has_grown(before, after) == grown
+
+
+async def test_a_fault_that_does_nothing_is_told(told: Told) -> None:
+    stack, load, _ = told
+    verdict = await verdict_after(told, "SELECT 1")
+    fault = Fault("database: bored", _does_nothing, error("db_error"))
+    incident = Incident(fault, 0, 0, 0, 0, has_recovered=True, has_bitten=False)
+    outcome = Outcome([incident], load, verdict, await read_shard(stack.redis, 0), 10, Watch(), [], 0)
+    assert outcome.complaints == [
+        "database: bored: did nothing: ingest_errors_total{'reason': 'db_error'} has not grown on any service"
+    ]
+    assert not outcome.is_good
+    assert replace(outcome, incidents=[replace(incident, has_bitten=True)]).is_good
+
+
+@asynccontextmanager
+async def _does_nothing(_: Pipeline) -> AsyncIterator[None]:
+    yield
+
+
+async def test_what_came_again_must_be_a_duplicate_in_the_ledger(told: Told) -> None:
+    stack, load, _ = told
+    again = message(numbers("telem")[0])
+    for _ in range(2):
+        await stack.append(again.topic, again.payload)
+    await stack.has_rows("ts_measure", POINTS * len(numbers("telem")))
+    verdict = await verdict_after(told, "SELECT 1")
+    shard = await read_shard(stack.redis, 0)
+    outcome = Outcome([], load, verdict, shard, 10, Watch(), [], 0)
+    assert (outcome.came_again, shard.duplicates, outcome.complaints) == (2, 2 * POINTS, [])
+    (complaint,) = replace(outcome, shard=replace(shard, duplicates=1)).complaints
+    assert complaint == "2 good messages came again, and the ledger found rows of 1 there already"
+
+
+@pytest.mark.parametrize("fsync", [None, *FSYNCS])
+def test_a_seed_and_what_is_given_decide_on_the_setup(fsync: str | None) -> None:
+    for seed in range(10):
+        given, drawn = Random(seed), Random(seed)
+        by_seed = set_up(DEBIAN, drawn).fsync
+        assert set_up(DEBIAN, given, fsync=fsync).fsync == (fsync or by_seed)
+        assert given.random() == drawn.random(), "the same faults"
+    assert {set_up(DEBIAN, Random(seed)).fsync for seed in range(10)} == set(FSYNCS)
+
+
+def test_the_head_says_what_the_run_is_made_of() -> None:
+    heads = [set_up(services, Random(0), fsync=fsync).head for services in (EMBEDDED, DEBIAN) for fsync in FSYNCS]
+    embedded, debian = "two receivers, one a tenant; two writers", "two receivers that share; two writers"
+    assert heads == [
+        f"embedded servers; Valkey, appendfsync always, WAITAOF; 200 messages/s; {embedded}",
+        f"embedded servers; Valkey, appendfsync everysec, WAITAOF; 100 messages/s; {embedded}",
+        f"debian servers; Redis, appendfsync always; 200 messages/s; {debian}",
+        f"debian servers; Valkey, appendfsync everysec, WAITAOF; 200 messages/s; {debian}",
+    ]
 
 
 def test_every_message_is_another() -> None:
@@ -118,7 +219,7 @@ def test_the_tap_reads_packets_however_they_are_cut(chunk: int) -> None:
     for data in (b"\x20\x02\x00\x00", qos_1, b"\xd0\x00", redelivered, qos_0):
         for at in range(0, len(data), chunk):
             tap.to_client(data[at : at + chunk])
-    assert seen.delivered == {b"hello", long, b"hi"}
+    assert seen.delivered.keys() == {b"hello", long, b"hi"}
     assert not seen.acknowledged
     puback = b"\xc0\x00" + b"\x40\x02\x01\x02"
     for at in range(0, len(puback), chunk):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,12 +22,34 @@ _STORED = {
     "ack": "SELECT cmd_id::bigint AS number, true AS whole, count(*) - 1 AS twice FROM cmd_ack GROUP BY cmd_id",
     "event": """
         SELECT event_id::bigint AS number, true AS whole, count(*) - 1 AS twice FROM device_event GROUP BY event_id""",
-    # A message that MQTT delivers twice is two entries, each with its dead letter.
-    "poison": """
-        SELECT coalesce(substring(payload FROM '^poison ([0-9]+)$')::bigint, -1) AS number, true AS whole,
-               count(*) - count(DISTINCT (stream, entry_id)) AS twice
-        FROM ingest_errors GROUP BY payload""",
 }
+# A message that MQTT delivers twice is two entries, each with its dead letter: the ledger says how many there must be.
+_DEAD_LETTERS = "SELECT DISTINCT coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload FROM ingest_errors"
+
+# Mosquitto saves at the first turn of its loop, 0.1 s at most, at which `last save + autosave_interval < now` in whole
+# seconds. With 1, as here, that is 2 s after the last save; the rest is for writing the file and for the harness, which
+# may note a PUBACK later than it was sent.
+UNSAVED_S = 2.0 + 0.1 + 0.4
+
+
+@dataclass(frozen=True)
+class BrokerEnd:
+    """One end of the broker; times by time.monotonic()."""
+
+    begun: float  # until then it was well
+    dead: float  # what a receiver was given since, it was given by the broker that came back
+    back: float  # receivers and broker work together again
+
+    def explains(self, confirmed: float, delivered: float | None) -> bool:
+        """Whether a message that no receiver ever acknowledged may be this end's loss.
+
+        It must have been acknowledged to the device so late that it was not saved, or before the receivers were back:
+        then nobody was in the shared group. Where it reached a receiver's socket before the end, the receiver had
+        acknowledged nothing and the broker had to deliver it again, but forgot it. Where it reached one since, the
+        broker has not forgotten it: a receiver has swallowed it.
+        """
+        was_forgotten = self.begun - UNSAVED_S <= confirmed <= self.back
+        return was_forgotten and (delivered is None or delivered < self.dead)
 
 
 @dataclass(frozen=True)
@@ -36,10 +59,11 @@ class Verdict:
     acknowledged: frozenset[int]
     stored: frozenset[int]  # in the tables where they belong; a dead letter for poison
     lost: frozenset[int]  # by the pipeline
-    lost_by_broker: frozenset[int]  # acknowledged to the device, then never given to the pipeline for good
-    duplicated: frozenset[int]
+    lost_by_broker: frozenset[int]  # acknowledged to the device, forgotten before the pipeline acknowledged it
+    reached: frozenset[int]  # of these two, what reached a receiver's socket
+    duplicated: frozenset[int]  # a row more than it has, under any tenant, device or id; or stored and dead-lettered
     damaged: frozenset[int]  # stored in part, or not as it was sent
-    invented: frozenset[int]  # never published, or a good message among the dead letters
+    invented: frozenset[int]  # never published, or in another table than its own
 
     @property
     def is_good(self) -> bool:
@@ -47,27 +71,45 @@ class Verdict:
         return not (self.lost or self.duplicated or self.damaged or self.invented)
 
 
-async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, broker_back_at: float) -> Verdict:
-    """Compare. What the broker told a device before the receivers were back from its last end (time.monotonic(), 0 for
-    none), and what no receiver has acknowledged to it, was the broker's to keep."""
+async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, ends: Sequence[BrokerEnd]) -> Verdict:
+    """Compare. A receiver's PUBACK makes a message the pipeline's for good, whenever it came; so is every other one
+    that a device had a PUBACK for, unless an end of the broker explains it."""
     rows: list[tuple[str, Any]] = []
     for kind, query in _STORED.items():
         arguments = [START] if "$1" in query else []
         rows += [(kind, row) for row in await connection.fetch(query, *arguments)]
-    stored = frozenset(row["number"] for kind, row in rows if _belongs(kind, row["number"], load.published))
+    letters = _numbers_of({row["payload"] for row in await connection.fetch(_DEAD_LETTERS)}, load.published)
+    found = [(kind, row["number"]) for kind, row in rows] + [("poison", number) for number in letters]
+    stored = frozenset(number for kind, number in found if _belongs(kind, number, load.published))
     acknowledged = frozenset(load.record.confirmed)
     missing = acknowledged - stored
-    entrusted = {number for number in missing if load.record.confirmed[number] < broker_back_at}
-    lost_by_broker = frozenset(number for number in entrusted if message(number).payload not in seen.acknowledged)
+    payloads = {number: message(number).payload for number in missing}
+    lost_by_broker = frozenset(
+        number
+        for number, payload in payloads.items()
+        if payload not in seen.acknowledged
+        and any(end.explains(load.record.confirmed[number], seen.delivered.get(payload)) for end in ends)
+    )
     return Verdict(
         acknowledged,
         stored,
         missing - lost_by_broker,
         lost_by_broker,
-        duplicated=_numbers(row for _, row in rows if row["twice"]),
+        reached=frozenset(number for number, payload in payloads.items() if payload in seen.delivered),
+        duplicated=_numbers(row for _, row in rows if row["twice"]) | (letters & _numbers(row for _, row in rows)),
         damaged=_numbers(row for _, row in rows if not row["whole"]),
-        invented=_numbers(row for kind, row in rows if not _belongs(kind, row["number"], load.published)),
+        invented=frozenset(number for kind, number in found if not _belongs(kind, number, load.published)),
     )
+
+
+def _numbers_of(payloads: set[bytes], published: int) -> frozenset[int]:
+    """Which messages these are; -1 for what is none."""
+    poison = re.compile(rb"poison (\d+)")
+    numbers = {int(match[1]) for payload in payloads if (match := poison.fullmatch(payload))}
+    if strange := {payload for payload in payloads if not poison.fullmatch(payload)}:
+        known = {sent: number for number in range(published) if (sent := message(number).payload) in strange}
+        numbers |= {known.get(payload, -1) for payload in strange}
+    return frozenset(numbers)
 
 
 def _belongs(kind: str, number: int, published: int) -> bool:

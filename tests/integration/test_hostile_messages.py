@@ -5,17 +5,26 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import asyncpg
+import pytest
 
+from shared import database
+from shared.database import transaction
 from shared.shard import read_shard
-from shared.stream import key_of
+from tests.fuzz import target
 from tests.support.hostile import generate
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
+from writer import store as ways
+from writer.duplicates import unstored, unstored_of_mostly_new
+from writer.outcome import Decoded, Measure
 
 EXAMPLES = 400
+TS = "2025-10-07T15:30:00Z"
 TABLES = ("ts_measure", "cmd_ack", "device_event", "device")
 
 
@@ -81,14 +90,13 @@ NAMES = [
 
 
 async def test_names_are_just_names(stack: Stack) -> None:
-    """Stored exactly, found exactly, and each apart from all others: twice, by COPY and by way of the staging table."""
+    """Stored exactly, found exactly, and each apart from all others, though each message comes twice."""
     writer = await stack.writer()
     for _ in range(2):
         for number, name in enumerate(NAMES):
             for kind, payload in _messages(name, number).items():
                 await stack.append(f"traksense/{name}/{name}/{name}/{kind}", payload)
         await eventually(lambda: _is_empty(stack))
-        await stack.append("traksense/a/b/c/telem", b"poison")  # in a batch with the next round, or alone
     counts = {table: await stack.count(table) for table in TABLES}
     assert counts == dict.fromkeys(TABLES, len(NAMES))
     connection = await asyncpg.connect(stack.database_url)
@@ -104,16 +112,53 @@ async def test_names_are_just_names(stack: Stack) -> None:
         assert await connection.fetchval("SELECT site_id FROM device WHERE device_id = $1", name) == name
     await connection.close()
     assert "Traceback" not in writer.log
-    assert int(await stack.redis.xlen(key_of(0))) <= 1
+
+
+Way = Callable[[Any, Sequence[Sequence[Measure]]], Awaitable[int]]
+WAYS: dict[str, Way] = {
+    "straight": ways._copy,
+    "asked for all": partial(ways._copy_unstored, find=unstored),
+    "asked for first points": partial(ways._copy_unstored, find=unstored_of_mostly_new),
+    "staged": ways._copy_staged,
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+async def test_names_are_just_names_by_each_way_into_the_table(stack: Stack, way: Way) -> None:
+    """All of some messages is new, and of the others the last point; where it minds, the rest is there already."""
+    messages = [_measures(name) for name in NAMES]
+    pool = await database.open_pool(stack.database_url, 0, 1)
+
+    async def new_of(batch: Sequence[Sequence[Measure]]) -> int:
+        async with transaction(pool) as connection:
+            return await way(connection, batch)
+
+    assert await new_of([message[:2] for message in messages[::2]]) == 2 * len(messages[::2])
+    if way is ways._copy:
+        await new_of([*(message[2:] for message in messages[::2]), *messages[1::2]])
+    else:
+        assert await new_of(messages) == 3 * len(messages) - 2 * len(messages[::2])
+        assert await new_of(messages) == 0
+    pool.terminate()
+    rows = [tuple(row.values()) for row in await stack.fetch(f"SELECT {', '.join(Measure._fields)} FROM ts_measure")]
+    assert sorted(rows, key=repr) == sorted((tuple(row) for message in messages for row in message), key=repr)
+
+
+def _measures(name: str) -> tuple[Measure, ...]:
+    """Three points with names that are easily taken for one another."""
+    points = [{"name": point, "t": "text", "v": name, "u": name} for point in (name, name + name, f"{name}'")]
+    payload = {"schema": "v1", "ts": TS, "points": points}
+    outcome = target.decode(f"traksense/{name}/{name}/{name}/telem".encode(), json.dumps(payload).encode())
+    assert isinstance(outcome, Decoded)
+    return outcome.measures
 
 
 def _messages(name: str, number: int) -> dict[str, bytes]:
-    ts = "2025-10-07T15:30:00Z"
     point = {"name": name, "t": "text", "v": name, "u": name}
     messages = {
-        "telem": {"schema": "v1", "ts": ts, "points": [point], "meta": {name: name}},
-        "ack": {"schema": "v1", "cmd_id": name, "ok": number % 2 == 0, "ts_exec": ts, "err": name},
-        "event": {"schema": "v1", "event_id": name, "event_type": name, "ts": ts, "data": {name: name}},
+        "telem": {"schema": "v1", "ts": TS, "points": [point], "meta": {name: name}},
+        "ack": {"schema": "v1", "cmd_id": name, "ok": number % 2 == 0, "ts_exec": TS, "err": name},
+        "event": {"schema": "v1", "event_id": name, "event_type": name, "ts": TS, "data": {name: name}},
     }
     return {kind: json.dumps(message).encode() for kind, message in messages.items()}
 

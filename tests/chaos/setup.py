@@ -1,0 +1,53 @@
+"""What a run is made of: whose servers, when Redis's file is on disk, how much load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from ops.embedded import RedisServer, Server, free_port
+from tests.support.services import DEBIAN, Services
+
+FSYNCS = ("always", "everysec")
+RATE = 200.0  # messages/s
+
+# rumqttd has at most 100 messages in flight to a receiver, and with everysec each waits for up to a second: two
+# receivers get 200 a second at the very most. Half of that leaves them room to recover.
+_EMBEDDED_EVERYSEC_RATE = 100.0
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One of the ways to set the pipeline up. With `everysec` a PUBACK has to wait for WAITAOF. Debian's Redis, without
+    it, may lose what it has answered, so the embedded Valkey takes its place."""
+
+    services: Services
+    fsync: str
+    shared: bool  # the receivers form a group; else each has a tenant
+    rate: float  # messages/s
+
+    def redis(self, directory: Path) -> Server:
+        """A Redis that isn't started yet."""
+        if self.fsync == "everysec":
+            return RedisServer(directory / "redis", free_port(), {"appendfsync": "everysec"})
+        return self.services.redis(directory)
+
+    @property
+    def head(self) -> str:
+        """In a line."""
+        has_waitaof = self.fsync == "everysec" or self.services is not DEBIAN
+        redis = f"{'Valkey' if has_waitaof else 'Redis'}, appendfsync {self.fsync}{', WAITAOF' * has_waitaof}"
+        receivers = "two receivers that share" if self.shared else "two receivers, one a tenant"
+        return f"{self.services.name} servers; {redis}; {self.rate:g} messages/s; {receivers}; two writers"
+
+
+def set_up(
+    services: Services, random: Random, *, fsync: str | None = None, shared: bool = True, rate: float = RATE
+) -> Setup:
+    """`random` decides on what is not given. Receivers share where the broker is Debian's."""
+    drawn = random.choice(FSYNCS)  # also where it is given: the same seed, the same faults
+    fsync = fsync or drawn
+    if fsync == "everysec" and services is not DEBIAN:
+        rate = min(rate, _EMBEDDED_EVERYSEC_RATE)
+    return Setup(services, fsync, shared and services is DEBIAN, rate)
