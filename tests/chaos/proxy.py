@@ -12,7 +12,9 @@ from random import Random
 from typing import Protocol
 
 CHUNK = 65_536
-SLOW_CHUNK, SLOW_DELAY_S = 4_096, 0.05  # about 80 kB/s each way
+# About 10 kB/s each way of a connection. At 200 messages/s the broker sends each of two receivers 17 kB/s, these send
+# Redis 27 kB/s, and the writers send the database 17 kB/s on the busiest connection of each.
+SLOW_CHUNK, SLOW_DELAY_S = 512, 0.05
 CUT_AFTER_S = 0.3  # at most: how long a connection lives while connections are being cut
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
 
@@ -49,7 +51,7 @@ class Proxy:
         self._flows.set()
         self._is_slow = False
         self._is_cutting = False
-        self.disturbed = 0  # chunks of data that were held, delayed or swallowed
+        self.disturbed = 0  # chunks that were held or swallowed, or came faster than they could pass
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -83,7 +85,7 @@ class Proxy:
 
     @asynccontextmanager
     async def is_slow(self) -> AsyncIterator[None]:
-        """Some ten kB a second pass."""
+        """SLOW_CHUNK bytes pass every SLOW_DELAY_S."""
         self._is_slow = True
         try:
             yield
@@ -134,7 +136,8 @@ class Proxy:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, link: _Link, saw: Callable[[bytes], None]
     ) -> None:
         while data := await reader.read(SLOW_CHUNK if self._is_slow else CHUNK):
-            self.disturbed += self._is_slow or link.is_half_open or not self._flows.is_set()
+            is_behind = self._is_slow and len(data) == SLOW_CHUNK
+            self.disturbed += is_behind or link.is_half_open or not self._flows.is_set()
             if self._is_slow:
                 await asyncio.sleep(SLOW_DELAY_S)
             await self._flows.wait()

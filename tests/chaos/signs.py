@@ -56,7 +56,7 @@ def told_by_database(text: str) -> Sign:
 
 
 def disturbed(link: str) -> Sign:
-    """A proxy has held or delayed data, which need not be long enough for a service's time-out."""
+    """A proxy has held data, or passed it more slowly than it came; no time-out of a service need have noticed."""
 
     async def look(pipeline: Pipeline) -> Figures:
         return {0: pipeline.links[link].disturbed}
