@@ -51,6 +51,7 @@ class Wire:
         self._deliver = deliver
         self._ticket = 0  # the next message's
         self._unread = b""
+        self._error: OSError | None = None  # that reading met, for paho to meet it
         self.is_fast = is_fast
         self._paho.on_message = self._on_message
         if self.is_fast:
@@ -79,8 +80,10 @@ class Wire:
         """In the place of paho's loop_read: all that has arrived, up to a bound."""
         if self._is_amid_packet():
             return self._leave_to_paho()
-        with suppress(OSError):
+        try:
             self._unread = self._receive(CHUNK)
+        except OSError as error:  # kept, since what TLS has to say is said once
+            self._error = error
         if not self._unread:
             return self._leave_to_paho()  # it meets the same error or the same end, and knows what is to be done
         self._paho._last_bytes_received = time.monotonic()
@@ -111,6 +114,9 @@ class Wire:
 
     def _recv(self, size: int) -> bytes:
         """What paho reads from: first what is left unread, then its socket."""
+        if error := self._error:
+            self._error = None
+            raise error
         if not self._unread:
             return bytes(self._receive(size))
         data, self._unread = self._unread[:size], self._unread[size:]

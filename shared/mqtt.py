@@ -7,6 +7,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
+from paho.mqtt.client import MQTT_LOG_ERR
 
 from shared.config import Settings
 
@@ -36,7 +37,13 @@ def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Clien
 
 class _Client(aiomqtt.Client):
     """Tells at once that a broker, or a proxy before it, hung up without a CONNACK; aiomqtt waits for a time-out, and
-    then leaves the socket open."""
+    then leaves the socket open. With the reason where paho met one: it tells its log of it and nobody else, such as
+    that the broker refuses our certificate, which with TLS 1.3 comes when the handshake is over."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._reason = ""
+        self._client.on_log = self._note_error
 
     async def __aenter__(self) -> Self:
         try:
@@ -45,10 +52,18 @@ class _Client(aiomqtt.Client):
             self._client._sock_close()
             raise
 
+    def _note_error(self, _client: object, _userdata: object, level: int, text: str) -> None:
+        if level == MQTT_LOG_ERR:
+            self._reason = f": {text}"
+
+    def _on_connect(self, *arguments: Any) -> None:
+        self._client.on_log = None  # it would be told of every packet
+        super()._on_connect(*arguments)
+
     def _on_disconnect(self, *arguments: Any) -> None:
         super()._on_disconnect(*arguments)
         if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError("the broker hung up before it answered"))
+            self._connected.set_exception(aiomqtt.MqttError(f"the broker hung up before it answered{self._reason}"))
 
 
 def is_v5(settings: Settings) -> bool:

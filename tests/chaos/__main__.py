@@ -46,7 +46,7 @@ def main(
     then the broker, which keeps its sessions in memory, is the one thing that isn't killed, and receivers don't share.
     With appendfsync everysec Redis is the embedded Valkey, which has WAITAOF.
     """
-    console = Console(highlight=False, width=max(110, Console().width))
+    console = Console(highlight=False, width=max(120, Console().width))
     seed = Random().randrange(1_000_000) if seed is None else seed
     random = Random(seed)
     chosen = EMBEDDED if services == "embedded" or (services == "auto" and missing(DEBIAN)) else DEBIAN

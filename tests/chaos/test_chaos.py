@@ -23,5 +23,5 @@ async def test_nothing_is_lost_and_nothing_is_twice(services: Services, tmp_path
     setup = set_up(services, random)
     print(f"seed {seed}; {setup.head}; again: python -m tests.chaos --short --services {services.name} --seed {seed}")
     outcome = await run(setup, tmp_path, random, short_form, print)
-    Console(width=110).print(report(outcome))
+    Console(width=120).print(report(outcome))
     assert outcome.is_good
