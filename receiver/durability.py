@@ -26,8 +26,8 @@ class Promise(Enum):
     WAITAOF = "a PUBACK means on Redis's disk (WAITAOF)"
     ALWAYS = "a PUBACK means on Redis's disk (appendfsync always)"
     A_SECOND = (
-        "this Redis has no WAITAOF (7.2 has): if its machine dies, up to about 1 s of "
-        "acknowledged messages is lost, unless it runs with appendfsync always"
+        "this Redis has no WAITAOF (7.2 has): if its machine dies, up to about 1 s of acknowledged messages is lost, "
+        "with a slow disk 2 s more, also if it dies alone; unless it runs with appendfsync always"
     )
     MAY_NOT_WAIT = (
         "the user in REDIS_URL may not run WAITAOF: if Redis dies, what of its append-only file is not "

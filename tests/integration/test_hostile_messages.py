@@ -21,7 +21,8 @@ from tests.support.stack import Stack
 from tests.support.waiting import eventually
 from writer import store as ways
 from writer.duplicates import unstored, unstored_of_mostly_new
-from writer.outcome import Decoded, Measure
+from writer.measures import Measure, Measures
+from writer.outcome import Decoded
 
 EXAMPLES = 400
 TS = "2025-10-07T15:30:00Z"
@@ -114,7 +115,7 @@ async def test_names_are_just_names(stack: Stack) -> None:
     assert "Traceback" not in writer.log
 
 
-Way = Callable[[Any, Sequence[Sequence[Measure]]], Awaitable[int]]
+Way = Callable[[Any, Sequence[Measures]], Awaitable[int]]
 WAYS: dict[str, Way] = {
     "straight": ways._copy,
     "asked for all": partial(ways._copy_unstored, find=unstored),
@@ -129,22 +130,23 @@ async def test_names_are_just_names_by_each_way_into_the_table(stack: Stack, way
     messages = [_measures(name) for name in NAMES]
     pool = await database.open_pool(stack.database_url, 0, 1)
 
-    async def new_of(batch: Sequence[Sequence[Measure]]) -> int:
+    async def new_of(batch: Sequence[Measures]) -> int:
         async with transaction(pool) as connection:
             return await way(connection, batch)
 
-    assert await new_of([message[:2] for message in messages[::2]]) == 2 * len(messages[::2])
-    if way is ways._copy:
-        await new_of([*(message[2:] for message in messages[::2]), *messages[1::2]])
+    some, others = messages[::2], messages[1::2]
+    assert await new_of([message.only(message.readings[:2]) for message in some]) == 2 * len(some)
+    if way is WAYS["straight"]:
+        await new_of([*(message.only(message.readings[2:]) for message in some), *others])
     else:
-        assert await new_of(messages) == 3 * len(messages) - 2 * len(messages[::2])
+        assert await new_of(messages) == len(some) + 3 * len(others)
         assert await new_of(messages) == 0
     pool.terminate()
     rows = [tuple(row.values()) for row in await stack.fetch(f"SELECT {', '.join(Measure._fields)} FROM ts_measure")]
     assert sorted(rows, key=repr) == sorted((tuple(row) for message in messages for row in message), key=repr)
 
 
-def _measures(name: str) -> tuple[Measure, ...]:
+def _measures(name: str) -> Measures:
     """Three points with names that are easily taken for one another."""
     points = [{"name": point, "t": "text", "v": name, "u": name} for point in (name, name + name, f"{name}'")]
     payload = {"schema": "v1", "ts": TS, "points": points}

@@ -211,6 +211,23 @@ async def test_a_ledger_of_another_type(stack: Stack) -> None:
     assert await stack.redis.hget(LEDGER, "stored") == b"10"
 
 
+@pytest.mark.parametrize(("before", "after"), [(1_000, 10), (10, 1_000)], ids=["lowered", "raised"])
+async def test_a_limit_that_changes_between_commit_and_settling(stack: Stack, before: int, after: int) -> None:
+    """The entry is judged twice, and each verdict leaves what it leaves. It is settled, and counted, once."""
+    await overwrite(stack, LEDGER, "SET")  # what can't be counted is committed and not settled
+    await stack.append(*MESSAGES[0])
+    first = stack.start("writer", INGEST_MAX_PAYLOAD_BYTES=before)
+    await eventually(lambda: stack.count("ts_measure" if before > after else "ingest_errors"))
+    first.kill()
+    assert await stack.backlog() == 1
+    await stack.redis.delete(LEDGER)
+    await stack.writer(INGEST_MAX_PAYLOAD_BYTES=after, INGEST_CLAIM_IDLE_MS=100)
+    await eventually(lambda: _is_empty(stack))
+    assert (await stack.count("ts_measure"), await stack.count("ingest_errors")) == (1, 1)
+    shard = await read_shard(stack.redis, 0)
+    assert (shard.stored, shard.dead_lettered, shard.missing) == (before < after, before > after, 0)
+
+
 TOPIC, PAYLOAD = MESSAGES[0]
 BY_HAND: dict[str, dict[Any, Any]] = {
     "foreign fields": {"hello": "world"},
