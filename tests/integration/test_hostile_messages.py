@@ -135,11 +135,11 @@ async def test_names_are_just_names_by_each_way_into_the_table(stack: Stack, way
             return await way(connection, batch)
 
     some, others = messages[::2], messages[1::2]
-    assert await new_of([message.only(message.readings[:2]) for message in some]) == 2 * len(some)
+    assert await new_of([message.only(message.readings[:3]) for message in some]) == 3 * len(some)
     if way is WAYS["straight"]:
-        await new_of([*(message.only(message.readings[2:]) for message in some), *others])
+        await new_of([*(message.only(message.readings[3:]) for message in some), *others])
     else:
-        assert await new_of(messages) == len(some) + 3 * len(others)
+        assert await new_of(messages) == len(some) + 4 * len(others)
         assert await new_of(messages) == 0
     pool.terminate()
     rows = [tuple(row.values()) for row in await stack.fetch(f"SELECT {', '.join(Measure._fields)} FROM ts_measure")]
@@ -147,8 +147,8 @@ async def test_names_are_just_names_by_each_way_into_the_table(stack: Stack, way
 
 
 def _measures(name: str) -> Measures:
-    """Three points with names that are easily taken for one another."""
-    points = [{"name": point, "t": "text", "v": name, "u": name} for point in (name, name + name, f"{name}'")]
+    """Four points with names that are easily taken for one another."""
+    points = [{"name": point, "t": "text", "v": name, "u": name} for point in (name, *(name + more for more in "A%a"))]
     payload = {"schema": "v1", "ts": TS, "points": points}
     outcome = target.decode(f"traksense/{name}/{name}/{name}/telem".encode(), json.dumps(payload).encode())
     assert isinstance(outcome, Decoded)
