@@ -20,7 +20,7 @@ from ops.cli import main
 from shared import config
 from shared.config import Settings
 from shared.service import GRACE_S
-from tests.support.handbook import blocks
+from tests.support.handbook import DOCS, blocks
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
@@ -29,6 +29,7 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 EXAMPLE = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 OPTIONAL = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PAGES = [ROOT / "docker-compose.yml", ROOT / ".env.example", ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
@@ -70,6 +71,19 @@ def test_what_must_be_reached_is_published_and_nothing_else() -> None:
 def test_what_is_scaled_has_nothing_that_only_one_can_have(name: str) -> None:
     assert not {"ports", "container_name", "hostname", "volumes"} & SERVICES[name].keys()
     assert "MQTT_CLIENT_ID" not in SERVICES[name]["environment"]
+
+
+@pytest.mark.parametrize(("name", "number"), [("receiver", "RECEIVERS"), ("writer", "WRITERS")])
+def test_an_up_without_scale_keeps_as_many_as_there_should_be(name: str, number: str) -> None:
+    assert SERVICES[name]["scale"] == f"${{{number}:-1}}"  # without it, each `up` goes back to one
+
+
+def test_each_up_that_is_documented_scales_all_or_nothing() -> None:
+    ups = [line for page in PAGES for line in re.findall(r"docker compose(?: [^\n`]+)? up[^\n`]*", page.read_text())]
+    assert len(ups) > 5
+    for up in ups:
+        assert "--no-recreate" not in up
+        assert {*re.findall(r"--scale (\w+)=", up)} in (set(), {*SCALED}), up
 
 
 def test_a_receivers_client_id_is_its_replicas() -> None:
@@ -188,6 +202,8 @@ def test_redis_has_the_users_of_the_handbook() -> None:
         assert REQUIRED.sub("PASSWORD", users[name]) in page.splitlines()
     everything = {rule for rule in re.sub(r"\(.*?\)", "", page).split() if rule[0] in "+~"}
     assert {rule for rule in users["operator"].split() if rule[0] in "+~"} == everything
+    (looker,) = re.findall(r"^\$ redis-cli ACL SETUSER (.*)$", (DOCS / "redis-cli.md").read_text(), re.MULTILINE)
+    assert REQUIRED.sub("PASSWORD", users["looker"]).split()[1:] == shlex.split(looker)
     assert users["default"] == "user default on nopass resetkeys resetchannels nocommands +ping"
 
 
