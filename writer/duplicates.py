@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -11,6 +11,7 @@ from writer import sql
 from writer.measures import Measures
 
 Messages = Sequence[Measures]  # with one row at least
+Points = tuple[str, ...]
 
 # A COPY that is refused costs what it has stored until then; asking costs a tenth of it.
 WARY_BATCHES = 8
@@ -50,7 +51,7 @@ def without_repetitions(messages: Messages) -> Messages:
 async def unstored(connection: Any, messages: Messages) -> Messages:
     """What of them the table doesn't have yet, as the connection's transaction sees it; raises what asyncpg raises."""
     places: dict[int, list[int]] = defaultdict(list)
-    for message, point in await _ask(connection, messages):
+    for message, point in await _ask(connection, messages, _points_of):
         places[message - 1].append(point - 1)
     return [_only(messages[message], points) for message, points in sorted(places.items())]
 
@@ -58,23 +59,36 @@ async def unstored(connection: Any, messages: Messages) -> Messages:
 async def unstored_of_mostly_new(connection: Any, messages: Messages) -> Messages:
     """The same, for less where most are new: a message is asked for by its first point, and the others of it only where
     that one is there."""
-    new = {message for message, _ in await _ask(connection, [_only(message, [0]) for message in messages])}
+    new = {message for message, _ in await _ask(connection, messages, _first_point_of)}
     fresh = [message for place, message in enumerate(messages, 1) if place in new]
     others = [message.only(message.readings[1:]) for place, message in enumerate(messages, 1) if place not in new]
     known = [message for message in others if message.readings]
     return [*fresh, *await unstored(connection, known)] if known else fresh
 
 
-async def _ask(connection: Any, messages: Messages) -> Sequence[tuple[int, int]]:
-    """Which rows are not stored: pairs of a message and a place in it, both from 1."""
-    lists: dict[tuple[str, ...], int] = {}
-    numbers = [lists.setdefault(message.points, len(lists)) for message in messages]
-    tenants, devices, moments = zip(*(message.moment for message in messages), strict=True)
-    points = list(chain.from_iterable(lists))
-    lists_of_points = [number for names, number in lists.items() for _ in names]
-    asked = (tenants, devices, moments, numbers, points, lists_of_points)
-    pairs: Sequence[tuple[int, int]] = await connection.fetchval(sql.UNSTORED_POINTS, *asked)
+async def _ask(
+    connection: Any, messages: Messages, points_of: Callable[[Measures], Points]
+) -> Sequence[tuple[int, int]]:
+    """Which of these points are not stored: pairs of a message and a place among its points, both from 1."""
+    lists: dict[Points, int] = {}
+    pairs: Sequence[tuple[int, int]] = await connection.fetchval(
+        sql.UNSTORED_POINTS,
+        [message.tenant_id for message in messages],
+        [message.device_id for message in messages],
+        [message.ts for message in messages],
+        [lists.setdefault(points_of(message), len(lists)) for message in messages],
+        list(chain.from_iterable(lists)),
+        [number for points, number in lists.items() for _ in points],
+    )
     return pairs
+
+
+def _points_of(message: Measures) -> Points:
+    return tuple([reading[0] for reading in message.readings])
+
+
+def _first_point_of(message: Measures) -> Points:
+    return message.readings[0][:1]
 
 
 def _only(message: Measures, places: Iterable[int]) -> Measures:

@@ -42,11 +42,6 @@ class Measures:
         """What makes a point's row the only one of it."""
         return self.tenant_id, self.device_id, self.ts
 
-    @property
-    def points(self) -> tuple[str, ...]:
-        """Whose values they are."""
-        return tuple([reading[0] for reading in self.readings])
-
     def only(self, readings: tuple[Reading, ...]) -> Measures:
         """Some of its rows."""
         return Measures(self.tenant_id, self.device_id, self.ts, self.meta, readings)

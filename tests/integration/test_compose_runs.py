@@ -121,13 +121,15 @@ async def has_rows(project: Project, least: int) -> bool:
 
 
 async def comes_to(project: Project, expected: dict[str, int]) -> None:
-    """Wait until each table has as many rows as it has to; it fails with what there is."""
+    """Wait until each table has as many rows as it has to; it fails with what there is. A bad message that the broker
+    delivers again, as after a receiver was killed, is one dead letter more."""
     stored: dict[str, int] = {}
+    letters = "ingest_errors"
 
     async def is_there() -> bool:
         for table in expected:
             stored[table] = int(await project.sql(f"SELECT count(*) FROM {table} WHERE tenant_id = 'load'"))
-        return stored == expected
+        return stored | {letters: min(stored[letters], expected[letters])} == expected
 
     await eventually(is_there, lambda: f"{expected}, but {stored}", SLOW_S)
 
