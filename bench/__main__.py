@@ -18,8 +18,8 @@ from bench.scenario import Plan
 from bench.scenarios import SCENARIOS
 from bench.servers import KINDS, NotEmpty, Own
 from bench.table import report
-from shared.service import EXIT_MISCONFIGURED
-from tests.support.services import missing
+from traksense_ingest.ops.embedded.debian import missing
+from traksense_ingest.shared.runtime.service import EXIT_MISCONFIGURED
 
 
 @click.command()
@@ -29,7 +29,7 @@ from tests.support.services import missing
     "--scale", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True, help="Of all sizes."
 )
 @click.option("--services", type=click.Choice(list(KINDS)), default="embedded", show_default=True)
-@click.option("--mqtt-url", help="A broker of your own, without TLS, that nobody else publishes to.")
+@click.option("--mqtt-url", help="A broker of your own, without TLS and without other publishers.")
 @click.option("--redis-url", help="A Redis of your own that has no streams of the service.")
 @click.option("--database-url", help="A PostgreSQL of your own: a database beside this one is made and dropped.")
 @click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all figures there.")
@@ -47,12 +47,12 @@ def main(
 ) -> None:
     """Measure: end-to-end, receiver, writer, latency, growth, shape; all of them when none is named.
 
-    Each scenario starts servers of its own in a temporary directory. Exit code 0 also when a target is not met: how
-    fast a machine is, is no failure.
+    Each scenario starts servers of its own in a temporary directory. Exit code 0 also when a target is not met: a
+    slow machine is no failure.
     """
-    logging.basicConfig(level=logging.ERROR)  # that there is no TimescaleDB is said below the tables
+    logging.basicConfig(level=logging.ERROR)  # a missing TimescaleDB is mentioned below the tables
     console = Console(highlight=False, width=max(110, Console().width))
-    told = Console(stderr=True, highlight=False)
+    stderr = Console(stderr=True, highlight=False)
     if chart and find_spec("matplotlib") is None:
         raise click.UsageError("--chart needs matplotlib: pip install '.[bench]'")
     if absent := missing(KINDS[services]):
@@ -62,10 +62,10 @@ def main(
     with tempfile.TemporaryDirectory(prefix="traksense-bench-", ignore_cleanup_errors=True) as directory:
         try:
             results = asyncio.run(
-                run(scenarios, Plan(rounds, scale), KINDS[services], own, Path(directory), told.print)
+                run(scenarios, Plan(rounds, scale), KINDS[services], own, Path(directory), stderr.print)
             )
         except NotEmpty as error:
-            told.print(f"REDIS_URL: {error}", style="red")
+            stderr.print(f"REDIS_URL: {error}", style="red")
             sys.exit(EXIT_MISCONFIGURED)
     console.print(report(results))
     if json_path:

@@ -17,7 +17,7 @@ _WIDTH, _HEIGHT, _DPI = 11.0, 7.0, 120
 
 def draw(results: Results, path: Path) -> None:
     """Write a PNG with a panel for each scenario that was measured and has one."""
-    import matplotlib as mpl  # noqa: PLC0415  (an extra: whoever wants no picture needs none)
+    import matplotlib as mpl  # noqa: PLC0415  (an extra, for those who want a chart)
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt  # noqa: PLC0415
@@ -56,8 +56,8 @@ def _bars(axis: Any, title: str, figures: Sequence[Figure]) -> None:
     medians = [figure.median for figure in figures]
     colours = [_REFERENCE if _is_reference(figure) else _OURS for figure in figures]
     axis.barh(names, medians, color=colours, xerr=_whiskers(figures), ecolor="#555555", capsize=3)
-    for place, figure in enumerate(figures):
-        axis.text(max(figure.values), place, f"  {number(figure.median)}", va="center", ha="left")
+    for index, figure in enumerate(figures):
+        axis.text(max(figure.values), index, f"  {number(figure.median)}", va="center", ha="left")
     axis.set_title(title, loc="left")
     axis.set_xticks([])
     axis.invert_yaxis()

@@ -1,4 +1,7 @@
-"""A reference as a child process: started, ready, and at the end one line of JSON."""
+"""Child processes of the benchmark, from outside: references and the load generator.
+
+Each is started, prints `ready`, and at the end one line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,15 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from bench.packets import V311
+from bench.shape import Shape
 from bench.stage import Stage
+
+CONNECTIONS = 4
+WINDOW = 500  # messages that each connection sends ahead of their PUBACKs
 
 
 class Child:
@@ -19,15 +28,15 @@ class Child:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    def say(self, line: str) -> None:
+    def send(self, line: str) -> None:
         """Write a line to it."""
         assert self._process.stdin
         self._process.stdin.write(line.encode() + b"\n")
 
     async def ready(self) -> None:
-        """Wait until it says so. Raises ChildFailed when it ends instead."""
+        """Wait for its line `ready`. Raises ChildFailed when it ends instead."""
         if (line := await self._line()) != "ready":
-            raise ChildFailed(f"it said {line!r} instead of ready")
+            raise ChildFailed(f"it printed {line!r} instead of ready")
 
     async def result(self) -> dict[str, Any]:
         """What it measured. Raises ChildFailed when it ends without."""
@@ -36,7 +45,7 @@ class Child:
     async def _line(self) -> str:
         assert self._process.stdout
         if not (line := await self._process.stdout.readline()):
-            raise ChildFailed("it ended; what it said is above")
+            raise ChildFailed("it ended; its output is above")
         return line.decode().strip()
 
 
@@ -62,3 +71,35 @@ async def child(stage: Stage, module: str, *arguments: object, **variables: obje
         if process.returncode is None:
             process.kill()
         await process.wait()
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a load took and cost, in seconds."""
+
+    seconds: float
+    cpu: float
+
+
+class Publisher:
+    """A load that is encoded and waits for `go`."""
+
+    def __init__(self, process: Child) -> None:
+        self._process = process
+
+    def go(self) -> None:
+        """Publish."""
+        self._process.send("go")
+
+    async def done(self) -> Published:
+        """Every message has its PUBACK."""
+        return Published(**await self._process.result())
+
+
+@asynccontextmanager
+async def loaded(stage: Stage, shape: Shape, protocol: str = V311, rate: float = 0) -> AsyncIterator[Publisher]:
+    """A publisher of all messages of a shape; with a rate in messages/s, each at its moment."""
+    url = stage.servers.brokers[protocol]
+    async with child(stage, "bench.load", url, protocol, CONNECTIONS, WINDOW, rate, shape.to_json()) as process:
+        await process.ready()
+        yield Publisher(process)

@@ -11,7 +11,7 @@ from functools import partial
 from bench.process import peak_mib
 from bench.shape import Shape
 from bench.stage import Stage, just_before, reached
-from ops.up.service import Writer
+from traksense_ingest.ops.up.processes import Writer
 
 BATCH_MESSAGES = 800  # INGEST_BATCH_SIZE's default
 
@@ -31,7 +31,7 @@ class Drained:
         return self.points / self.seconds
 
     def cost(self, name: str) -> float:
-        """CPU µs a point of one process; none where it isn't ours to look at."""
+        """CPU µs a point of one process; 0 where it isn't a process of ours."""
         return self.cpu.get(name, 0.0) * 1e6 / self.points
 
     @property
@@ -55,12 +55,12 @@ async def drain(
     left = shape.messages - (until or shape.messages)
     processes = [stage.writer(INGEST_SHARDS=shards, INGEST_BATCH_SIZE=batch_size) for _ in range(writers)]
     backlog = partial(stage.backlog, shards)
-    look = partial(_look, stage, processes)
+    measure = partial(_measure, stage, processes)
     starting = [asyncio.ensure_future(asyncio.to_thread(process.start)) for process in processes]
     try:
-        started, before = await just_before(backlog, lambda entries: entries < shape.messages, look)
+        started, before = await just_before(backlog, lambda entries: entries < shape.messages, measure)
         ended = await reached(backlog, lambda entries: entries <= left)
-        finished, after = look()
+        finished, after = measure()
         await asyncio.gather(*starting)
         return Drained(
             points=(shape.messages - ended) * shape.points,
@@ -71,12 +71,12 @@ async def drain(
     finally:
         await asyncio.gather(*starting, return_exceptions=True)
         for process in processes:
-            await asyncio.to_thread(process.kill)  # what it has left to do is not what is measured
+            await asyncio.to_thread(process.kill)  # the rest of its work is not measured
 
 
-def _look(stage: Stage, processes: Sequence[Writer]) -> tuple[float, dict[str, float]]:
-    """Now, and CPU seconds by process; the broker has no part in it, and several writers are one."""
-    spent = stage.cpu(**{f"writer{place}": process for place, process in enumerate(processes)})
+def _measure(stage: Stage, processes: Sequence[Writer]) -> tuple[float, dict[str, float]]:
+    """Now, and CPU seconds by process; without the broker, which has no part in it; several writers are one."""
+    spent = stage.cpu(**{f"writer{index}": process for index, process in enumerate(processes)})
     writer = sum(seconds for name, seconds in spent.items() if name.startswith("writer"))
     servers = {name: spent[name] for name in ("redis", "postgres") if name in spent}
     return time.perf_counter(), {"writer": writer} | servers

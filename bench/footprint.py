@@ -1,4 +1,4 @@
-"""What a message takes on its way: the bytes that docs/operations.md reckons with.
+"""What a message takes on its way: the bytes that docs/operations.md calculates with.
 
 python -m bench.footprint --services debian
 """
@@ -6,6 +6,7 @@ python -m bench.footprint --services debian
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
@@ -21,14 +22,16 @@ import asyncpg
 import click
 from redis.asyncio import Redis
 
-from ops.embedded import free_port
-from ops.migrate import migrate
-from ops.simulate.devices import Device
-from ops.simulate.messages import Message, encode
-from shared.stream import Scripts, connect, key_of
-from tests.support.process import Process
-from tests.support.services import DEBIAN, EMBEDDED, Services, missing
-from tests.support.waiting import eventually
+from bench.stage import reached, started
+from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.ops.embedded.debian import DEBIAN, EMBEDDED, Services, missing
+from traksense_ingest.ops.schema.migrate import migrate
+from traksense_ingest.ops.simulate.fleet import Device
+from traksense_ingest.ops.simulate.messages import Message, encode
+from traksense_ingest.ops.up.processes import Writer
+from traksense_ingest.shared.streams.client import connect
+from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.scripts import Scripts
 
 POINTS = 10
 DEVICES = 200
@@ -89,24 +92,24 @@ async def measure(services: Services, directory: Path, count: int) -> Footprint:
 
 
 def messages() -> Iterator[Message]:
-    """What devices with ten points say, in turn."""
+    """What devices with ten points publish, in turn."""
     random, start = Random(7), datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     fleet = [Device(number, "acme", random) for number in range(DEVICES)]
-    for place, device in enumerate(cycle(fleet)):
-        ts = start + place // DEVICES * INTERVAL
+    for index, device in enumerate(cycle(fleet)):
+        ts = start + index // DEVICES * INTERVAL
         device.step(INTERVAL.total_seconds())
         body, points = device.telemetry(ts)
         if points == POINTS:
-            yield device.said("telem", ts, encode(body))
+            yield device.message_of("telem", ts, encode(body))
 
 
 async def append(client: Redis, sent: Sequence[Message]) -> tuple[int, int]:
     """As a receiver does; returns what Redis has then."""
-    script = Scripts(client).append
+    script = Scripts.of(client).append
     for at in range(0, len(sent), BATCH):
         now = int(time.time() * 1000)
         words = [word for message in sent[at : at + BATCH] for word in (message.topic, message.payload, str(now))]
-        await script(keys=[key_of(0)], args=[len(sent), *words])
+        await script(keys=[key_of(0)], args=[len(sent), 0, *words])
     return await in_redis(client)
 
 
@@ -120,13 +123,10 @@ async def in_redis(client: Redis) -> tuple[int, int]:
 async def store(client: Redis, redis_url: str, database_url: str, directory: Path) -> int:
     """Let a writer empty the stream; returns the bytes of write-ahead log that it took."""
     before = await ask(database_url, _WAL)
-    writer = Process("writer", {"REDIS_URL": redis_url, "DATABASE_URL": database_url}, directory)
-
-    async def is_empty() -> bool:
-        return not await client.xlen(key_of(0))
-
-    await eventually(is_empty, lambda: f"an empty stream; the writer's log:\n{writer.log}", timeout=600)
-    assert writer.stop() == 0, writer.log
+    environment = {**os.environ, "REDIS_URL": redis_url, "DATABASE_URL": database_url}
+    writer = Writer(directory / "writer", free_port(), environment)
+    async with started(writer):
+        await reached(lambda: client.xlen(key_of(0)), lambda entries: entries == 0, writer)
     return int((await ask(database_url, _WAL))["bytes"] - before["bytes"])
 
 

@@ -1,6 +1,6 @@
 """An aiomqtt subscriber that does nothing: `python -m bench.idle CLIENT_ID MESSAGES`.
 
-It takes over the session of that name, counts messages, and says how long they took from the first to the last, and
+It takes over the session of that name, counts messages, and prints how long they took from the first to the last, and
 what CPU: the least that a receiver on this library as it is could cost.
 """
 
@@ -16,8 +16,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bench.packets import SESSION_EXPIRY_S
-from shared.config import load
-from shared.mqtt import client, is_v5
+from traksense_ingest.shared.config import load
+from traksense_ingest.shared.mqtt import client, is_v5
 
 
 async def main(client_id: str, count: int) -> dict[str, float]:

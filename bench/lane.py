@@ -57,7 +57,7 @@ class Lane:
 
 
 def connected(url: str, protocol: str, client_id: str, *, clean: bool = True) -> socket.socket:
-    """A connection to a broker without TLS; raises Refused, or OSError where nobody listens."""
+    """A connection to a broker without TLS; raises Refused, or OSError where nothing listens."""
     parts = urlsplit(url)
     connection = socket.create_connection((parts.hostname or "localhost", parts.port or 1883), timeout=TIMEOUT_S)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -69,12 +69,12 @@ def connected(url: str, protocol: str, client_id: str, *, clean: bool = True) ->
 
 
 def end_session(url: str, protocol: str, client_id: str) -> None:
-    """Make the broker forget a client: what it held for it would be a part of the next measurement."""
+    """Make the broker delete a client's session, whose messages would be part of the next measurement."""
     connected(url, protocol, client_id).close()
 
 
 def leave_session(url: str, protocol: str, client_id: str, topic_filter: str) -> None:
-    """Make a session that holds all that is published from now on, for a client that comes later."""
+    """Create a session that keeps all that is published from now on, for a client that connects later."""
     connection = connected(url, protocol, client_id, clean=False)
     connection.sendall(packets.subscribe(protocol, topic_filter))
     suback = connection.recv(1024)

@@ -1,7 +1,7 @@
 """The load generator, a process of its own: `python -m bench.load URL PROTOCOL CONNECTIONS WINDOW RATE SHAPE`.
 
 It encodes everything, says `ready` and waits for a line; then it publishes at QoS 1, as fast as PUBACKs let it or, with
-a rate, each message at the moment that its timestamp names. At the end it says what that cost, as JSON.
+a rate, each message at the moment that its timestamp names. At the end it prints what that cost, as JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.lane import Lane, connected
 from bench.packets import published
 from bench.shape import Shape
 
-TICK_S = 0.001  # between two looks at the sockets: 1000 a second cost some 2 % of a core
+TICK_S = 0.001  # between two polls of the sockets: 1000 a second cost some 2 % of a core
 FIRST_MARGIN_S = 2.0  # encoding 50 000 messages takes about half a second
 CONNECTING = timedelta(seconds=0.5)
 
@@ -47,14 +47,14 @@ def _prepared(
         begin = datetime.now(UTC) + timedelta(seconds=margin)
         timed = replace(shape, start=begin, step_us=1e6 / rate) if rate else shape
         encoded = [
-            list(published(protocol, timed.encoded(range(place, shape.messages, connections))))
-            for place in range(connections)
+            list(published(protocol, timed.encoded(range(index, shape.messages, connections))))
+            for index in range(connections)
         ]
         if not rate or datetime.now(UTC) < begin - CONNECTING:
             break
         margin *= 2
     name = f"bench-{secrets.token_hex(4)}"
-    lanes = [Lane(connected(url, protocol, f"{name}-{place}"), ready, window) for place, ready in enumerate(encoded)]
+    lanes = [Lane(connected(url, protocol, f"{name}-{index}"), ready, window) for index, ready in enumerate(encoded)]
     return lanes, begin.timestamp()
 
 
@@ -63,8 +63,8 @@ def _run(lanes: Sequence[Lane], rate: float, begin: float) -> None:
     total = sum(lane.count for lane in lanes)
     while sum(lane.acknowledged for lane in lanes) < total:
         due = due_now(total, rate, time.time() - begin)
-        for place, lane in enumerate(lanes):
-            lane.turn((due - place + len(lanes) - 1) // len(lanes))
+        for index, lane in enumerate(lanes):
+            lane.turn((due - index + len(lanes) - 1) // len(lanes))
         time.sleep(TICK_S)
 
 

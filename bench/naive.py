@@ -1,8 +1,8 @@
 """What this service replaces, written as one would: `python -m bench.naive POINTS`.
 
 One process: an aiomqtt subscriber, a queue, json and pydantic, and INSERT … ON CONFLICT DO NOTHING by executemany, into
-the table that two more indexes make easy to query. It acknowledges a message before anybody has looked at it. It ends
-when it has stored so many points, and says what that cost.
+the table that two more indexes make easy to query. It acknowledges a message before it does anything with it. It ends
+when it has stored so many points, and prints what that cost.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import aiomqtt
 import asyncpg
 from pydantic import BaseModel
 
-from shared.config import Settings, load
-from shared.mqtt import client
+from traksense_ingest.shared.config import Settings, load
+from traksense_ingest.shared.mqtt import client
 
 INDEXES = (
     "CREATE INDEX naive_ts ON ts_measure (ts DESC)",

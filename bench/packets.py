@@ -1,4 +1,7 @@
-"""MQTT packets as bytes, made before the clock starts: a client library would cost more than what is measured."""
+"""MQTT packets as bytes, for the load generator and for tests.
+
+They are encoded before the clock starts: a client library would cost more than what is measured.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ IDS = 65_535  # packet ids, from 1
 
 
 class Refused(Exception):
-    """The broker said no, or what isn't MQTT; the message has its bytes."""
+    """The broker answered with an error, or with what isn't MQTT; the message has its bytes."""
 
 
 def connect(protocol: str, client_id: str, *, clean: bool) -> bytes:
@@ -24,25 +27,34 @@ def connect(protocol: str, client_id: str, *, clean: bool) -> bytes:
     flags = 0x02 if clean else 0x00
     properties = b"" if clean else struct.pack("!BI", 0x11, SESSION_EXPIRY_S)
     body = _text(b"MQTT") + struct.pack("!BBH", LEVEL[protocol], flags, KEEPALIVE_S)
-    return _packet(0x10, body + _properties(protocol, properties) + _text(client_id.encode()))
+    return packet(0x10, body + _properties(protocol, properties) + _text(client_id.encode()))
 
 
 def subscribe(protocol: str, topic_filter: str) -> bytes:
     """SUBSCRIBE at QoS 1, with packet id 1."""
     body = struct.pack("!H", 1) + _properties(protocol) + _text(topic_filter.encode()) + b"\x01"
-    return _packet(0x82, body)
+    return packet(0x82, body)
 
 
-def publish(protocol: str, packet_id: int, message: Message) -> bytes:
-    """PUBLISH at QoS 1."""
-    body = _text(message.topic) + struct.pack("!H", packet_id) + _properties(protocol) + message.payload
-    return _packet(0x32, body)
+def publish(
+    topic: bytes, payload: bytes, mid: int = 1, qos: int = 1, flags: int = 0, properties: bytes | None = None
+) -> bytes:
+    """PUBLISH; `flags` are DUP (8) and RETAIN (1); MQTT 5 has properties, even if empty."""
+    body = _text(topic) + (struct.pack("!H", mid) if qos else b"")
+    body += b"" if properties is None else varint(len(properties)) + properties
+    return packet(0x30 | qos << 1 | flags, body + payload)
 
 
 def published(protocol: str, messages: Iterable[Message]) -> Iterator[bytes]:
     """A PUBLISH for each message of one connection; ids begin again after the last one."""
+    properties = b"" if protocol == V5 else None
     for number, message in enumerate(messages):
-        yield publish(protocol, number % IDS + 1, message)
+        yield publish(message.topic, message.payload, number % IDS + 1, properties=properties)
+
+
+def puback(*mids: int) -> bytes:
+    """PUBACKs, one after the other."""
+    return b"".join(packet(0x40, struct.pack("!H", mid)) for mid in mids)
 
 
 def pubacks(data: bytes) -> tuple[int, bytes]:
@@ -55,21 +67,22 @@ def pubacks(data: bytes) -> tuple[int, bytes]:
 
 def _parsed_pubacks(data: bytes) -> tuple[int, bytes]:
     """The same for PUBACKs that are longer: MQTT 5 may add a reason and properties."""
-    count, place = 0, 0
-    while len(data) >= place + 2 and len(data) >= place + 2 + data[place + 1]:
-        reason = data[place + 4] if data[place + 1] > 2 else 0
-        if data[place] != 0x40 or reason >= 0x80:
-            raise Refused(f"no PUBACK: {data[place : place + 16].hex(' ')}")
-        count, place = count + 1, place + 2 + data[place + 1]
-    return count, data[place:]
+    count, at = 0, 0
+    while len(data) >= at + 2 and len(data) >= at + 2 + data[at + 1]:
+        reason = data[at + 4] if data[at + 1] > 2 else 0
+        if data[at] != 0x40 or reason >= 0x80:
+            raise Refused(f"no PUBACK: {data[at : at + 16].hex(' ')}")
+        count, at = count + 1, at + 2 + data[at + 1]
+    return count, data[at:]
 
 
-def _packet(first: int, body: bytes) -> bytes:
-    return bytes([first]) + _variable(len(body)) + body
+def packet(first: int, body: bytes) -> bytes:
+    """A packet: its first byte, the remaining length, the rest."""
+    return bytes([first]) + varint(len(body)) + body
 
 
-def _variable(number: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
+def varint(number: int) -> bytes:
+    """A variable byte integer: seven bits a byte, the lowest first."""
     encoded = bytearray()
     while number >= 0x80:
         encoded.append(number & 0x7F | 0x80)
@@ -82,4 +95,4 @@ def _text(text: bytes) -> bytes:
 
 
 def _properties(protocol: str, properties: bytes = b"") -> bytes:
-    return _variable(len(properties)) + properties if protocol == V5 else b""
+    return varint(len(properties)) + properties if protocol == V5 else b""

@@ -12,7 +12,7 @@ Step = Callable[[], Awaitable[Sequence[Reading]]]
 
 
 class Impossible(Exception):
-    """These servers can't be measured like this; the message says why."""
+    """These servers can't be measured like this; the message is the reason."""
 
 
 @dataclass(frozen=True)

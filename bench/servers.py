@@ -1,4 +1,4 @@
-"""The broker, Redis and PostgreSQL of a scenario: started for it, or somebody's own by URL."""
+"""The broker, Redis and PostgreSQL of a scenario: started for it, or your own by URL."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ import asyncpg
 from redis.asyncio import Redis
 
 from bench.packets import V5, V311
-from ops.embedded import Broker, Server, free_port
-from ops.migrate import migrate
-from shared import stream
-from tests.support.services import DEBIAN, EMBEDDED, Services
+from traksense_ingest.ops.embedded import Broker, Server, free_port
+from traksense_ingest.ops.embedded.debian import DEBIAN, EMBEDDED, Services
+from traksense_ingest.ops.schema.migrate import migrate
+from traksense_ingest.shared.streams import client as stream
 
 KINDS: Mapping[str, Services] = {services.name: services for services in (EMBEDDED, DEBIAN)}
-# For latency: when each row was committed, and how long its way to the disk took. Both cost next to nothing.
+# For latency: when each row was committed, and how long its write to disk took. Both cost next to nothing.
 OPTIONS = {"track_commit_timestamp": "on", "track_wal_io_timing": "on"}
 
 
 class NotEmpty(Exception):
-    """A Redis of somebody's own has streams that this would drain or delete."""
+    """A Redis of your own has streams that this would drain or delete."""
 
 
 @dataclass(frozen=True)
 class Own:
-    """Servers of one's own, by URL; None: one is started."""
+    """Servers of your own, by URL; None: one is started."""
 
     mqtt: str | None = None
     redis: str | None = None
@@ -41,7 +41,7 @@ class Own:
 
 @dataclass(frozen=True)
 class Servers:
-    """Where they are, which of them are ours to look at as processes, and what they are."""
+    """Their URLs, the process ids of those that were started here, and their versions."""
 
     brokers: Mapping[str, str]  # protocol: URL
     redis_url: str
@@ -90,7 +90,7 @@ def _same(url: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def _fresh_database(url: str) -> AsyncIterator[str]:
-    """A database beside the one in the URL, dropped at the end: the one in the URL is left alone."""
+    """A database beside the one in the URL, dropped at the end: the one in the URL is not touched."""
     name = f"traksense_bench_{secrets.token_hex(4)}"
     base, _, query = url.partition("?")
     connection = await asyncpg.connect(url)
@@ -122,8 +122,8 @@ async def _versions(kind: Services, own: Own, redis_url: str, database_url: str)
 def _broker_version(kind: Services) -> str:
     if kind is EMBEDDED:
         return f"rumqttd (iotcore {version('iotcore')})"
-    told = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout
-    return told.partition("\n")[0]
+    output = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout
+    return output.partition("\n")[0]
 
 
 async def _redis_version(url: str) -> str:

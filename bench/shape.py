@@ -1,5 +1,5 @@
-"""What a load looks like: how many messages, of how many points, devices and tenants. Anybody who has it knows each
-message and each row; no two messages have a key in common."""
+"""The shape of a load: how many messages, of how many points, devices and tenants. It determines each message and
+each row; no two messages have a key in common."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from ops.simulate.messages import ROOT, encode, point, rfc3339, telem_v1
+from traksense_ingest.ops.simulate.messages import encode, point, rfc3339, telem_v1
+from traksense_ingest.shared.messages import topic_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP_US = 1_000  # between two messages: 100 000 of them are within one chunk of a day
@@ -59,8 +60,8 @@ class Shape:
         for number in numbers:
             tenant, device = self._names(number)
             ts = self.moment(number)
-            for place in range(self.points):
-                yield tenant, device, f"p{place}", ts, _value(number, place), None, None, UNIT, None
+            for index in range(self.points):
+                yield tenant, device, f"p{index}", ts, _value(number, index), None, None, UNIT, None
 
     def moment(self, number: int) -> datetime:
         """The timestamp that no other message of the device has."""
@@ -82,11 +83,11 @@ class Shape:
 
     def _topic(self, number: int) -> bytes:
         tenant, device = self._names(number)
-        return f"{ROOT}/{tenant}/bench/{device}/telem".encode()
+        return topic_of(tenant, "bench", device).encode()
 
     def _points(self, number: int) -> list[dict[str, Any]]:
-        return [point(f"p{place}", _value(number, place), "float", UNIT) for place in range(self.points)]
+        return [point(f"p{index}", _value(number, index), "float", UNIT) for index in range(self.points)]
 
 
-def _value(number: int, place: int) -> float:
-    return (number % READINGS + place) / 10
+def _value(number: int, index: int) -> float:
+    return (number % READINGS + index) / 10

@@ -18,24 +18,26 @@ from redis.asyncio import Redis
 from bench.process import cpu_seconds
 from bench.servers import Servers
 from bench.shape import Shape
-from ops.embedded import Server, free_port
-from ops.up.service import Receiver, Writer
-from shared import stream
+from traksense_ingest.ops.embedded import Server, free_port
+from traksense_ingest.ops.up.processes import Receiver, Writer
+from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.keys import key_of, ledger_of, shard_of
+from traksense_ingest.shared.streams.scripts import Scripts
 
 TABLES = "ts_measure, cmd_ack, device_event, device, ingest_errors, stream_ledger"
 COLUMNS = ("tenant_id", "device_id", "point_id", "ts", "v_num", "v_bool", "v_text", "unit", "meta")
 SHARDS_MAX = 4
 COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points
 APPEND_MESSAGES = 500  # at once, as a receiver does
-LOOK_S = 0.01  # a look costs some 0.2 ms
-SILENCE_S = 60.0  # nothing moved for so long: something is wrong
+POLL_S = 0.01  # a poll costs some 0.2 ms
+STUCK_S = 60.0  # no change for so long: something is wrong
 
 _T = TypeVar("_T")
 _ServiceT = TypeVar("_ServiceT", Receiver, Writer)
 
 
 class Stuck(Exception):
-    """What was waited for did not come; the message has the end of the services' logs."""
+    """What was waited for did not happen; the message has the end of the services' logs."""
 
 
 class Stage:
@@ -83,36 +85,34 @@ class Stage:
         }
 
     async def clear(self) -> None:
-        """Empty tables and streams, and nothing left to do for a checkpoint. Nobody may be writing."""
+        """Empty tables and streams, and a checkpoint done. Nothing may be writing."""
         await self.database.execute(f"TRUNCATE {TABLES}")
         await self.clear_streams()
         await self.settle_down()
 
     async def clear_streams(self) -> None:
-        """No streams, and nobody who remembers them."""
-        await self.redis.delete(
-            *(key(shard) for shard in range(SHARDS_MAX) for key in (stream.key_of, stream.ledger_of))
-        )
+        """No streams, and no ledgers of them."""
+        await self.redis.delete(*(key(shard) for shard in range(SHARDS_MAX) for key in (key_of, ledger_of)))
         await self.database.execute("TRUNCATE stream_ledger")
 
     async def settle_down(self) -> None:
-        """A checkpoint now, where we may, is one less in the middle of a measurement."""
+        """A checkpoint now, if permitted, is one less in the middle of a measurement."""
         with suppress(asyncpg.InsufficientPrivilegeError):
             await self.database.execute("CHECKPOINT")
 
     async def fill(self, shape: Shape, shards: int = 1) -> None:
-        """All messages into the streams as a receiver puts them there."""
-        append = stream.Scripts(self.redis).append
+        """All messages into the streams, as a receiver appends them."""
+        append = Scripts.of(self.redis).append
         received_at = int(time.time() * 1000)
         batches: dict[int, list[bytes | int]] = {shard: [] for shard in range(shards)}
 
         async def flush(shard: int) -> None:
             batch, batches[shard] = batches[shard], []
-            appended, _ = await append(keys=[stream.key_of(shard)], args=[shape.messages, *batch])
+            appended, _ = await append(keys=[key_of(shard)], args=[shape.messages, 0, *batch])
             assert 3 * appended == len(batch)
 
         for topic, payload in shape.encoded(range(shape.messages)):
-            shard = stream.shard_of(topic, shards)
+            shard = shard_of(topic, shards)
             batches[shard] += (topic, payload, received_at)
             if len(batches[shard]) == 3 * APPEND_MESSAGES:
                 await flush(shard)
@@ -128,11 +128,11 @@ class Stage:
 
     async def backlog(self, shards: int = 1) -> int:
         """Entries in the streams."""
-        return sum([int(await self.redis.xlen(stream.key_of(shard))) for shard in range(shards)])
+        return sum([int(await self.redis.xlen(key_of(shard))) for shard in range(shards)])
 
     async def settled(self) -> int:
         """Messages of the first stream that writers have stored, by its ledger."""
-        stored: Any = await self.redis.hget(stream.ledger_of(0), "stored")
+        stored: Any = await self.redis.hget(ledger_of(0), "stored")
         return int(stored or 0)
 
     async def rows(self) -> int:
@@ -160,24 +160,24 @@ async def reached(measure: Callable[[], Any], enough: Callable[[int], bool], *se
     while not enough(number := int(await measure())):
         if number != last:
             last, since = number, time.monotonic()
-        elif time.monotonic() - since > SILENCE_S or any(not service.running for service in services):
+        elif time.monotonic() - since > STUCK_S or any(not service.running for service in services):
             logs = "\n".join(f"{service.name}: {service.log_tail()}" for service in services)
             raise Stuck(f"it stopped at {number}\n{logs}")
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
     return number
 
 
-async def just_before(measure: Callable[[], Any], has_begun: Callable[[int], bool], look: Callable[[], _T]) -> _T:
-    """The last look that was over before a number began to move. Raises Stuck when it never does."""
-    before, deadline = look(), time.monotonic() + SILENCE_S
+async def just_before(measure: Callable[[], Any], has_started: Callable[[int], bool], snapshot: Callable[[], _T]) -> _T:
+    """The last snapshot that was taken before a number started to change. Raises Stuck when it never does."""
+    before, deadline = snapshot(), time.monotonic() + STUCK_S
     while True:
-        seen = look()
-        if has_begun(int(await measure())):
+        latest = snapshot()
+        if has_started(int(await measure())):
             return before
         if time.monotonic() > deadline:
-            raise Stuck("nothing began")
-        before = seen
-        await asyncio.sleep(LOOK_S)
+            raise Stuck("nothing started")
+        before = latest
+        await asyncio.sleep(POLL_S)
 
 
 @asynccontextmanager

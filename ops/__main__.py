@@ -1,5 +1,5 @@
-"""`python -m ops`: the same as `traksense-ingest`."""
+"""`python -m traksense_ingest.ops`: the same as `traksense-ingest`."""
 
-from ops.cli import main
+from traksense_ingest.ops.cli import main
 
 main(prog_name="traksense-ingest")

@@ -4,47 +4,62 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ops.completion import completion
-from ops.dlq.command import dlq
-from ops.help import Group
-from ops.simulate.command import simulate
-from ops.status.command import status
-from ops.up.command import up
-from ops.validate.command import validate
+from traksense_ingest.ops.dlq.cli import dlq
+from traksense_ingest.ops.help import Group, completion
+from traksense_ingest.ops.simulate.command import simulate
+from traksense_ingest.ops.status.command import status
+from traksense_ingest.ops.up.command import up
+from traksense_ingest.ops.validate.command import validate
+from traksense_ingest.shared.errors import ConfigurationError, IngestError
+
+if TYPE_CHECKING:
+    from dns.resolver import Resolver
+
+DNS_S = 10.0  # how long a name server may take to answer
+LOGGING = ("migrate", "receiver", "writer")  # their stderr is a log, which programs read under LOG_FORMAT=json
 
 
 class Commands(Group):
-    """A variable that is wrong is one line and exit code 2, whatever the command."""
+    """All commands: one that fails ends with one line and an exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except click.UsageError as error:
+            if ctx.invoked_subcommand in LOGGING:
+                _end_if_json(error)
             raise
-        except Exception as error:
-            _end_if_misconfigured(error)
-            raise
+        except IngestError as error:
+            _end(error)
 
 
-def _end_if_misconfigured(error: Exception) -> None:
-    from shared.config import ConfigError
-    from shared.service import EXIT_MISCONFIGURED
+def _end(error: IngestError) -> NoReturn:
+    from traksense_ingest.shared.runtime.service import say_why
 
-    if isinstance(error, ConfigError):
-        print(error, file=sys.stderr)
-        sys.exit(EXIT_MISCONFIGURED)
+    say_why(error)
+    sys.exit(error.exit_code)
+
+
+def _end_if_json(error: click.UsageError) -> None:
+    from traksense_ingest.shared.config import log_format
+    from traksense_ingest.shared.runtime.service import say_why
+
+    if log_format() == "json":
+        say_why(error.format_message())
+        sys.exit(error.exit_code)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="traksense-ingest")
 def main() -> None:
-    """Every message of a fleet of IoT devices into TimescaleDB, once.
+    """Store every message of a fleet of IoT devices in TimescaleDB, exactly once.
 
-    Variables of the environment, or a .env file in the working directory, say where broker, Redis and database are:
-    MQTT_URL, REDIS_URL, DATABASE_URL. The README has all of them.
+    MQTT_URL, REDIS_URL and DATABASE_URL name the broker, Redis and the database; they are set in the environment or
+    in a .env file in the working directory. docs/configuration.md lists all variables.
 
     \b
     Examples:
@@ -54,7 +69,7 @@ def main() -> None:
       traksense-ingest migrate
       traksense-ingest receiver
       traksense-ingest writer
-      # how is it going, and do the sums agree?
+      # how is it doing, and do the counts balance?
       traksense-ingest status --watch
     """
 
@@ -63,15 +78,19 @@ main.add_command(up)
 
 
 @main.command()
-@click.option("--drop-aggregates", is_flag=True, help="Drop those that are not in INGEST_AGGREGATES, and their data.")
-def migrate(drop_aggregates: bool) -> None:
+@click.option(
+    "--drop-aggregates", is_flag=True, help="Drop aggregates that are not in INGEST_AGGREGATES, with their data."
+)
+@click.option("--recover-rows", is_flag=True, help="Restore rows of ts_measure that no query shows; see status.")
+def migrate(drop_aggregates: bool, recover_rows: bool) -> None:
     """Bring the database up to date.
 
-    Applies to DATABASE_URL what the schema of this version has more, and the retention, the compression and the
-    aggregates that INGEST_RETENTION_DAYS, INGEST_DLQ_RETENTION_DAYS, INGEST_COMPRESS_AFTER_DAYS and INGEST_AGGREGATES
-    say; one that is changed or unset changes or ends what it began. Each change is a line. Safe to run at any time, and
-    from several places at once. Waits for a server that is away. Connect as the tables' owner, the first time as one
-    who may make roles.
+    Applies the migrations that the database lacks, then sets retention, compression and aggregates as
+    INGEST_RETENTION_DAYS, INGEST_DLQ_RETENTION_DAYS, INGEST_COMPRESS_AFTER_DAYS and INGEST_AGGREGATES ask; a variable
+    that was changed or unset changes or removes its policy. Prints a line for each change. Safe to run at any time, and
+    from several hosts at once. Waits for a server that is unreachable; exit code 1 if it answers but can't be used: a
+    standby, a restore in progress, TimescaleDB not loaded. Connect as the tables' owner, the first time as a role that
+    may create roles. MIGRATE_DATABASE_URL, if it is set, is used instead of DATABASE_URL.
 
     \b
     Examples:
@@ -83,22 +102,27 @@ def migrate(drop_aggregates: bool) -> None:
       INGEST_RETENTION_DAYS=90 INGEST_COMPRESS_AFTER_DAYS=7 \\
         traksense-ingest migrate
     """
-    from ops.shape.command import run
+    from traksense_ingest.ops.schema.command import run
 
-    sys.exit(run(drop_aggregates=drop_aggregates))
+    sys.exit(run(drop_aggregates=drop_aggregates, recover_rows=recover_rows))
 
 
 @main.command()
 @click.option(
     "--client-id-from-dns",
     is_flag=True,
-    help="Instead of MQTT_CLIENT_ID: the container's name, as Docker Compose numbers its replicas.",
+    help="Use the name of this container, which Docker Compose numbers, instead of MQTT_CLIENT_ID.",
 )
-def receiver(client_id_from_dns: bool) -> None:
+@click.option(
+    "--leave",
+    is_flag=True,
+    help="Leave for good: take the messages that the session of MQTT_CLIENT_ID holds, end the session, and exit.",
+)
+def receiver(client_id_from_dns: bool, leave: bool) -> None:
     """Run a receiver: MQTT → Redis Streams.
 
-    The same as `python -m receiver`. Ends in order on Ctrl-C or SIGTERM; until then it waits for whatever is away.
-    Metrics and health are on METRICS_PORT, 9100.
+    The same as `python -m traksense_ingest.receiver`. Runs until Ctrl-C or SIGTERM, and waits for any server that is
+    unreachable. Metrics and health are on METRICS_PORT, 9100.
 
     \b
     Examples:
@@ -108,22 +132,23 @@ def receiver(client_id_from_dns: bool) -> None:
         traksense-ingest receiver
       MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-1 \\
         METRICS_PORT=9110 traksense-ingest receiver
+      # the second one has stopped for good
+      MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-1 \\
+        traksense-ingest receiver --leave
     """
-    from receiver.__main__ import main as run
+    from traksense_ingest.receiver.__main__ import main as run
 
     if client_id_from_dns:
-        from ops.client_id import from_dns
-
         os.environ["MQTT_CLIENT_ID"] = from_dns()
-    sys.exit(run())
+    sys.exit(run(leaving=leave))
 
 
 @main.command()
 def writer() -> None:
     """Run a writer: Redis Streams → TimescaleDB.
 
-    The same as `python -m writer`. Ends in order on Ctrl-C or SIGTERM; until then it waits for whatever is away. Run as
-    many as you like. Metrics and health are on METRICS_PORT, 9101.
+    The same as `python -m traksense_ingest.writer`. Runs until Ctrl-C or SIGTERM, and waits for any server that is
+    unreachable. Run as many as you like. Metrics and health are on METRICS_PORT, 9101.
 
     \b
     Examples:
@@ -131,9 +156,30 @@ def writer() -> None:
       # a second one on the same machine
       METRICS_PORT=9111 traksense-ingest writer
     """
-    from writer.__main__ import main as run
+    from traksense_ingest.writer.__main__ import main as run
 
     sys.exit(run())
+
+
+def from_dns(resolver: Resolver | None = None) -> str:
+    """The first label of the name that DNS has for this host's address. Raises ConfigurationError if it has none.
+
+    Docker Compose numbers the replicas of a service: `traksense-receiver-2`. A container that replaces another has the
+    same name, so it takes its session over; the host name inside is random.
+    """
+    import socket
+
+    from dns.exception import DNSException
+    from dns.resolver import Resolver
+
+    address = socket.gethostbyname(socket.gethostname())
+    try:
+        names = (resolver or Resolver()).resolve_address(address, lifetime=DNS_S)
+    except DNSException as error:
+        raise ConfigurationError(
+            f"--client-id-from-dns: no name of {address}: {error}; set MQTT_CLIENT_ID instead"
+        ) from None
+    return str(names[0].target.labels[0].decode())
 
 
 main.add_command(status)

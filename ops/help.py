@@ -1,20 +1,25 @@
-"""The manners of every command: options in sections, defaults shown, and what is wrong with a command line in one line.
+"""What all commands share: options in sections, defaults shown, usage errors in one line, and completion in a shell.
 
-What declares a command imports little more than click, so that `--help` and the completion of a shell take no longer
-than Python itself; what a command works with is imported when it runs. `tests/unit/test_help.py` sees to it.
+Modules that declare a command import little more than click, so that `--help` and completion take no longer than Python
+itself; what a command works with is imported when it runs. `tests/unit/test_help.py` checks it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import get_completion_class
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 OTHER = "Other options"
+PROGRAM = "traksense-ingest"
+VARIABLE = "_TRAKSENSE_INGEST_COMPLETE"  # the one that click derives from the program's name
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class Option(click.Option):
@@ -31,19 +36,19 @@ def option(*names: str, **extra: Any) -> Callable[[F], F]:
 
 
 class Argument(click.Argument):
-    """An argument that is explained, under a heading of `--help`; older versions of click know of no such thing."""
+    """An argument with an explanation under a heading of `--help`, which older versions of click can't show."""
 
-    def __init__(self, *args: Any, section: str = OTHER, told: str, **extra: Any) -> None:
+    def __init__(self, *args: Any, section: str = OTHER, explanation: str, **extra: Any) -> None:
         super().__init__(*args, **extra)
         self.section = section
-        self.told = told
+        self.explanation = explanation
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str]:  # noqa: ARG002
-        return self.human_readable_name, self.told
+        return self.human_readable_name, self.explanation
 
 
 def argument(*names: str, **extra: Any) -> Callable[[F], F]:
-    """As click.argument, with `section`, and `told` for what it is."""
+    """As click.argument, with `section` and `explanation`."""
     return click.argument(*names, cls=Argument, **extra)
 
 
@@ -52,7 +57,7 @@ class WrongUsage(click.UsageError):
 
 
 class Command(click.Command):
-    """A command with these manners."""
+    """A command with options in sections, and usage errors in one line."""
 
     def make_context(self, info_name: str | None, *args: Any, **extra: Any) -> click.Context:
         with _in_one_line(info_name or ""):
@@ -66,25 +71,54 @@ class Command(click.Command):
         _write_sections(self, ctx, formatter)
 
 
-class Group(click.Group):
-    """Commands with these manners, listed in the order in which they were added."""
+class Group(Command, click.Group):
+    """A group of such commands, listed in the order in which they were added."""
 
     command_class = Command
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(self.commands)
 
-    def make_context(self, info_name: str | None, *args: Any, **extra: Any) -> click.Context:
-        with _in_one_line(info_name or ""):
-            return super().make_context(info_name, *args, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with _in_one_line(ctx.command_path):
-            return super().invoke(ctx)
-
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
         _write_sections(self, ctx, formatter)
+
+
+def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
+    """An RFC 3339 timestamp with Z or an offset, from 2000 on, in UTC; raises BadParameter."""
+    if value is None:
+        return None
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not an RFC 3339 timestamp such as 2025-10-07T15:30:00Z") from None
+    if parsed.tzinfo is None:
+        raise click.BadParameter(f"{value!r} has no Z or offset, unlike 2025-10-07T15:30:00Z")
+    if parsed < _EARLIEST:
+        raise click.BadParameter(f"{value!r} is before 2000-01-01")
+    return parsed.astimezone(UTC)
+
+
+@click.command(cls=Command)
+@argument("shell", metavar="SHELL", type=click.Choice(("bash", "zsh", "fish")), explanation="bash, zsh or fish.")
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print a shell's completion script.
+
+    For bash (4.4 or newer), zsh or fish: commands, options, and values such as those of `dlq list --reason`.
+
+    \b
+    Examples:
+      # into ~/.bashrc or ~/.zshrc
+      eval "$(traksense-ingest completion bash)"
+      eval "$(traksense-ingest completion zsh)"
+      # for fish, once
+      traksense-ingest completion fish \\
+        > ~/.config/fish/completions/traksense-ingest.fish
+    """
+    shell_class = get_completion_class(shell)
+    assert shell_class is not None  # noqa: S101  (the choices are click's own)
+    click.echo(shell_class(ctx.find_root().command, {}, PROGRAM, VARIABLE).source())
 
 
 def _write_sections(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -99,12 +133,12 @@ def _write_sections(command: click.Command, ctx: click.Context, formatter: click
 
 @contextmanager
 def _in_one_line(path: str) -> Iterator[None]:
-    """With the command to ask; click would print the usage as well."""
+    """With the command whose --help explains it; click would print the usage as well."""
     try:
         yield
     except (WrongUsage, click.exceptions.NoArgsIsHelpError):
         raise
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else path
-        told = " ".join(error.format_message().split()).removesuffix(".")
-        raise WrongUsage(f"{told}. See: {command} --help") from None
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        raise WrongUsage(f"{message}. See: {command} --help") from None

@@ -1,4 +1,4 @@
-"""The services' metrics and readiness, over HTTP. A service that can't be asked is no failure, only unknown."""
+"""The services' metrics and readiness, over HTTP. A service that does not answer is not an error, only unknown."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TIMEOUT_S = 2.0
 
 Labels = frozenset[tuple[str, str]]
 
-_direct = build_opener(ProxyHandler({}))  # a proxy of the environment is for the internet, not for these
+_direct = build_opener(ProxyHandler({}))  # the proxy of the environment is for the internet, not for the services
 
 
 class Samples(dict[tuple[str, Labels], float]):
-    """Every sample of a scrape, summed over the processes that were asked."""
+    """Every sample of a scrape, summed over the processes."""
 
     def value(self, name: str, **labels: str) -> float:
-        """The sample's value, 0 where there is none."""
+        """The sample's value, 0 if there is none."""
         return self.get((name, frozenset(labels.items())), 0.0)
 
     def buckets(self, name: str) -> dict[float, float]:
@@ -40,11 +40,11 @@ class Service(NamedTuple):
     urls: tuple[str, ...]
 
     async def samples(self) -> Samples | None:
-        """What they count together; None unless every one of them answers."""
+        """The sum over all of them; None unless every one answers."""
         texts = [await asyncio.to_thread(_get, url) for url in self.urls]
         try:
             return _sum(text for status, text in texts if status == 200) if _all_answered(texts) else None
-        except ValueError:  # something else listens there
+        except ValueError:  # another program listens there
             return None
 
     async def readiness(self) -> str:
@@ -63,13 +63,13 @@ class Service(NamedTuple):
 
 
 def scrape(url: str) -> Samples | None:
-    """What one process counts; None when it doesn't answer."""
+    """One process's metrics; None if it doesn't answer."""
     status, text = _get(url)
     return _sum([text]) if status == 200 else None
 
 
 def quantile(before: Mapping[float, float], after: Mapping[float, float], q: float) -> float | None:
-    """A quantile in seconds of what a histogram gained in between, as PromQL's histogram_quantile has it."""
+    """A quantile in seconds of the observations in between, computed as PromQL's histogram_quantile does."""
     gained = {bound: count - before.get(bound, 0) for bound, count in after.items()}
     rank = q * max(gained.values(), default=0)
     if not rank:
@@ -104,7 +104,7 @@ def _components(text: str) -> dict[str, str]:
 
 
 def _get(url: str) -> tuple[int, str]:
-    """Status and body; status 0 where nobody answers."""
+    """Status and body; status 0 without an answer."""
     try:
         with _direct.open(url, timeout=TIMEOUT_S) as response:
             return response.status, response.read().decode()

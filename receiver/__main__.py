@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from functools import partial
 
-from receiver.service import serve
-from shared.service import run
+from traksense_ingest.receiver.service import serve
+from traksense_ingest.shared.runtime.service import NoArguments, run
 
 
-def main() -> int:
-    """Run until SIGTERM; returns the exit code."""
-    return run(serve)
+def main(*, leaving: bool = False) -> int:
+    """Run until SIGTERM or, leaving for good, until the session has ended; returns the exit code."""
+    return run(partial(serve, leaving=leaving))
 
 
 if __name__ == "__main__":
-    about = "One receiver: MQTT → Redis Streams. It takes no arguments; variables, or a .env file, configure it."
-    argparse.ArgumentParser(prog="python -m receiver", description=about).parse_args()
+    NoArguments("receiver", "One receiver: MQTT → Redis Streams.").parse_args()
     sys.exit(main())

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 
 from redis.asyncio import Redis
 
-from receiver.backpressure import Backpressure
-from receiver.durability import Confirmation, Durability
-from receiver.message import Message
-from shared.backoff import Backoff
-from shared.health import Component
-from shared.metrics import ReceiverMetrics
-from shared.outage import outlast
-from shared.stream import Scripts, key_of, length_of, naming
+from traksense_ingest.receiver.backpressure import Backpressure
+from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
+from traksense_ingest.receiver.message import Message
+from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.runtime.health import Component
+from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
+from traksense_ingest.shared.streams import connection as redis_connection
+from traksense_ingest.shared.streams.client import errors_name_key, length_of
+from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.scripts import Scripts
 
 # What the receiver runs on a stream, from here and from append.lua.
 COMMANDS = ("XLEN {stream}", "XADD {stream} * field value")
 
-FULL_FIRST_S, FULL_CAP_S = 0.005, 0.2  # how often a receiver that waits for room looks again
+FULL_FIRST_S, FULL_CAP_S = 0.005, 0.2  # how often a receiver that waits for room asks again
 
 
 class Appender:
@@ -39,18 +41,19 @@ class Appender:
     ) -> None:
         self._stream = key_of(shard)
         self._client = client.client()  # one connection: what it confirms is what it has written
-        self._scripts = Scripts(self._client)
+        self._scripts = Scripts.of(self._client)
         self._cap = cap
         self._backpressure = Backpressure(self._stream, cap, metrics)
-        self._confirmation = Confirmation(durability, self._client)
+        self._barrier = DurabilityBarrier(durability, self._client)
         self._redis = redis
         self._metrics = metrics
+        self.turn = asyncio.Lock()  # whose messages are appended: one connection's, then the next one's
 
     async def append(self, batch: Sequence[Message]) -> None:
         """Append all of the batch, in order, waiting through outages and while the stream is full."""
         room = self._cap
         while batch:
-            appended, length = await outlast(self._redis, partial(self._append, batch[:room]))
+            appended, length = await retry_through_outage(self._redis, partial(self._append, batch[:room]))
             self._metrics.appended.inc(appended)
             batch = batch[appended:]
             room = self._cap - length
@@ -65,15 +68,16 @@ class Appender:
     async def _append(self, batch: Sequence[Message]) -> tuple[int, int]:
         """Try once: how many were appended (all or none), and how long the stream is now."""
         started = time.perf_counter()
-        arguments: list[bytes | int] = [self._cap]
+        retained = [index for index, message in enumerate(batch, 1) if message.retained]
+        arguments: list[bytes | int] = [self._cap, len(retained), *retained]
         for message in batch:
             arguments += (message.topic, message.payload, message.received_at)
-        with self._one_connection():
-            await self._confirmation.prepare()
-            with naming(self._stream):
+        async with self._one_connection():
+            await self._barrier.prepare()
+            with errors_name_key(self._stream):
                 appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
             if appended:
-                await self._confirmation.confirm()
+                await self._barrier.confirm()
         if appended:
             self._metrics.append_batch.observe(appended)
             self._metrics.append_time.observe(time.perf_counter() - started)
@@ -83,20 +87,21 @@ class Appender:
         """Wait until a writer has made room; returns how much there is, in entries."""
         backoff = Backoff(FULL_FIRST_S, FULL_CAP_S)
         with self._backpressure.waiting():
-            while (room := self._cap - await outlast(self._redis, self._length)) <= 0:
+            while (room := self._cap - await retry_through_outage(self._redis, self._length)) <= 0:
                 await asyncio.sleep(backoff.delay())
                 self._backpressure.count()
         return room
 
     async def _length(self) -> int:
-        with self._one_connection():
+        async with self._one_connection():
             return await length_of(self._client, self._stream)
 
-    @contextmanager
-    def _one_connection(self) -> Iterator[None]:
-        """redis-py connects again without a word, but only after a failure or a cancellation that came out of here."""
+    @asynccontextmanager
+    async def _one_connection(self) -> AsyncIterator[None]:
+        """An error ends the connection: what is written after it, on a new one, may be on another server."""
         try:
             yield
         except BaseException:
-            self._confirmation.forget()
+            self._barrier.forget()
+            await redis_connection.end(self._client)
             raise

@@ -1,4 +1,4 @@
-"""A full stream, told once: not each time that a batch finds no room."""
+"""A full stream: logged once, not each time that a batch finds no room, and counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.metrics import ReceiverMetrics
 
 CALM_S = 5.0  # a stream that was full has room again once nobody had to wait for so long
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Backpressure:
-    """What one stream's receiver says of waiting for room."""
+    """The log lines and metrics of one stream's waits for room."""
 
     def __init__(self, stream: str, cap: int, metrics: ReceiverMetrics) -> None:
         self._stream = stream
@@ -30,16 +30,20 @@ class Backpressure:
     def waiting(self) -> Iterator[None]:
         """Around the wait for room: counts it, and logs the first of several."""
         self.close()
-        if self._full_since is None:
-            self._full_since = time.monotonic()
-            log.warning("%s is full (%d entries): withholding acknowledgements", self._stream, self._cap)
         self._counted_at = time.monotonic()
         try:
             with self._metrics.paused.track_inprogress():
+                self._begin()
                 yield
         finally:
             self.count()
             self._calm = asyncio.get_running_loop().call_later(CALM_S, self._end)
+
+    def _begin(self) -> None:
+        if self._full_since is None:
+            self._full_since = time.monotonic()
+            about = {"stream": self._stream, "count": self._cap}
+            log.warning("%s is full (%d entries): withholding acknowledgements", self._stream, self._cap, extra=about)
 
     def count(self) -> None:
         """Count the time waited so far, so that a rate shows the wait while it lasts."""
@@ -48,11 +52,13 @@ class Backpressure:
         self._counted_at = now
 
     def close(self) -> None:
-        """Forget the announcement that is due."""
+        """Cancel the log line that is due at the end of a full stream."""
         if self._calm is not None:
             self._calm.cancel()
 
     def _end(self) -> None:
         assert self._full_since is not None  # noqa: S101  (it is due only after a wait)
-        log.info("%s has room again, after %.0f s", self._stream, time.monotonic() - self._full_since - CALM_S)
+        full_s = time.monotonic() - self._full_since - CALM_S
+        about = {"stream": self._stream, "seconds": round(full_s, 1)}
+        log.info("%s has room again, after %.0f s", self._stream, full_s, extra=about)
         self._full_since = None

@@ -1,62 +1,105 @@
 """One connection to the broker: connect, subscribe, receive, acknowledge. A new one after each loss.
 
-With `wire.py`, the only module that knows aiomqtt's wrapped paho client. paho must leave acknowledging to us
-(aiomqtt would PUBACK before anybody has seen the message), and messages go straight to the inboxes:
-aiomqtt's own queue drops what doesn't fit, without a word.
+paho must leave acknowledging to us (aiomqtt would PUBACK before anybody has seen the message), and messages go straight
+to the inboxes: aiomqtt's own queue drops what doesn't fit, without a log line.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import aiomqtt
-from paho.mqtt import properties
-from paho.mqtt.client import Client as Paho
-from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from receiver.message import Message
-from receiver.wire import Deliver, Wire, is_there
-from shared import mqtt
-from shared.config import Settings
+from traksense_ingest.receiver.message import Message
+from traksense_ingest.receiver.reconnect import Closed
+from traksense_ingest.receiver.wire import Deliver, PahoFastPath, is_supported
+from traksense_ingest.shared import mqtt
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.failure import Unusable
+from traksense_ingest.shared.messages import shared_by
+from traksense_ingest.shared.mqtt_client import Allowed, Client, has_reason
+from traksense_ingest.shared.runtime.retry import Backoff
+from traksense_ingest.shared.subscription import lowered, require_allowed
 
-SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is away
+SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is not connected
 RECEIVE_MAXIMUM = 2_000  # four batches: one being appended while the next ones gather
 KEEPALIVE_S = 10  # a connection that leads nowhere is noticed after twice as long
 TIMEOUT_S = 5.0
-REFUSED = 0x80  # from here on a SUBACK's reason code is a refusal
+SUBSCRIBE_TRIES = 5  # over some 1 s
+IF_NEW = 1  # MQTT 5's Retain Handling: send retained messages at subscribe only if the subscription did not exist
 
 
 class Connection:
-    """A connected client that acknowledges only what it is told to."""
+    """A connected client, which acknowledges messages only by `puback`."""
 
-    def __init__(self, client: aiomqtt.Client, wire: Wire) -> None:
+    def __init__(self, client: Client, wire: PahoFastPath, *, is_v5: bool) -> None:
         self._client = client
         self._wire = wire
+        self._is_v5 = is_v5
 
     def puback(self, messages: Sequence[Message]) -> None:
         """Acknowledge messages, in their order."""
         self._wire.puback(messages)
 
-    async def subscribe(self, filters: list[str], qos: int) -> None:
-        """Subscribe to the filters; raises MqttCodeError when the broker refuses one."""
-        codes = await self._client.subscribe([(name, qos) for name in filters])
-        for code in codes:
-            if (code if isinstance(code, int) else code.value) >= REFUSED:
-                raise aiomqtt.MqttCodeError(code if isinstance(code, ReasonCode) else None, "SUBSCRIBE refused")
+    @property
+    def allowed(self) -> Allowed:
+        """What the broker allows."""
+        return self._client.allowed
 
-    async def lost(self) -> None:
-        """Wait until the connection is lost, and raise MqttError then, with the broker's reason where it gave one."""
+    async def subscribe(self, filters: Sequence[str], qos: int) -> list[str]:
+        """Subscribe to the filters; returns those that the broker grants at a lower QoS.
+
+        With MQTT 5 the broker sends what it has retained only for those that the session does not have yet.
+        Raises Unusable when the broker refuses one again and again. Meanwhile what the session holds is delivered,
+        which some brokers need: mochi takes SUBSCRIBE's packet id for that of a message in flight.
+        """
+        require_allowed(self._client.allowed, filters)
+        backoff = Backoff()
+        for _ in range(SUBSCRIBE_TRIES - 1):
+            try:
+                return await self._subscribe_once(filters, qos)
+            except Unusable as error:
+                if error.is_final:
+                    raise
+                await asyncio.sleep(backoff.delay())
+        return await self._subscribe_once(filters, qos)
+
+    async def _subscribe_once(self, filters: Sequence[str], qos: int) -> list[str]:
+        codes = await self._client.subscribe(
+            [(name, SubscribeOptions(qos, retainHandling=IF_NEW)) for name in filters]
+            if self._is_v5
+            else [(name, qos) for name in filters]
+        )
+        return lowered(filters, qos, codes)
+
+    async def unsubscribe(self, filters: Sequence[str], timeout_s: float) -> None:
+        """Unsubscribe from the filters; one that was not subscribed to is no error.
+
+        Raises MqttError when the connection is lost or it takes longer.
+        """
         try:
-            async for _ in self._client.messages:
-                """Never: messages go to the inbox, so all that this iterator can tell is the disconnection."""
+            await self._client.unsubscribe(list(filters), timeout=timeout_s)
+        except aiomqtt.MqttError:
+            if self._client.is_lost:
+                raise
+            raise aiomqtt.MqttError(f"no answer to UNSUBSCRIBE within {timeout_s:g} s") from None
+
+    async def lost(self) -> NoReturn:
+        """Wait until the connection is lost, and raise MqttError then, with the broker's reason if it gave one.
+
+        If the broker has closed it in order and without a reason, that is Closed.
+        """
+        try:
+            await self._client.lost()
         except aiomqtt.MqttError as error:
-            if isinstance(error.__cause__, aiomqtt.MqttError):
-                raise error.__cause__ from None
+            if self._wire.was_closed and not has_reason(error):
+                raise Closed(str(error)) from None
             raise
 
 
@@ -68,24 +111,21 @@ async def connect(settings: Settings, deliver: Deliver) -> AsyncIterator[Connect
     before SUBSCRIBE: what the session held while nobody was connected.
     """
     client = _client(settings)
-    paho = _paho_of(client)
+    paho = client.paho
     paho.manual_ack_set(True)
     paho.disable_logger()  # it formats several lines a message, for nobody
-    wire = Wire(paho, mqtt.is_v5(settings), deliver, is_fast=is_there())
-    try:
-        async with client:
-            yield Connection(client, wire)
-    finally:
-        _retrieve_loss(client)
+    is_v5 = mqtt.is_v5(settings)
+    wire = PahoFastPath(paho, is_v5, deliver, is_fast=is_supported())
+    async with client:
+        yield Connection(client, wire, is_v5=is_v5)
 
 
 def subscriptions(settings: Settings) -> list[str]:
     """The topic filters to subscribe to, shared when receivers form a group."""
-    group = settings.mqtt_shared_group
-    return [f"$share/{group}/{name}" if group else name for name in settings.mqtt_topics]
+    return shared_by(settings.mqtt_topics, settings.mqtt_shared_group)
 
 
-def _client(settings: Settings) -> aiomqtt.Client:
+def _client(settings: Settings) -> Client:
     session: dict[str, Any] = {"clean_session": False}
     if mqtt.is_v5(settings):
         session = {"clean_start": False, "properties": _session()}
@@ -97,26 +137,3 @@ def _session() -> Properties:
     session.SessionExpiryInterval = SESSION_EXPIRY_S
     session.ReceiveMaximum = RECEIVE_MAXIMUM
     return session
-
-
-def _read_text(buffer: bytes, limit: int) -> tuple[str, int]:
-    """A text property: paho ends the connection for one with U+FEFF, which a broker may forward [MQTT-1.5.4-3]. The
-    session would bring the message again at each reconnect. We use no property of a message: any text will do."""
-    length = int.from_bytes(buffer[:2], "big")
-    if limit < 2 + length:
-        raise MalformedPacket("text beyond the end of the properties")
-    return buffer[2 : 2 + length].decode(errors="replace"), 2 + length
-
-
-properties.readUTF = _read_text
-
-
-def _retrieve_loss(client: aiomqtt.Client) -> None:
-    """Look at how the connection ended, where nobody has: asyncio logs an error that was never looked at."""
-    disconnected = client._disconnected
-    if disconnected.done() and not disconnected.cancelled():
-        disconnected.exception()
-
-
-def _paho_of(client: aiomqtt.Client) -> Paho:
-    return client._client

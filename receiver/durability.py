@@ -10,16 +10,16 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from shared.outage import Misconfigured
-from shared.tasks import end_if_cancelled
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 
 WAIT_MS = 4_000  # below the socket's timeout of 5 s
-ASK_AGAIN_S = 1.0  # how long a promise holds that leaves to be desired
+ASK_AGAIN_S = 1.0  # how often a server that guarantees less than it could is asked again
 
 log = logging.getLogger(__name__)
 
 
-class Promise(Enum):
+class Guarantee(Enum):
     """What a PUBACK means on some server."""
 
     MEMORY = "a PUBACK means in Redis's memory (INGEST_DURABILITY=memory)"
@@ -39,61 +39,65 @@ class Promise(Enum):
     )
 
 
-_WARNINGS = frozenset({Promise.A_SECOND, Promise.MAY_NOT_WAIT, Promise.NO_FILE})
+_WARNINGS = frozenset({Guarantee.A_SECOND, Guarantee.MAY_NOT_WAIT, Guarantee.NO_FILE})
 _NOT_ENOUGH = {
-    Promise.MAY_NOT_WAIT: "INGEST_DURABILITY=aof, but the user in REDIS_URL may not run WAITAOF",
-    Promise.NO_FILE: "INGEST_DURABILITY=aof, but this Redis has no append-only file (appendonly no)",
+    Guarantee.MAY_NOT_WAIT: "INGEST_DURABILITY=aof, but the user in REDIS_URL may not run WAITAOF",
+    Guarantee.NO_FILE: "INGEST_DURABILITY=aof, but this Redis has no append-only file (appendonly no)",
 }
 
 
 class Durability:
-    """What INGEST_DURABILITY makes of a server. One for all connections: a change of the promise is told once."""
+    """What a server guarantees under INGEST_DURABILITY. One for all connections: a change is logged once."""
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str, *, is_logged: bool = True) -> None:
+        """`wanted` is INGEST_DURABILITY. `is_logged` is False for a caller that keeps its messages elsewhere, too."""
         self._wanted = wanted
-        self._told: Promise | None = None
+        self._is_logged = is_logged
+        self._last_logged: Guarantee | None = None
 
-    async def ask(self, client: Redis) -> Promise:
-        """What the server promises now, on one connection; says in one line what that leaves to lose, when it is new.
+    async def ask(self, client: Redis) -> Guarantee:
+        """What the server guarantees now, on one connection; logs what can be lost all the same, when that has changed.
 
-        Raises Misconfigured when INGEST_DURABILITY=aof and the server has no append-only file. An outage is no answer:
-        it is raised, and so is what a replica says.
+        Raises ConfigurationError when INGEST_DURABILITY=aof and the server has no append-only file. An outage is no
+        answer: it is raised, and so is what a replica says.
         """
         await client.ping()  # so that what is wrong with the connection isn't taken for an answer to WAITAOF
-        promise = Promise.MEMORY if self._wanted == "memory" else await _promise_of(client)
-        if self._wanted == "aof" and promise in _NOT_ENOUGH:
-            raise Misconfigured(_NOT_ENOUGH[promise])
-        if promise is not self._told:
-            self._told = promise
-            log.log(logging.WARNING if promise in _WARNINGS else logging.INFO, "durability: %s", promise.value)
-        return promise
+        guarantee = Guarantee.MEMORY if self._wanted == "memory" else await _guarantee_of(client)
+        if self._wanted == "aof" and guarantee in _NOT_ENOUGH:
+            raise ConfigurationError(_NOT_ENOUGH[guarantee])
+        if guarantee is not self._last_logged and self._is_logged:
+            self._last_logged = guarantee
+            level = logging.WARNING if guarantee in _WARNINGS else logging.INFO
+            log.log(level, "durability: %s", guarantee.value, extra={"component": "redis", "guarantee": guarantee.name})
+        return guarantee
 
 
-class Confirmation:
-    """Whether the PUBACKs of what one connection writes wait for the disk: as promised on this very connection."""
+class DurabilityBarrier:
+    """Holds back the PUBACKs of what one connection writes until it is as safe as this very connection guarantees."""
 
     def __init__(self, durability: Durability, client: Redis) -> None:
         self._durability = durability
         self._client = client
-        self._promise: Promise | None = None
+        self._guarantee: Guarantee | None = None
         self._asked_at = 0.0
+        self._is_late = False  # the disk, and that was logged
 
     def forget(self) -> None:
-        """Something failed: the next connection may be one to another server, or to one that was reconfigured."""
-        self._promise = None
+        """Something failed: the next connection may lead to another server, or to one with another configuration."""
+        self._guarantee = None
 
     async def prepare(self) -> None:
-        """Called before a write: know what the server promises. Raises what `Durability.ask` does."""
-        if self._promise is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
+        """Called before a write: ask what the server guarantees, if unknown. Raises what `Durability.ask` does."""
+        if self._guarantee is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
             await self._ask()
 
     async def confirm(self) -> None:
-        """Return once what was written is as safe as was promised.
+        """Return once what was written is as safe as the server guarantees.
 
         Raises RedisError when nothing is known of it: the connection was lost, the server became a replica. Raises
-        Misconfigured when the server has lost its append-only file and that was a condition.
+        ConfigurationError when the server has lost its append-only file and that was a condition.
         """
-        while self._promise is Promise.WAITAOF and not await self._is_on_disk():
+        while self._guarantee is Guarantee.WAITAOF and not await self._is_on_disk():
             end_if_cancelled()
 
     async def _is_on_disk(self) -> bool:
@@ -102,34 +106,36 @@ class Confirmation:
         except ResponseError as error:
             if not _is_answer(error):
                 raise
-            await self._ask()  # reconfigured: a new promise, for what is written already too
+            await self._ask()  # its configuration has changed: the new guarantee holds for what is written already, too
             return False
-        if local < 1:
-            log.warning("redis has not written its append-only file for %d s", WAIT_MS // 1000)
-        return bool(local >= 1)
+        if local < 1 and not self._is_late:
+            about = {"component": "redis", "seconds": WAIT_MS / 1000}
+            log.warning("redis has not written its append-only file for %d s", WAIT_MS // 1000, extra=about)
+        self._is_late = local < 1
+        return not self._is_late
 
     async def _ask(self) -> None:
-        self._promise = await self._durability.ask(self._client)
+        self._guarantee = await self._durability.ask(self._client)
         self._asked_at = time.monotonic()
 
     def _may_improve(self) -> bool:
-        return self._promise not in (Promise.WAITAOF, Promise.MEMORY)
+        return self._guarantee not in (Guarantee.WAITAOF, Guarantee.MEMORY)
 
 
-async def _promise_of(client: Redis) -> Promise:
+async def _guarantee_of(client: Redis) -> Guarantee:
     try:
         await client.waitaof(1, 0, 1)
     except NoPermissionError:
-        return Promise.MAY_NOT_WAIT
+        return Guarantee.MAY_NOT_WAIT
     except ResponseError as error:
         if not _is_answer(error):
             raise
-        return Promise.NO_FILE if _is_off(error) else await _promise_without_waitaof(client)
-    return Promise.WAITAOF
+        return Guarantee.NO_FILE if _is_off(error) else await _guarantee_without_waitaof(client)
+    return Guarantee.WAITAOF
 
 
 def _is_answer(error: ResponseError) -> bool:
-    """Whether an error of WAITAOF tells what the server can promise; any other passes, as that of a replica."""
+    """Whether an error of WAITAOF shows what the server can guarantee; any other, as a replica's, is an outage."""
     return isinstance(error, NoPermissionError) or _is_off(error) or "unknown command" in str(error).lower()
 
 
@@ -137,14 +143,14 @@ def _is_off(error: ResponseError) -> bool:
     return "appendonly" in str(error)
 
 
-async def _promise_without_waitaof(client: Redis) -> Promise:
+async def _guarantee_without_waitaof(client: Redis) -> Guarantee:
     match await _aof_policy(client):
         case "off":
-            return Promise.NO_FILE
+            return Guarantee.NO_FILE
         case "always":
-            return Promise.ALWAYS
+            return Guarantee.ALWAYS
         case _:
-            return Promise.A_SECOND
+            return Guarantee.A_SECOND
 
 
 async def _aof_policy(client: Redis) -> str:
@@ -158,7 +164,7 @@ async def _aof_policy(client: Redis) -> str:
 
 
 async def _is_aof_on(client: Redis) -> str:
-    """off or unknown: CONFIG GET tells passwords too, so a user may well be allowed INFO alone."""
+    """off or unknown: CONFIG GET shows passwords as well, so a user may be allowed INFO alone."""
     try:
         persistence: Any = await client.info("persistence")
     except ResponseError:

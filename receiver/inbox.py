@@ -11,8 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
-from receiver.message import Message
+from traksense_ingest.receiver.message import Message
 
+MESSAGE_BYTES = 500  # what a message takes beside its payload: some objects, and the topic
 QOS_0_BYTES = 16 * 1024 * 1024  # what an inbox holds before it refuses messages at QoS 0
 
 
@@ -21,21 +22,34 @@ class Inbox:
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
-        self._size = 0  # bytes of payload
+        self._payloads = 0  # bytes
         self._changed = asyncio.Event()
+        self.is_awaited = False  # its forwarder has done all that came, and waits for more
+        self._is_complete = False
         self._is_closed = False
 
     def put(self, messages: Iterable[Message]) -> int:
         """Add messages behind the others; returns how many were dropped: those at QoS 0 that there is no room for."""
         dropped = 0
         for message in messages:
-            if message.qos == 0 and self._size >= QOS_0_BYTES:
+            if message.qos == 0 and self._payloads >= QOS_0_BYTES:
                 dropped += 1
                 continue
             self._messages.append(message)
-            self._size += len(message.payload)
+            self._payloads += len(message.payload)
+        self.is_awaited = False
         self._changed.set()
         return dropped
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory are in it."""
+        return self._payloads + MESSAGE_BYTES * len(self._messages)
+
+    def complete(self) -> None:
+        """Nothing more will come: `take` ends with what is left."""
+        self._is_complete = True
+        self._changed.set()
 
     def close(self) -> None:
         """No more batches: what is left stays unacknowledged, and the broker delivers it again."""
@@ -43,13 +57,15 @@ class Inbox:
         self._changed.set()
 
     async def take(self, count: int, size: int) -> list[Message]:
-        """All that has arrived, at least one, at most `count` and about `size` bytes; [] once closed.
+        """All that has arrived, at least one, at most `count` and about `size` bytes; [] at the end.
 
         It never waits for a batch to fill: while one batch is being appended the next one gathers.
         """
-        while not (self._messages or self._is_closed):
+        while not (self._messages or self._is_complete or self._is_closed):
             self._changed.clear()
+            self.is_awaited = True
             await self._changed.wait()
+        self.is_awaited = False
         return [] if self._is_closed else self._next(count, size)
 
     def _next(self, count: int, size: int) -> list[Message]:
@@ -57,5 +73,5 @@ class Inbox:
         while self._messages and len(batch) < count and size > 0:
             batch.append(self._messages.popleft())
             size -= len(batch[-1].payload)
-        self._size -= sum(len(message.payload) for message in batch)
+        self._payloads -= sum(len(message.payload) for message in batch)
         return batch

@@ -8,67 +8,87 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
-from aiomqtt import MqttError
 from redis.asyncio import Redis
 
-from receiver.acknowledge import Acknowledgements
-from receiver.append import COMMANDS, Appender
-from receiver.connection import Connection, connect, subscriptions
-from receiver.durability import Durability
-from receiver.forward import forward
-from receiver.inbox import Inbox
-from receiver.message import Message
-from receiver.presence import Presence
-from receiver.reconnect import Reconnect
-from receiver.wire import Deliver
-from shared import stream
-from shared.config import Settings, redacted
-from shared.failure import describe, is_hopeless
-from shared.health import Component, Health, HealthServer
-from shared.metrics import ReceiverMetrics
-from shared.outage import Misconfigured, first_contact
-from shared.service import run_until, turning, unless_stopped
-from shared.tasks import end_if_cancelled, raise_sole_error
+from traksense_ingest.receiver.append import COMMANDS, Appender
+from traksense_ingest.receiver.connection import SESSION_EXPIRY_S, Connection, connect, subscriptions
+from traksense_ingest.receiver.durability import Durability, Guarantee
+from traksense_ingest.receiver.filters import Filters
+from traksense_ingest.receiver.group_check import GroupCheck
+from traksense_ingest.receiver.heartbeat import Heartbeat
+from traksense_ingest.receiver.hints import Hints
+from traksense_ingest.receiver.intake import Intake
+from traksense_ingest.receiver.leave import check_gone, drained, end_session, forget
+from traksense_ingest.receiver.message import Message
+from traksense_ingest.receiver.reconnect import Reconnect
+from traksense_ingest.shared import mqtt
+from traksense_ingest.shared.config import Settings, redacted
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.failure import BROKER_ERRORS, Unusable, is_permanent
+from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.ports import RECEIVER_METRICS
+from traksense_ingest.shared.runtime.health import Component, Health, HealthServer
+from traksense_ingest.shared.runtime.retry import wait_until_reachable
+from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error
+from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.subscription import is_shared
+
+UNSUBSCRIBE_S = 30.0  # a session that holds a full in-flight window answers only when some of it is acknowledged
 
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a receiver until `stop`. Raises Misconfigured when it can't ever start."""
+async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = False) -> None:
+    """Run a receiver until `stop` or, leaving for good, until its session is empty and has ended.
+
+    Raises ConfigurationError when it can't ever start.
+    """
     metrics = ReceiverMetrics()
     metrics.queue_max.set(settings.ingest_queue_max)
     broker, redis = f"MQTT_URL={redacted(settings.mqtt_url)}", f"REDIS_URL={redacted(settings.redis_url)}"
     health = Health(metrics, {"broker": broker, "redis": redis})
-    port = 9100 if settings.metrics_port is None else settings.metrics_port
+    usual = 0 if leaving else RECEIVER_METRICS.default  # beside the receivers that stay
+    port = usual if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
-        log.info("receiver: metrics on port %d", server.port)
-        await lifetimes.enter_async_context(turning(health))
+        log.info("receiver: metrics on port %d", server.port, extra={"port": server.port})
+        await lifetimes.enter_async_context(event_loop_heartbeat(health))
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        contact = first_contact(health.components["redis"], "REDIS_URL", partial(_ask, settings, client))
-        if durability := await unless_stopped(stop, contact):
-            receiver = Receiver(settings, client, durability, health, metrics)
+        durability = Durability(settings.ingest_durability)
+        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings))
+        ask = partial(_ask, settings, client, durability, filters)
+        if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):
+            if leaving:
+                await check_gone(client, settings.mqtt_client_id)
+            receiver = Receiver(settings, client, filters, durability, health, metrics, leaving=leaving)
             lifetimes.push_async_callback(receiver.aclose)
             await run_until(stop, receiver.run(stop), watch(settings, client, health, metrics))
+            if receiver.has_left:
+                await forget(client, settings.mqtt_client_id, filters)
 
 
-async def _ask(settings: Settings, client: Redis) -> Durability:
-    """What Redis promises, and that it lets us do what we have to."""
-    durability = Durability(settings.ingest_durability)
-    await durability.ask(client)
+async def _ask(settings: Settings, client: Redis, durability: Durability, filters: Filters) -> Guarantee:
+    """What Redis guarantees, once it allows what a receiver needs; reads what was subscribed before."""
     await stream.require(client, settings.ingest_shards, COMMANDS)
-    return durability
+    guarantee = await durability.ask(client)
+    await filters.remember()
+    return guarantee
 
 
 async def watch(settings: Settings, client: Redis, health: Health, metrics: ReceiverMetrics) -> None:
-    """Every second: the backlog, and whether Redis answers though no message comes; and that this receiver is there."""
-    presence = Presence(client, settings.mqtt_client_id, health.components["broker"], metrics)
+    """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; and whether
+    its group gets any messages."""
+    heartbeat = Heartbeat(client, settings.mqtt_client_id, health.components["broker"], metrics)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(presence.run(), name="presence")
+        tasks.create_task(heartbeat.run(), name="heartbeat")
         tasks.create_task(
             stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",
         )
+        if is_shared(settings):
+            check = GroupCheck(settings, health.components["broker"], metrics)
+            tasks.create_task(check.run(), name="group check")
 
 
 class Receiver:
@@ -78,88 +98,126 @@ class Receiver:
         self,
         settings: Settings,
         client: Redis,
+        filters: Filters,
         durability: Durability,
         health: Health,
         metrics: ReceiverMetrics,
+        *,
+        leaving: bool = False,
     ) -> None:
         self._settings = settings
+        self._filters = filters
+        self._leaving = leaving
+        self.has_left = False  # its session has ended, with nothing in it
         self._broker: Component = health.components["broker"]
         self._metrics = metrics
+        self._hints = Hints(settings.mqtt_protocol)
         self._appenders = [
             Appender(shard, client, settings.ingest_queue_max, durability, health.components["redis"], metrics)
             for shard in range(settings.ingest_shards)
         ]
+        self._left: list[Intake] = []  # of lost connections, with messages still to be appended
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Receive until `stop`. Raises Misconfigured when the broker's first answer is a final no."""
-        reconnect = Reconnect(self._settings.mqtt_client_id)
-        was_connected = False
-        while not stop.is_set():
-            try:
-                await self._receive(stop, reconnect)
-            except (MqttError, OSError) as error:
-                was_connected = was_connected or self._broker.is_up
-                if is_hopeless(error) and not was_connected:
-                    raise Misconfigured(f"MQTT_URL: broker: {describe(error)}") from None
-                self._broker.down(error)
-                await unless_stopped(stop, asyncio.sleep(reconnect.delay(error)))
+        """Receive until `stop`. Raises ConfigurationError when the broker's first answer is a permanent refusal."""
+        try:
+            async with asyncio.TaskGroup() as forwarders:
+                await self._keep_receiving(stop, forwarders)
+        except BaseExceptionGroup as group:
+            raise_sole_error(group)
 
     async def aclose(self) -> None:
         """Close the connections to Redis."""
         for appender in self._appenders:
             await appender.aclose()
 
-    async def _receive(self, stop: asyncio.Event, reconnect: Reconnect) -> None:
+    async def _keep_receiving(self, stop: asyncio.Event, forwarders: asyncio.TaskGroup) -> None:
+        reconnect = Reconnect(self._settings.mqtt_client_id)
+        was_connected = False
+        while not (stop.is_set() or self.has_left):
+            try:
+                await self._receive(stop, reconnect, forwarders)
+                await self._leave(stop)
+            except (*BROKER_ERRORS, Unusable) as error:
+                was_connected = was_connected or self._broker.is_up
+                if is_permanent(error) and not was_connected:
+                    raise ConfigurationError(f"MQTT_URL: broker: {mqtt.described(self._settings, error)}") from None
+                self._broker.down(error)
+                self._hints.failed(error)
+                await unless_stopped(stop, asyncio.sleep(reconnect.delay(error)))
+
+    async def _receive(self, stop: asyncio.Event, reconnect: Reconnect, forwarders: asyncio.TaskGroup) -> None:
         """One connection: until it is lost or, after `stop`, until what is being appended is acknowledged.
 
         Forwarding begins before SUBSCRIBE: a session that holds a full in-flight window from the last time
-        gives no other answer until some of it is acknowledged.
+        answers nothing until some of it is acknowledged.
         """
-        inboxes = [Inbox() for _ in self._appenders]
-        async with connect(self._settings, self._deliver_to(inboxes)) as connection:
-            acknowledgements = Acknowledgements(connection.puback)
+        intake = Intake(self._appenders, self._choose, self._metrics)
+        async with connect(self._settings, intake.deliver) as connection:
+            intake.start(forwarders, connection.puback)
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    for inbox, appender in zip(inboxes, self._appenders, strict=True):
-                        tasks.create_task(forward(inbox, appender, acknowledgements), name="forward")
-                    lost = tasks.create_task(connection.lost(), name="connection")
-                    await self._subscribe(connection)
-                    end_if_cancelled()
-                    reconnect.subscribed()
-                    await stop.wait()
-                    for inbox in inboxes:
-                        inbox.close()
-                    lost.cancel()
-            except BaseExceptionGroup as group:
-                raise_sole_error(group)
+                await self._hold(connection, intake, stop, reconnect)
+            except BROKER_ERRORS:
+                intake.connection_lost(self._left)
+                raise
+            await intake.close()
+
+    async def _hold(self, connection: Connection, intake: Intake, stop: asyncio.Event, reconnect: Reconnect) -> None:
+        """Subscribe, and return after `stop`; leaving, once all that the session held is appended.
+
+        Raises MqttError when the connection is lost.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                lost = tasks.create_task(connection.lost(), name="connection")
+                await (self._unsubscribe(connection) if self._leaving else self._subscribe(connection))
+                end_if_cancelled()
+                reconnect.subscribed()
+                cleanup = tasks.create_task(self._filters.unsubscribe_obsolete(connection), name="filters")
+                await (self._drain(connection, intake, stop) if self._leaving else stop.wait())
+                lost.cancel()
+                cleanup.cancel()
+        except BaseExceptionGroup as group:
+            raise_sole_error(group)
+
+    def _choose(self, batch: Sequence[Message]) -> Sequence[Message]:
+        """Those of a batch that are to be stored: all, or all but retained ones."""
+        if self._settings.mqtt_retained == "store":
+            return batch
+        wanted = [message for message in batch if not message.retained]
+        self._metrics.ignored.labels("retained").inc(len(batch) - len(wanted))
+        return wanted
 
     async def _subscribe(self, connection: Connection) -> None:
-        settings, filters = self._settings, subscriptions(self._settings)
-        await connection.subscribe(filters, settings.mqtt_qos)
+        settings, filters = self._settings, self._filters.wanted
+        self._hints.connected(connection.allowed, SESSION_EXPIRY_S)
+        lowered = await connection.subscribe(filters, settings.mqtt_qos)
         self._broker.up()
+        self._hints.subscribed(lowered)
         log.info(
             "connected to %s as %s, subscribed at QoS %d to %s",
             redacted(settings.mqtt_url),
             settings.mqtt_client_id,
             settings.mqtt_qos,
             ", ".join(filters),
+            extra={"component": "broker", "client_id": settings.mqtt_client_id, "filters": filters},
         )
 
-    def _deliver_to(self, inboxes: list[Inbox]) -> Deliver:
-        received, dropped = self._metrics.received, self._metrics.dropped
+    async def _drain(self, connection: Connection, intake: Intake, stop: asyncio.Event) -> None:
+        answered = partial(connection.unsubscribe, self._filters.wanted, UNSUBSCRIBE_S)
+        await unless_stopped(stop, drained(intake, answered))
 
-        def deliver(messages: Sequence[Message]) -> None:
-            received.inc(len(messages))
-            for shard, some in _by_shard(messages, len(inboxes)).items():
-                dropped.inc(inboxes[shard].put(some))
+    async def _unsubscribe(self, connection: Connection) -> None:
+        client_id, filters = self._settings.mqtt_client_id, self._filters.wanted
+        log.info("unsubscribing from %s", ", ".join(filters), extra={"component": "broker", "filters": filters})
+        await connection.unsubscribe(filters, UNSUBSCRIBE_S)
+        self._broker.up()
+        log.info("%s leaves: taking what its session holds", client_id, extra={"client_id": client_id})
 
-        return deliver
-
-
-def _by_shard(messages: Sequence[Message], shards: int) -> dict[int, Sequence[Message]]:
-    if shards == 1:
-        return {0: messages}
-    by_shard: dict[int, list[Message]] = {}
-    for message in messages:
-        by_shard.setdefault(stream.shard_of(message.topic, shards), []).append(message)
-    return dict(by_shard)
+    async def _leave(self, stop: asyncio.Event) -> None:
+        """Once a connection has ended in order: end the session, when leaving for good."""
+        if self._leaving and not stop.is_set():
+            await end_session(self._settings)
+            self.has_left = True
+            client_id = self._settings.mqtt_client_id
+            log.info("%s has left: its session has ended", client_id, extra={"client_id": client_id})

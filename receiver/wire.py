@@ -1,9 +1,9 @@
-"""The seam into paho for speed: many packets a read, many PUBACKs a write. Everything else is left to paho.
+"""The fast path beside paho: many packets a read, many PUBACKs a write. Everything else is left to paho.
 
-It stands between paho and its socket. Whole PUBLISH packets are taken out of what was read; anything else paho reads
-itself, from what is left of that and then from the socket. So order, keepalive, errors and odd packets stay what they
-are with paho alone. It needs names that paho does not promise: `is_there` looks for them, and without them every packet
-goes through paho. What each part earns is in docs/performance.md.
+It stands between paho and its socket, and takes whole PUBLISH packets out of what was read. Anything else paho reads
+itself: from what is left unread, then from the socket. So order, keepalive, errors and unusual packets are handled as
+by paho alone. It needs names that paho does not promise: `is_supported` looks for them, and without them every packet
+goes through paho. What each part of it saves is in docs/performance.md.
 """
 
 from __future__ import annotations
@@ -20,14 +20,13 @@ from paho.mqtt.client import Client as Paho
 from paho.mqtt.client import MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from receiver.message import Message
-from receiver.packets import publishes
+from traksense_ingest.receiver.message import Message, publishes
 
-CHUNK = 64 * 1024  # bytes a turn of the event loop: some 1,000 of the smallest messages, which take 3 ms
+CHUNK = 64 * 1024  # bytes read at a time: some 1,000 of the smallest messages, which take 3 ms
 PUBACK = 0x40
 _FOUR_BYTES = struct.Struct("!BBH").pack
 
-# What the seam takes from paho, and the method that uses it there: together they tell that it means what it meant.
+# What the fast path uses of paho, and the method of paho that uses it: where both are found, it means what it meant.
 _NEEDED = {
     "_packet_read": "loop_read",
     "_in_packet": "_packet_read",
@@ -42,8 +41,29 @@ Deliver = Callable[[Sequence[Message]], None]
 log = logging.getLogger(__name__)
 
 
-class Wire:
-    """What one connection's paho reads from and acknowledges to; `deliver` gets its messages in the order received."""
+class PahoFastPath:
+    """What one connection's paho reads from and acknowledges to; `deliver` gets its messages in the order received.
+
+    Reading, each time that the socket is readable:
+
+                 read CHUNK bytes                whole PUBLISHes are first: deliver
+        BETWEEN ─────────────────▶ UNREAD BYTES ◀──────────────────────────────────┐
+        PACKETS                     │ │ │ │ └──────────────────────────────────────┘
+         ▲ ▲ ▲    no bytes left     │ │ │ │   nothing was read
+         │ │ └──────────────────────┘ │ │ └────────────────────▶ LOST: paho reads the same error or end, and closes
+         │ │  a packet, by paho alone │ │
+         │ └──────────────────────────┘ │  a part of a packet, by paho alone
+         │                              ▼
+         │    the rest of it       AMID PACKET ◀──────────────────────┐
+         └─────────────────────────┘   └──────────────────────────────┘
+                                           not all of it: paho reads on from the socket
+
+    UNREAD BYTES: `_unread` is not empty. AMID PACKET: paho's `_in_packet` has a command. LOST: `_error` or `_has_ended`
+    is set. By paho alone: its own `loop_read`, which gets its bytes from `_recv`.
+
+    Sending has two states: `_is_cut` is set by the first error, and nothing is sent from then on. Only reading ends the
+    connection, after all that has arrived on it.
+    """
 
     def __init__(self, paho: Any, v5: bool, deliver: Deliver, *, is_fast: bool) -> None:
         self._paho = paho
@@ -51,42 +71,67 @@ class Wire:
         self._deliver = deliver
         self._ticket = 0  # the next message's
         self._unread = b""
-        self._error: OSError | None = None  # that reading met, for paho to meet it
+        self._error: OSError | None = None  # of the last read, for paho to handle
+        self._is_cut = False  # sending has failed
+        self._has_ended = False  # the broker sends nothing more
         self.is_fast = is_fast
         self._paho.on_message = self._on_message
         if self.is_fast:
-            self._receive = paho._sock_recv
+            self._receive = paho._sock_recv  # noqa: SLF001  (how paho reads its socket, TLS or not)
+            self._transmit = paho._sock_send  # noqa: SLF001  (how it writes to it)
             self._paho.loop_read = self._read
-            self._paho._sock_recv = self._recv
+            self._paho._sock_recv = self._recv  # noqa: SLF001  (what is unread comes first)
+            self._paho._sock_send = self._send  # noqa: SLF001  (an error must not close the socket)
 
     def puback(self, messages: Sequence[Message]) -> None:
         """Acknowledge messages, in their order."""
         if self.is_fast and all(message.qos == 1 for message in messages):
-            self._send(b"".join([_FOUR_BYTES(PUBACK, 2, message.mid) for message in messages]))
+            self._send_pubacks(b"".join([_FOUR_BYTES(PUBACK, 2, message.mid) for message in messages]))
         else:
             for message in messages:
                 self._paho.ack(message.mid, message.qos)
 
-    def _send(self, pubacks: bytes) -> None:
-        """At once where nothing waits to be sent before; paho sends the rest, and meets the error if there is one."""
+    @property
+    def was_closed(self) -> bool:
+        """Whether the broker has closed the connection in order, rather than reset it; True where that isn't known."""
+        return not self.is_fast or (self._has_ended and not self._is_cut)
+
+    def _send_pubacks(self, pubacks: bytes) -> None:
+        """At once where nothing waits to be sent before; paho sends the rest."""
         sent = 0
         if not self._paho.want_write():
-            with suppress(OSError):
-                sent = self._paho._sock_send(pubacks)
+            with suppress(BlockingIOError):
+                sent = self._send(pubacks)
         if sent < len(pubacks):
-            self._paho._packet_queue(PUBACK, pubacks[sent:], 0, 1)
+            self._paho._packet_queue(PUBACK, pubacks[sent:], 0, 1)  # noqa: SLF001  (it has no public one)
+
+    def _send(self, data: bytes) -> int:
+        """What paho writes to: returns how many bytes were sent.
+
+        Errors are kept from paho: it would close the socket, and what has arrived on it is still to be read. Nothing
+        more is sent, and reading comes to the end of the connection by itself.
+        """
+        if not self._is_cut:
+            try:
+                return int(self._transmit(data))
+            except BlockingIOError:
+                raise
+            except OSError:
+                self._is_cut = True
+        return len(data)
 
     def _read(self) -> MQTTErrorCode:
-        """In the place of paho's loop_read: all that has arrived, up to a bound."""
+        """Replaces paho's loop_read: all that has arrived, up to CHUNK."""
         if self._is_amid_packet():
             return self._leave_to_paho()
         try:
             self._unread = self._receive(CHUNK)
-        except OSError as error:  # kept, since what TLS has to say is said once
+            self._has_ended = not self._unread
+        except OSError as error:  # kept, since TLS reports an error only once
             self._error = error
         if not self._unread:
-            return self._leave_to_paho()  # it meets the same error or the same end, and knows what is to be done
-        self._paho._last_bytes_received = time.monotonic()
+            return self._leave_to_paho()  # it gets the same error or the same end, and handles it
+        self._paho._last_bytes_received = time.monotonic()  # noqa: SLF001  (for paho's keepalive)
         return self._take_packets()
 
     def _take_packets(self) -> MQTTErrorCode:
@@ -107,7 +152,7 @@ class Wire:
             self._deliver(messages)
 
     def _is_amid_packet(self) -> bool:
-        return bool(self._paho._in_packet["command"])
+        return bool(self._paho._in_packet["command"])  # noqa: SLF001  (nothing else shows it)
 
     def _leave_to_paho(self) -> MQTTErrorCode:
         return Paho.loop_read(self._paho)
@@ -118,20 +163,23 @@ class Wire:
             self._error = None
             raise error
         if not self._unread:
-            return bytes(self._receive(size))
+            received = bytes(self._receive(size))
+            self._has_ended = not received
+            return received
         data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
     def _on_message(self, _client: Paho, _userdata: object, message: MQTTMessage) -> None:
-        # The topic's bytes as they are: decoding one that isn't UTF-8 would end the connection, forever.
-        topic, payload, now = message._topic, bytes(message.payload), time.time_ns() // 1_000_000
-        self._deliver([Message(topic, payload, now, message.mid, message.qos, self._ticket)])
+        # The topic's bytes as they are: decoding one that isn't UTF-8 would end the connection, again and again.
+        topic = message._topic  # noqa: SLF001  (its property decodes)
+        payload, now = bytes(message.payload), time.time_ns() // 1_000_000
+        self._deliver([Message(topic, payload, now, message.mid, message.qos, self._ticket, message.retain)])
         self._ticket += message.qos > 0
 
 
 @cache
-def is_there() -> bool:
-    """Whether this paho has what the seam needs; says so in one line when it has not."""
+def is_supported() -> bool:
+    """Whether this paho has what the fast path needs; logs one line if not."""
     paho: Any = Paho(CallbackAPIVersion.VERSION2)
     is_whole = all(_is_used(paho, name, method) for name, method in _NEEDED.items())
     if not is_whole:

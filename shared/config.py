@@ -1,13 +1,13 @@
 """The environment (and a `.env` file), parsed once into a frozen value that is handed down.
 
-The README's table of variables is compared with it by a test. Nothing below a `__main__` reads the environment.
+The table in docs/configuration.md is compared with it by a test. Nothing below a `__main__` reads the environment.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,14 +16,17 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared import tls
+from traksense_ingest.shared import tls
+from traksense_ingest.shared.database_url import DatabaseUrl
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.messages import FILTERS, is_filter
 
-TOPIC_KINDS = ("telem", "ack", "event")
+_POSTGRES_FORM = (
+    "postgresql://user:password@host:port/database, or several hosts: user:password@host:port,host:port/database "
+    "(special characters percent-encoded, IPv6 addresses in brackets)"
+)
+
 SHARDS_MAX = 1024
-
-
-class ConfigError(Exception):
-    """A variable has a value that isn't allowed; the message has one line for each."""
 
 
 def _url(*schemes: str) -> AfterValidator:
@@ -40,18 +43,24 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _database_url(value: str) -> str:
+    DatabaseUrl.parse(value)
+    return value
+
+
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 def _topic_filter(value: str) -> str:
-    if not value or "\0" in value or re.search(r"[^/][+#]|[+#][^/]|#.", value):
+    if not is_filter(value):
         raise ValueError
     return value
 
 
 TopicFilters = Annotated[tuple[Annotated[str, AfterValidator(_topic_filter)], ...], NoDecode, BeforeValidator(_split)]
 Aggregates = Annotated[tuple[Literal["1m", "5m", "1h"], ...], NoDecode, BeforeValidator(_split)]
+PostgresUrl = Annotated[str, AfterValidator(_database_url)]
 Days = Annotated[int, Field(ge=1, le=36_500)] | None
 Upper = BeforeValidator(lambda value: value.upper() if isinstance(value, str) else value)
 Lower = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
@@ -68,7 +77,7 @@ class Settings(BaseSettings):
         "mqtt://localhost:1883", description="mqtt://host[:port] or mqtts://host[:port]"
     )
     mqtt_topics: TopicFilters = Field(
-        tuple(f"traksense/+/+/+/{kind}" for kind in TOPIC_KINDS),
+        FILTERS,
         min_length=1,
         description="topic filters, separated by commas",
     )
@@ -82,6 +91,10 @@ class Settings(BaseSettings):
     )
     mqtt_shared_group: Annotated[str, Field(pattern=r"^[^/+#\x00]*$")] = Field(
         "", description="a name without /, + and #; receivers with the same name share the messages"
+    )
+    mqtt_retained: Annotated[Literal["store", "ignore"], Lower] = Field(
+        "store",
+        description="store or ignore: what becomes of retained messages that the broker sends at a subscription",
     )
     mqtt_username: str | None = Field(None, description="a user of the broker")
     mqtt_password: SecretStr | None = Field(None, description="that user's password")
@@ -107,13 +120,16 @@ class Settings(BaseSettings):
         5, description="tries before an entry that makes the writer fail is dead-lettered, 1 to 1000"
     )
     ingest_claim_idle_ms: Annotated[int, Field(ge=100)] = Field(
-        30_000, description="how long a writer is silent before its entries are claimed, at least 100 ms"
+        30_000, description="how long a writer is idle before its entries are claimed, at least 100 ms"
     )
     ingest_max_payload_bytes: Annotated[int, Field(ge=1, le=256 * 1024 * 1024)] = Field(
         1_048_576, description="the largest payload that is decoded, 1 to 268435456 bytes"
     )
     ingest_max_future_s: Annotated[int, Field(ge=0, le=10 * 365 * 86_400)] = Field(
         86_400, description="how far ahead of now a timestamp may be, 0 to 315360000 s"
+    )
+    ingest_max_rejected_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="share of dead letters beyond which a writer stops, 0 to 1; empty: never"
     )
     ingest_durability: Annotated[Literal["auto", "memory", "aof"], Lower] = Field(
         "auto", description="auto, memory or aof"
@@ -131,9 +147,11 @@ class Settings(BaseSettings):
     )
     ingest_aggregates: Aggregates = Field((), description="1m, 5m, 1h or several of them, separated by commas")
 
-    database_url: Annotated[str, _url("postgresql", "postgres")] = Field(
-        "postgresql://postgres:postgres@localhost:5432/traksense",
-        description="postgresql://user:password@host:port/database (special characters percent-encoded)",
+    database_url: PostgresUrl = Field(
+        "postgresql://postgres:postgres@localhost:5432/traksense", description=_POSTGRES_FORM
+    )
+    migrate_database_url: PostgresUrl | None = Field(
+        None, description="the same for `migrate`, past a connection pooler or as another role; empty: DATABASE_URL"
     )
     db_pool_min: Annotated[int, Field(ge=0, le=1000)] = Field(2, description="connections kept open, 0 to 1000")
     db_pool_max: Annotated[int, Field(ge=1, le=1000)] = Field(
@@ -153,22 +171,40 @@ class Settings(BaseSettings):
 def load(**overrides: Any) -> Settings:
     """The settings of this process's environment; overrides are for a command's own options.
 
-    Raises ConfigError with a line for each variable that is wrong.
+    Raises ConfigurationError with a line for each variable that is wrong.
     """
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
         wrong = {str(detail["loc"][0]): detail.get("input") for detail in error.errors(include_url=False)}
-        raise ConfigError("\n".join(_complaint(name, value) for name, value in wrong.items())) from None
+        raise ConfigurationError("\n".join(_error_message(name, value) for name, value in wrong.items())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f".env can't be read: {error}") from None
     _check_together(settings)
     return settings
 
 
-def misspelt() -> list[str]:
+class _LogFormat(BaseSettings):
+    """The one variable that is needed to say that others are wrong."""
+
+    model_config = Settings.model_config
+
+    log_format: Annotated[str, Lower] = "text"
+
+
+def log_format() -> Literal["text", "json"]:
+    """LOG_FORMAT, also where other variables are wrong; text where it is wrong itself."""
+    try:
+        return "json" if _LogFormat().log_format == "json" else "text"
+    except (OSError, ValueError):  # the file can't be read
+        return "json" if os.environ.get("LOG_FORMAT", "").lower() == "json" else "text"
+
+
+def unknown_variables() -> list[str]:
     """Variables of the environment that look like ours and aren't, each with what was probably meant."""
     known = [name.upper() for name in Settings.model_fields]
-    strangers = [name for name in os.environ if name.startswith(("INGEST_", "MQTT_")) and name not in known]
-    return [f"{name} (did you mean {', '.join(get_close_matches(name, known, 1)) or 'another'}?)" for name in strangers]
+    unknown = [name for name in os.environ if name.startswith(("INGEST_", "MQTT_")) and name not in known]
+    return [f"{name} (did you mean {', '.join(get_close_matches(name, known, 1)) or 'another'}?)" for name in unknown]
 
 
 def redacted(url: str) -> str:
@@ -185,53 +221,64 @@ def redacted(url: str) -> str:
 
 # Up to the next parameter that isn't secret: an & that isn't percent-encoded may be the password's.
 _PASSWORD_PARAMETER = re.compile(r"(?is)(passw(?:or)?d\s*=).*?(?=&(?:host|port|user|username|dbname|db|ssl\w*)=|$)")
-_PEM = re.compile(r"(?s)-----BEGIN .*")  # a key in the place of its path
+_PEM = re.compile(r"(?s)-----BEGIN .*")  # a key instead of its path
 _SCHEME = re.compile(r"(?i)[a-z][a-z0-9+.-]*://")
-_NO_PORT = re.compile(r"(?s)^([^/\[:]*):(?!\d{1,5}(?:[/?#,]|$)).*")  # host:port without the host is user:password
+_PORT = r"\d{1,5}(?:[/?#,]|$)"
+# host:port without the host is user:password; of several hosts, any.
+_NO_PORT = re.compile(rf"(?s)^((?:\[[0-9a-fA-F:.%]*\]|[^/\[:?#]|:(?={_PORT}))*):(?!{_PORT}).*")
 
 
 def _check_together(settings: Settings) -> None:
     if settings.db_pool_min > settings.db_pool_max:
-        raise ConfigError(_complaint("db_pool_max", settings.db_pool_max))
+        raise ConfigurationError(_error_message("db_pool_max", settings.db_pool_max))
     _check_days(settings)
     if (settings.mqtt_tls_cert is None) != (settings.mqtt_tls_key is None):
         missing = "mqtt_tls_key" if settings.mqtt_tls_key is None else "mqtt_tls_cert"
-        raise ConfigError(_complaint(missing, ""))
+        raise ConfigurationError(_error_message(missing, ""))
     for name in ("mqtt_tls_ca", "mqtt_tls_cert", "mqtt_tls_key"):
         path = getattr(settings, name)
         if path is not None and not os.path.isfile(path):  # of a text that is no path, Path.is_file raises
-            raise ConfigError(_complaint(name, path))
+            raise ConfigurationError(_error_message(name, path))
     for names, files in _tls_files(settings):
         try:
             tls.check(files)
-        except tls.Unusable as error:
-            raise ConfigError(f"{names}: {redacted(str(error))}") from None
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{names}: {redacted(str(error))}") from None
 
 
 def _check_days(settings: Settings) -> None:
     kept, compressed = settings.ingest_retention_days, settings.ingest_compress_after_days
     if kept and compressed and compressed >= kept:
-        raise ConfigError(_complaint("ingest_compress_after_days", compressed))
+        raise ConfigurationError(_error_message("ingest_compress_after_days", compressed))
     if kept == 1 and settings.ingest_aggregates:
-        raise ConfigError(_complaint("ingest_retention_days", kept))
+        raise ConfigurationError(_error_message("ingest_retention_days", kept))
 
 
 def _tls_files(settings: Settings) -> Iterator[tuple[str, tls.Files]]:
-    """Each set of TLS files, with what to call it in a complaint."""
+    """Each set of TLS files, with the variables that name it."""
     mqtt = tls.Files(settings.mqtt_tls_ca, settings.mqtt_tls_cert, settings.mqtt_tls_key)
     yield "MQTT_TLS_CA, MQTT_TLS_CERT, MQTT_TLS_KEY", mqtt
     for variable, names in _TLS_PARAMETERS.items():
-        given = dict(parse_qsl(urlsplit(getattr(settings, variable)).query))
-        yield variable.upper(), tls.Files(*map(given.get, names))
+        if url := getattr(settings, variable):
+            given = _parameters(url)
+            yield variable.upper(), tls.Files(*map(given.get, names))
 
 
+def _parameters(url: str) -> Mapping[str, str]:
+    if url.lower().startswith("postgres"):
+        return DatabaseUrl.parse(url).parameters
+    return dict(parse_qsl(urlsplit(url).query))
+
+
+_POSTGRES_TLS = ("sslrootcert", "sslcert", "sslkey", "sslpassword")
 _TLS_PARAMETERS = {  # of a URL: CAs, certificate, key and its password, by redis-py's and asyncpg's names
     "redis_url": ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_password"),
-    "database_url": ("sslrootcert", "sslcert", "sslkey", "sslpassword"),
+    "database_url": _POSTGRES_TLS,
+    "migrate_database_url": _POSTGRES_TLS,
 }
 
 
-def _complaint(name: str, value: object) -> str:
+def _error_message(name: str, value: object) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     shown = "***" if "password" in name else redacted(text)
     return f"{name.upper()}={shown!r} is not allowed; allowed: {Settings.model_fields[name].description}"

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.resources import files
 from typing import Any, NamedTuple
 
 import asyncpg
 
-from shared.failure import Kind, kind_of
+from traksense_ingest.shared import integrity
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.failure import CONNECTION_LOST, Kind, kind_of
+from traksense_ingest.shared.session import Connection, open_session
 
 COMMAND_TIMEOUT_S = 30.0  # a statement that takes longer is an outage
-CONNECT_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5.0  # for each host
 
-# What each statement of the writer takes; migrations 0005 and 0007 grant the same to traksense_writer.
+DEAD_IN_A_ROW = 10
+
+# What each statement of the writer takes; migrations 0005, 0007 and 0010 grant the same to traksense_writer.
 _NEEDED = {
     "ts_measure": ("INSERT",),
     "cmd_ack": ("SELECT", "INSERT", "UPDATE"),
@@ -36,15 +41,13 @@ SELECT 'EXECUTE on the function unstored_points'
 WHERE NOT has_function_privilege(
     'unstored_points(text[], text[], timestamptz[], integer[], text[], integer[])', 'EXECUTE'
 )
+UNION ALL
+SELECT 'EXECUTE on the function missing_events'
+WHERE NOT has_function_privilege('missing_events(text[], text[], text[])', 'EXECUTE')
 """
 
-_SESSION = {
-    "application_name": "traksense-writer",
-    # A client that vanished without a word, its machine gone, must not keep its locks for the kernel's two hours.
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "4",
-}
+# What StuckTransactions knows writers' sessions by; a pooler may add to it.
+WRITER = "traksense-writer"
 
 
 class Migration(NamedTuple):
@@ -55,13 +58,13 @@ class Migration(NamedTuple):
     sql: str
 
 
-class NotMigrated(Exception):
+class NotMigrated(ConfigurationError):
     """The database is not what this program needs; the message says what to run."""
 
 
 def migrations() -> list[Migration]:
     """Every migration that this program ships, in order."""
-    found = (file for file in files("migrations").iterdir() if file.name.endswith(".sql"))
+    found = (file for file in files("traksense_ingest.migrations").iterdir() if file.name.endswith(".sql"))
     return sorted(
         Migration(int(file.name.partition("_")[0]), file.name.removesuffix(".sql"), file.read_text()) for file in found
     )
@@ -70,8 +73,30 @@ def migrations() -> list[Migration]:
 async def connect(
     url: str, command_timeout: float | None = COMMAND_TIMEOUT_S, timeout: float = CONNECT_TIMEOUT_S
 ) -> Any:
-    """One connection, with seconds that a statement and the connecting may take; raises what asyncpg raises."""
-    return await asyncpg.connect(url, timeout=timeout, command_timeout=command_timeout)
+    """One connection, with seconds that a statement and connecting to a host may take; raises what asyncpg raises."""
+    return await open_session(url, timeout=timeout, command_timeout=command_timeout)
+
+
+@asynccontextmanager
+async def connected(
+    url: str, command_timeout: float | None = COMMAND_TIMEOUT_S, timeout: float = CONNECT_TIMEOUT_S
+) -> AsyncIterator[Any]:
+    """One connection, for as long as the block; raises what asyncpg raises, and what the block does."""
+    connection = await connect(url, command_timeout, timeout)
+    try:
+        yield connection
+    except BaseException:
+        connection.terminate()
+        raise
+    await _close(connection)
+
+
+async def _close(connection: Any) -> None:
+    """Raises no error: the work on it is done."""
+    try:
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+    except Exception:
+        connection.terminate()
 
 
 async def open_pool(url: str, smallest: int, largest: int) -> Any:
@@ -82,35 +107,112 @@ async def open_pool(url: str, smallest: int, largest: int) -> Any:
         max_size=largest,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
-        server_settings=_SESSION,
+        server_settings={"application_name": WRITER},
+        connect=open_session,
+        connection_class=Connection,
         reset=_leave,
     )
 
 
 async def _leave(_connection: Any) -> None:
-    """A connection goes back as it is: no statement of ours outlives its transaction, so RESET ALL and the like, which
-    asyncpg would send after each, are a round trip for nothing."""
+    """Return a connection to the pool as it is. Nothing of ours outlives its transaction, so what asyncpg would send
+    after each (RESET ALL and the like) would be a wasted round trip."""
 
 
 @asynccontextmanager
 async def transaction(pool: Any) -> AsyncIterator[Any]:
-    """A connection of the pool, in a transaction; raises what asyncpg raises.
+    """A connection of the pool, in a transaction of a database that can be stored in; raises what asyncpg raises,
+    Unusable, and what the block does.
 
     An outage ends the connection with it. Its session may be the reason: after a failover it leads to what is a
-    replica now, and what an administrator set and took back stays set in it.
+    replica now, and what an administrator has set and reset stays set in it.
     """
-    async with pool.acquire() as connection:
-        begun = connection.transaction()
-        try:
-            await begun.start()
+    connection, started = await _begin(pool)
+    try:
+        async with _ended(connection, started):
+            await integrity.require(connection)
             yield connection
-            await begun.commit()
-        except BaseException as error:
-            if not isinstance(error, Exception) or kind_of(error) is Kind.OUTAGE:
-                connection.terminate()
-            else:
-                await begun.rollback()
+    finally:
+        await _give_back(pool, connection)
+
+
+async def _begin(pool: Any) -> tuple[Any, Any]:
+    """A connection that has died in the pool, for a reason that asyncpg doesn't know, is replaced by a new one: where
+    none can be made, its error says why."""
+    for _ in range(DEAD_IN_A_ROW):
+        connection = await pool.acquire()
+        started = connection.transaction()
+        try:
+            await started.start()
+            return connection, started
+        except CONNECTION_LOST:
+            _cut(connection)
+            await _give_back(pool, connection)
+        except BaseException:
+            _cut(connection)
+            await _give_back(pool, connection)
             raise
+    raise ConnectionError(f"{DEAD_IN_A_ROW} connections in a row were lost before they were used")
+
+
+@asynccontextmanager
+async def in_transaction(connection: Any, **options: Any) -> AsyncIterator[None]:
+    """A transaction of a connection, with asyncpg's options; raises what asyncpg raises, and what the block does.
+
+    As `connection.transaction()`, which raises something else where the connection is lost: that it can't roll back.
+    """
+    started = connection.transaction(**options)
+    await started.start()
+    async with _ended(connection, started):
+        yield
+
+
+@asynccontextmanager
+async def _ended(connection: Any, started: Any) -> AsyncIterator[None]:
+    try:
+        yield
+        await started.commit()
+    except BaseException as error:
+        if not isinstance(error, Exception) or kind_of(error) is Kind.OUTAGE:
+            is_lost = isinstance(error, CONNECTION_LOST) and _is_lost(connection)
+            _cut(connection)
+            if is_lost:
+                raise ConnectionResetError("the connection was lost in a transaction") from error
+        else:
+            await _roll_back(connection, started)
+        raise
+
+
+def _is_lost(connection: Any) -> bool:
+    try:
+        return bool(connection.is_closed())
+    except CONNECTION_LOST:  # it is out of asyncpg's pool already
+        return True
+
+
+async def _roll_back(connection: Any, started: Any) -> None:
+    """Where that is not possible, the end of the connection does the same."""
+    try:
+        if connection.is_in_transaction():  # a COMMIT that is refused has ended it
+            await started.rollback()
+    except Exception:
+        _cut(connection)
+    except BaseException:
+        _cut(connection)
+        raise
+
+
+def _cut(connection: Any) -> None:
+    with suppress(*CONNECTION_LOST):  # it is out of asyncpg's pool already
+        connection.terminate()
+
+
+async def _give_back(pool: Any, connection: Any) -> None:
+    """Return it to the pool; a connection that asyncpg can't take back is ended."""
+    try:
+        await pool.release(connection)
+    except Exception:
+        _cut(connection)
 
 
 class Queries:
@@ -131,13 +233,16 @@ class Queries:
 
 
 async def check(url: str) -> None:
-    """Raise NotMigrated unless the writer can store here: the schema is there, and its role may do what it has to."""
-    connection = await connect(url)
-    try:
+    """Raise NotMigrated unless the writer can store here: the schema exists, and the role has its privileges.
+
+    Raises Unusable first if the database is not what it claims to be: what is missing may still be restored.
+    """
+    # In a transaction, since a pooler that allows none is of no use.
+    async with connected(url) as connection, in_transaction(connection):
+        await integrity.require_session(connection)
         await _check_version(connection)
+        await integrity.require(connection)
         await _check_privileges(connection)
-    finally:
-        await connection.close()
 
 
 async def _check_version(connection: Any) -> None:

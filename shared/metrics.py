@@ -1,19 +1,27 @@
-"""The catalogue of metrics: each one's name, labels and sentence.
+"""The catalogue of metrics: each one's name, labels and help text.
 
-Counters and histograms live in the process that counts them. `ingest_errors_total` and the gauges of the
-stream and of the connections are in both, since either service may be the one that is still alive.
+Counters and histograms live in the process that counts them. `ingest_errors_total`, `ingest_ignored_total` and the
+gauges of the stream and of the connections are in both: each counts its own, and either may be the one still alive.
 """
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
+from bisect import bisect_left
+from collections.abc import Sequence
 
-from shared.distribution import Distribution
-from shared.reasons import POISON_REASONS
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, that no dashboard asks for
+from traksense_ingest.shared.messages import IGNORED_REASONS, POISON_REASONS
 
-OUTAGE_REASONS = {"broker": "mqtt_error", "redis": "redis_error", "database": "db_error"}
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no dashboard uses
+
+OUTAGE_REASONS = {
+    "broker": "mqtt_error",
+    "redis": "redis_error",
+    "database": "db_error",
+    "clock": "clock_error",  # a writer's: behind the timestamps of several devices
+    "messages": "message_error",  # a writer's: each of a kind fails by a bug, or too many of them are rejected
+}
 REASONS = (*POISON_REASONS, *OUTAGE_REASONS.values())
 MESSAGE_TYPES = ("telem", "ack", "event", "unknown")
 
@@ -21,16 +29,39 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 _ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 400, 800, 1600, 3200, 10_000)
 
 
+class Distribution(Histogram):
+    """A histogram without labels that takes many values at once: `observe` takes a lock and a loop for each.
+
+    The only use of names that prometheus_client does not promise.
+    """
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """The same as `observe` of each."""
+        counts = [0] * len(self._buckets)
+        for value in values:
+            counts[bisect_left(self._upper_bounds, value)] += 1
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            bucket.inc(count)
+        self._sum.inc(sum(values))
+
+
 class Metrics:
-    """What both services say of themselves. Each process has one, with a registry of its own."""
+    """The metrics of both services. Each process has one instance, with a registry of its own."""
 
     def __init__(self, components: tuple[str, ...]) -> None:
         self.registry = CollectorRegistry()
         self.errors = self._counter(
             "ingest_errors_total",
-            "Dead-lettered messages by reason, and failed tries to reach the broker, Redis or the database.",
+            "Dead-lettered messages by reason, and failed attempts by cause: the broker, Redis, the database, "
+            "a clock that is behind, messages that all fail.",
             "reason",
             REASONS,
+        )
+        self.ignored = self._counter(
+            "ingest_ignored_total",
+            "Messages that are not stored, and need not be: an empty payload, or retained with MQTT_RETAINED=ignore.",
+            "reason",
+            IGNORED_REASONS,
         )
         self.queue_size = self._gauge(
             "ingest_queue_size", "The backlog: entries in the streams that no writer has settled yet."
@@ -43,7 +74,7 @@ class Metrics:
         )
         self.connected = Gauge(
             "ingest_connected",
-            "1 while the component (broker, redis, database) answers this process, else 0.",
+            "1 while the component (broker, redis, database; a writer's clock and messages) can be used, else 0.",
             ["component"],
             registry=self.registry,
         )
@@ -76,7 +107,8 @@ class ReceiverMetrics(Metrics):
         )
         self.dropped = self._counter(
             "ingest_dropped_messages_total",
-            "Messages at QoS 0 that came while the stream was full or away, beyond what is held for it.",
+            "Messages at QoS 0 that came while the stream was full or Redis unreachable, beyond what is kept in "
+            "memory.",
         )
         self.append_batch = self._histogram(
             "ingest_append_batch_size", "Messages appended to a stream in one step.", _ENTRIES
@@ -99,25 +131,31 @@ class WriterMetrics(Metrics):
     """Stream → database."""
 
     def __init__(self) -> None:
-        super().__init__(("redis", "database"))
+        super().__init__(("redis", "database", "clock", "messages"))
         self.messages = self._counter(
             "ingest_messages_total",
-            "Messages settled, stored and dead-lettered alike, by the kind that their topic names.",
+            "Messages settled, stored, dead-lettered and ignored alike, by the kind that their topic names.",
             "type",
             MESSAGE_TYPES,
         )
         self.points = self._counter("ingest_points_total", "Rows inserted into ts_measure.")
         self.duplicates = self._counter(
             "ingest_duplicates_total",
-            "Points, ACKs and events that were there already and changed nothing but an ACK's updated_at.",
+            "Points, ACKs and events that were stored already and changed nothing but an ACK's updated_at.",
             "type",
             ("telem", "ack", "event"),
         )
         self.dead_letters = self._counter("ingest_dlq_rows_total", "Rows inserted into ingest_errors.")
+        self.rejected_share = self._gauge(
+            "ingest_rejected_share",
+            "The share of dead letters among the messages of the last 5 minutes, 0 to 1.",
+        )
         self.redeliveries = self._counter(
             "ingest_redeliveries_total", "Entries read again: own ones after an error, and a dead writer's."
         )
-        self.deferred = self._counter("ingest_deferred_total", "Tries that ended in a bug and left the entry pending.")
+        self.deferred = self._counter(
+            "ingest_deferred_total", "Attempts that failed by a bug and left the entry pending."
+        )
         self.batch_size = self._histogram("ingest_batch_size", "Messages a batch.", _ENTRIES)
         self.latency = self._histogram(
             "ingest_latency_seconds", "Device timestamp to committed, for each message stored.", _SECONDS
@@ -132,5 +170,11 @@ class WriterMetrics(Metrics):
         )
         self.lost = self._gauge(
             "ingest_lost_entries",
-            "Entries that left the streams unsettled, by other hands than a writer's, until somebody accepts it.",
+            "Entries that another client than a writer removed from the streams unsettled, until an operator "
+            "accepts the loss.",
+        )
+        self.receivers_gone = self._gauge(
+            "ingest_receivers_gone",
+            "Receivers that stopped or no longer send heartbeats, and are not back or dismissed: their sessions may "
+            "hold messages.",
         )

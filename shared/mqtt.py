@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import ssl
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import aiomqtt
-from paho.mqtt.client import MQTT_LOG_ERR
 
-from shared.config import Settings
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.failure import describe
+from traksense_ingest.shared.mqtt_client import Client, HungUp, accept_any_text
 
 PORT, TLS_PORT = 1883, 8883
+UNSUPPORTED_VERSION = 0x84  # CONNACK's reason code
 
 
-def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Client:
+def client(settings: Settings, identifier: str, **options: Any) -> Client:
     """A client of MQTT_URL that isn't connected yet; needs a running event loop.
 
     `options` are aiomqtt's; without any, the session ends with the connection. A client serves for one
     connection. Raises OSError (ssl.SSLError) when a file that MQTT_TLS_… names isn't what it should be.
     """
+    accept_any_text()
     url = urlsplit(settings.mqtt_url)
     tls = _tls(settings)
     user, password = _credentials(settings)
-    return _Client(
+    return Client(
         url.hostname or "localhost",
         url.port or (TLS_PORT if tls else PORT),
         username=user,
@@ -35,35 +38,12 @@ def client(settings: Settings, identifier: str, **options: Any) -> aiomqtt.Clien
     )
 
 
-class _Client(aiomqtt.Client):
-    """Tells at once that a broker, or a proxy before it, hung up without a CONNACK; aiomqtt waits for a time-out, and
-    then leaves the socket open. With the reason where paho met one: it tells its log of it and nobody else, such as
-    that the broker refuses our certificate, which with TLS 1.3 comes when the handshake is over."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._reason = ""
-        self._client.on_log = self._note_error
-
-    async def __aenter__(self) -> Self:
-        try:
-            return await super().__aenter__()
-        except BaseException:
-            self._client._sock_close()
-            raise
-
-    def _note_error(self, _client: object, _userdata: object, level: int, text: str) -> None:
-        if level == MQTT_LOG_ERR:
-            self._reason = f": {text}"
-
-    def _on_connect(self, *arguments: Any) -> None:
-        self._client.on_log = None  # it would be told of every packet
-        super()._on_connect(*arguments)
-
-    def _on_disconnect(self, *arguments: Any) -> None:
-        super()._on_disconnect(*arguments)
-        if not self._connected.done():
-            self._connected.set_exception(aiomqtt.MqttError(f"the broker hung up before it answered{self._reason}"))
+def described(settings: Settings, error: Exception) -> str:
+    """One line of why a connection could not be made, with the variable to change where the version may be why."""
+    is_unsupported = isinstance(error, aiomqtt.MqttCodeError) and getattr(error.rc, "value", 0) == UNSUPPORTED_VERSION
+    if is_unsupported or isinstance(error, HungUp):
+        return f"{describe(error)}; does it know MQTT {settings.mqtt_protocol}, as MQTT_PROTOCOL says?"
+    return describe(error)
 
 
 def is_v5(settings: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""The files that TLS needs: looked at when a process starts, since one that can't be used is no outage."""
+"""The files that TLS needs: checked when a process starts, since one that can't be used is no outage."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import ssl
 from pathlib import Path
 from typing import NamedTuple
+
+from traksense_ingest.shared.errors import ConfigurationError
 
 
 class Files(NamedTuple):
@@ -17,26 +19,25 @@ class Files(NamedTuple):
     password: str | None = None  # the key's
 
 
-class Unusable(Exception):
-    """A file can't be used; the message says which, and why. Never what is in it."""
-
-
 def check(files: Files) -> None:
-    """Raise Unusable for a file that isn't there or not what it should be, or a key of another certificate."""
+    """Raise ConfigurationError for a file that is missing or not what it should be, or a key of another certificate.
+
+    The message says which, and why; never what is in it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if files.key and not files.certificate:
-        raise Unusable(f"{files.key}: a key without its certificate")
+        raise ConfigurationError(f"{files.key}: a key without its certificate")
     for path in (files.ca, files.certificate, files.key):
         if path and not (os.path.isfile(path) and os.access(path, os.R_OK)):
-            raise Unusable(f"{path}: no such file, or not ours to read")
+            raise ConfigurationError(f"{path}: no such file, or it may not be read")
     try:
         if files.ca:
             context.load_verify_locations(files.ca)
     except (OSError, ValueError) as error:
-        raise Unusable(f"{files.ca}: {error}") from None
+        raise ConfigurationError(f"{files.ca}: {error}") from None
     try:
         if files.certificate:
             # Without a password OpenSSL would ask for one at the terminal.
             context.load_cert_chain(files.certificate, files.key, files.password or "")
     except (OSError, ValueError) as error:
-        raise Unusable(f"{files.certificate} and its key: {error}") from None
+        raise ConfigurationError(f"{files.certificate} and its key: {error}") from None

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
-from ops.embedded import Server, free_port, ports
-from ops.migrate import migrate
+from tests.support.budget import examples
 from tests.support.services import DEBIAN, EMBEDDED, Services, administer, database_url, missing
 from tests.support.stack import Stack
+from traksense_ingest.ops.embedded import Server, free_port, ports
+from traksense_ingest.ops.schema.migrate import migrate
 
 WORKERS = 8  # of pytest-xdist, at most
+
+# Without a deadline: an example takes as long as the machine is busy.
+settings.register_profile("untimed", deadline=None, max_examples=examples(100))
+settings.load_profile("untimed")
+
+TEMPLATE = "migrated"
 
 _numbers = itertools.count()
 
@@ -53,24 +63,54 @@ def services(request: pytest.FixtureRequest) -> Services:
 
 @pytest.fixture(scope="session")
 def postgres(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with services.postgres_type(tmp_path_factory.mktemp("postgres"), free_port()) as server:
+    options = {"fsync": "off"}  # nobody pulls the plug; a database is made and dropped for each test
+    with services.postgres_type(tmp_path_factory.mktemp("postgres"), free_port(), options) as server:
         yield server
 
 
 @pytest.fixture
 async def empty_database(postgres: Server) -> AsyncIterator[str]:
     """The URL of a database with nothing in it."""
+    async with new_database(postgres) as url:
+        yield url
+
+
+@asynccontextmanager
+async def new_database(postgres: Server, template: str | None = None) -> AsyncIterator[str]:
+    """The URL of a database for as long as the block: an empty one, or a copy."""
     name = f"test_{next(_numbers)}"
-    await administer(postgres, f"CREATE DATABASE {name}")
+    if template:
+        grant = f"GRANT CONNECT, TEMPORARY ON DATABASE {name} TO traksense_writer"  # not copied
+        await administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}", grant)
+    else:
+        await administer(postgres, f"CREATE DATABASE {name}")
     yield database_url(postgres, name)
     await administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def template(postgres: Server) -> str:
+    """The name of a migrated database that others are copied from. Nobody may be connected to it meanwhile, not even
+    TimescaleDB's scheduler."""
+
+    async def create() -> None:
+        await administer(postgres, f"CREATE DATABASE {TEMPLATE}")
+        await migrate(database_url(postgres, TEMPLATE))
+        await administer(
+            postgres,
+            f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false",
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{TEMPLATE}'",
+        )
+
+    asyncio.run(create())
+    return TEMPLATE
+
+
 @pytest.fixture
-async def database(empty_database: str) -> str:
+async def database(postgres: Server, template: str) -> AsyncIterator[str]:
     """The URL of a migrated database."""
-    await migrate(empty_database)
-    return empty_database
+    async with new_database(postgres, template) as url:
+        yield url
 
 
 @pytest.fixture
@@ -83,7 +123,11 @@ async def timescale(database: str, postgres: Server) -> str:
 
 @pytest.fixture
 async def stack(services: Services, database: str, tmp_path: Path) -> AsyncIterator[Stack]:
-    with services.broker(tmp_path) as broker, services.redis(tmp_path) as redis:
-        stack = Stack(broker, redis, database, tmp_path)
+    broker, redis = services.broker(tmp_path), services.redis(tmp_path)
+    try:
+        stack = Stack(broker, redis.start(), database, tmp_path)
         yield stack
         await stack.close()
+    finally:
+        broker.kill()  # nobody reads their data: an orderly stop would take a tenth of a second
+        redis.kill()

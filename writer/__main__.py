@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from shared.service import run
-from writer.service import serve
+from traksense_ingest.shared.runtime.service import NoArguments, run
+from traksense_ingest.writer.service import serve
 
 
 def main() -> int:
@@ -15,6 +14,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    about = "One writer: Redis Streams → TimescaleDB. It takes no arguments; variables, or a .env file, configure it."
-    argparse.ArgumentParser(prog="python -m writer", description=about).parse_args()
+    NoArguments("writer", "One writer: Redis Streams → TimescaleDB.").parse_args()
     sys.exit(main())

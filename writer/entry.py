@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from shared.stream import FIELDS
+from traksense_ingest.shared.streams.keys import FIELDS, RETAINED
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -16,7 +16,7 @@ PLAUSIBLE_MS = range(946_684_800_000, LAST_US // 1000)  # from 2000 on
 
 
 def moment(ms: int, us: int = 0) -> datetime:
-    """The time so long after the epoch; an id that was made up by hand may lie beyond every calendar."""
+    """The time so long after the epoch, at most year 9999: an id that was made by hand may be any number."""
     return EPOCH + timedelta(0, 0, min(ms * 1000 + us, LAST_US))
 
 
@@ -27,30 +27,32 @@ class Entry(NamedTuple):
     id: str  # ms-sequence
     topic: bytes | None
     payload: bytes | None
-    received_at: datetime  # when a receiver had it from MQTT
+    received_at: datetime  # when a receiver got it from the broker
     deliveries: int  # tries, this one included
+    retained: bool = False  # the broker's copy of a message that a device sent at some time before
 
     @property
     def appended_at(self) -> datetime:
-        """When it was appended, with the sequence as µs: no two entries share it, and it is the same every time
-        that the entry is delivered."""
+        """When it was appended, with the sequence as µs: unique in the stream, and the same at each delivery."""
         ms, _, sequence = self.id.partition("-")
         return moment(int(ms), int(sequence))
 
 
 def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliveries: int = 1) -> Entry:
-    """An entry from Redis's reply: its id and its fields and values in turn."""
+    """An entry from Redis's reply: its id, and its fields and values alternating."""
+    retained = False
     if len(fields) == 6 and (fields[0], fields[2], fields[4]) == FIELDS:
         topic, payload, received_at = fields[1], fields[3], fields[5]
     else:
         by_name = dict(zip(fields[::2], fields[1::2], strict=True))
         topic, payload, received_at = (by_name.get(name) for name in FIELDS)  # type: ignore[assignment]
+        retained = by_name.get(RETAINED) == b"1"
     id_ = entry_id.decode()
-    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries)
+    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries, retained)
 
 
 def _received_at(value: bytes | None, entry_id: str) -> datetime:
-    """What the receiver's clock said; the entry's id where that is no time at all."""
+    """By the receiver's clock; by the entry's id where the field is no plausible time."""
     try:
         ms = int(value or b"")
     except ValueError:

@@ -9,73 +9,140 @@ A writer runs a few lanes for each stream, each a consumer of its own: one decod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import assert_never
 
-from shared.health import Component
-from writer.account import Account
-from writer.commit import Commit
-from writer.decode import Decoder
-from writer.deferral import report
-from writer.entry import Entry
-from writer.group import Class
-from writer.isolate import give_up, store_all_but_bad
-from writer.outcome import Deferred, Outcome, Settleable
-from writer.portions import portions
-from writer.source import Source
-from writer.store import Store
+from traksense_ingest.shared.runtime.health import Component
+from traksense_ingest.shared.runtime.retry import retry_through_outage
+from traksense_ingest.writer.decode.clock import CLOCK, ClockWatch
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.topic import kind_of as kind_of_topic
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import Decoded, Deferred, Handled, HeldBack, Ignored, Outcome, Rejected
+from traksense_ingest.writer.read.source import BATCH_BYTES, Source
+from traksense_ingest.writer.store.bisect import give_up
+from traksense_ingest.writer.store.canary import Canary, kind_of
+from traksense_ingest.writer.store.refused_kinds import RefusedKinds
+from traksense_ingest.writer.store.store import Storage
+from traksense_ingest.writer.watch.failure_log import log_deferred
+from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
+
+
+@dataclass(frozen=True)
+class LaneContext:
+    """What the lanes of a process have in common."""
+
+    decoder: Decoder
+    storage: Storage
+    canary: Canary
+    refused: RefusedKinds
+    clock: ClockWatch
+    components: dict[str, Component]
+    recorder: MetricsRecorder
+    max_deliveries: int
 
 
 class Lane:
     """One consumer's loop. It holds one batch, and takes no other before that one is settled or left pending."""
 
-    def __init__(
-        self,
-        source: Source,
-        decoder: Decoder,
-        store: Store,
-        database: Component,
-        account: Account,
-        max_deliveries: int,
-    ) -> None:
+    def __init__(self, source: Source, context: LaneContext) -> None:
         self._source = source
-        self._decoder = decoder
-        self._store = store
-        self._database = database
-        self._account = account
-        self._max_deliveries = max_deliveries
+        self._context = context
+        self._recoveries = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Handle batches until `stop`; the batch in hand is finished first."""
         while not stop.is_set():
+            await self._resume_what_was_held_back()
             if batch := await self._source.take():
-                await self._handle(batch)
+                await self._handle(batch, stop)
         await self._source.leave()
 
-    async def _handle(self, batch: Sequence[Entry]) -> None:
-        outcomes = [self._decode(entry) for entry in batch]
-        commit = Commit(self._store, self._database, self._account, self._source.shrink)
-        outcomes = await self._store_all_but_bad(commit, outcomes)
-        settleable = [outcome for outcome in outcomes if not isinstance(outcome, Deferred)]
-        await self._settle(settleable, commit.duplicates.total())
-        await self._leave_pending([outcome for outcome in outcomes if isinstance(outcome, Deferred)])
+    async def _handle(self, batch: Sequence[Entry], stop: asyncio.Event) -> None:
+        context = self._context
+        await retry_through_outage(context.components["clock"], lambda: context.clock.check(batch))
+        for part in self._decode_in_parts(batch):
+            await self._finish(await self._decide(part), stop)
 
-    def _decode(self, entry: Entry) -> Outcome:
-        outcome = self._decoder.decode(entry)
-        return give_up(outcome, self._max_deliveries) if isinstance(outcome, Deferred) else outcome
+    def _decode_in_parts(self, batch: Sequence[Entry]) -> Iterator[list[Outcome]]:
+        """All of it at once, unless what a few kilobytes unpack to would take too much memory."""
+        part, unpacked = [], 0
+        for entry in batch:
+            outcome = self._context.decoder.decode(entry)
+            part.append(outcome)
+            unpacked += outcome.unpacked if isinstance(outcome, Decoded) else 0
+            if unpacked >= BATCH_BYTES:
+                yield part
+                part, unpacked = [], 0
+        if part:
+            yield part
 
-    async def _store_all_but_bad(self, commit: Commit, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        stored: list[Outcome] = [outcome for outcome in outcomes if isinstance(outcome, Deferred)]
-        for portion in portions([outcome for outcome in outcomes if not isinstance(outcome, Deferred)]):
-            stored += await store_all_but_bad(commit, portion, self._max_deliveries)
-        return stored
+    async def _finish(self, outcomes: Sequence[Handled], stop: asyncio.Event) -> None:
+        result = await self._context.storage.store_batch(outcomes)
+        self._source.limit(result.batch_limit)
+        self._context.recorder.settled(await self._source.settle(result.settled, result.duplicates))
+        await self._leave_pending(result.deferred)
+        await self._hold_back(result.held_back, len(outcomes), stop)
 
-    async def _settle(self, outcomes: Sequence[Settleable], duplicates: int) -> None:
-        classes: dict[Class, list[Entry]] = {}
-        for outcome in outcomes:
-            classes.setdefault((outcome.kind, outcome.verdict), []).append(outcome.entry)
-        self._account.settled(await self._source.settle(classes, duplicates))
+    async def _decide(self, decoded: Sequence[Outcome]) -> list[Handled]:
+        outcomes = self._context.clock.hold_back(decoded)
+        await self._ask_about({_kind_of_entry(outcome) for outcome in outcomes if isinstance(outcome, Deferred)})
+        return [self._decided(outcome) for outcome in outcomes]
+
+    async def _ask_about(self, kinds: Iterable[str]) -> None:
+        """A bug keeps messages of these kinds from being decoded: hold a kind back where a good one fails, too."""
+        context = self._context
+        for kind in kinds:
+            if fault := await retry_through_outage(
+                context.components["database"], partial(context.canary.fault_of, kind)
+            ):
+                context.refused.add(kind, fault)
+
+    def _decided(self, outcome: Handled) -> Handled:
+        """What is not worth a try now is held back; what a bug stopped too often is given up."""
+        match outcome:
+            case HeldBack() | Ignored():
+                return outcome
+            case Decoded() | Rejected():
+                return self._unless_refused(kind_of(outcome), outcome)
+            case Deferred():
+                return self._unless_refused(_kind_of_entry(outcome), give_up(outcome, self._context.max_deliveries))
+            case _:
+                assert_never(outcome)
+
+    def _unless_refused(self, kind: str, outcome: Decoded | Rejected | Deferred) -> Handled:
+        fault = self._context.refused.fault_of(kind)
+        return HeldBack(outcome.entry, kind, fault) if fault else outcome
 
     async def _leave_pending(self, deferred: Sequence[Deferred]) -> None:
-        report(deferred)
-        self._account.deferred(len(deferred))
-        await self._source.defer([outcome.entry for outcome in deferred])
+        log_deferred(deferred)
+        self._context.recorder.deferred(len(deferred))
+        await self._source.defer(deferred)
+
+    async def _hold_back(self, held: Sequence[HeldBack], count: int, stop: asyncio.Event) -> None:
+        """Leave these pending without a counted try. Where too many were rejected, nothing more is done at all."""
+        if excess := self._context.recorder.share.fault:
+            self._context.components["messages"].down(excess)
+            await stop.wait()
+            return
+        for kind, fault in {outcome.kind: outcome.fault for outcome in held if outcome.kind != CLOCK}.items():
+            self._context.refused.add(kind, fault)
+        if len(held) == count:
+            self._source.take_new_first()
+            await self._context.refused.pause(stop)
+
+    async def _resume_what_was_held_back(self) -> None:
+        refused, clock = self._context.refused, self._context.clock
+        await refused.recheck()
+        clock.recheck()
+        if self._recoveries != (recoveries := refused.recoveries + clock.recoveries):
+            self._recoveries = recoveries
+            self._source.read_pending_again()
+
+
+def _kind_of_entry(outcome: Outcome) -> str:
+    """Of one that couldn't be decoded, by its topic."""
+    kind = kind_of_topic(outcome.entry.topic)
+    return "telem" if kind == "unknown" else kind

@@ -1,24 +1,26 @@
-"""What can become of an entry: rows, a dead letter, or another try later. A closed union."""
+"""What can become of an entry: rows, a dead letter, nothing at all, another try later, or no try until something is
+repaired. A closed union: whoever matches it ends with `assert_never`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, assert_never
 
-from writer.entry import Entry
-from writer.measures import NO_MEASURES, Measures
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.entry import Entry
 
 
 class Poison(Exception):
-    """A message that can never be stored: its class (the metric's label), where in it, and what is wrong."""
+    """A message that can never be stored: the error class (the metric's label), the path in it, and what is wrong."""
 
-    def __init__(self, reason: str, where: str, what: str) -> None:
+    def __init__(self, reason: str, where: str, what: str, ahead: datetime | None = None) -> None:
         super().__init__(f"{reason}: {where}: {what}" if where else f"{reason}: {what}")
         self.reason = reason
+        self.ahead = ahead  # the timestamp, where it is too far in the future
 
 
-class Ack(NamedTuple):
+class AckRow(NamedTuple):
     """A row of cmd_ack; `at` is when this repetition was appended to the stream."""
 
     tenant_id: str
@@ -31,7 +33,7 @@ class Ack(NamedTuple):
     at: datetime
 
 
-class Event(NamedTuple):
+class EventRow(NamedTuple):
     """A row of device_event."""
 
     tenant_id: str
@@ -44,7 +46,10 @@ class Event(NamedTuple):
 
 
 class Sighting(NamedTuple):
-    """What a message says of its device: where it is, when it was heard, and its meta as JSON."""
+    """What a message contributes to the table device: the site, when the device was seen, and its meta as JSON.
+
+    A retained message counts as seen at its own timestamp.
+    """
 
     tenant_id: str
     device_id: str
@@ -53,17 +58,18 @@ class Sighting(NamedTuple):
     seen: datetime
 
 
+Rows = Measures | AckRow | EventRow
+
+
 class Decoded(NamedTuple):
     """The message is good. It is stored as one: all of its rows or none."""
 
     entry: Entry
     kind: str  # telem, ack or event
-    device: Sighting
-    ts: datetime | None  # the device's own time of it, where it gave one
-    measures: Measures = NO_MEASURES
-    repeated: int = 0  # points whose name came before in the same message
-    ack: Ack | None = None
-    event: Event | None = None
+    device: Sighting | None  # None: a retained message without a timestamp
+    ts: datetime | None  # the device's own timestamp, where it gave one
+    rows: Rows
+    unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
 
     @property
     def verdict(self) -> str:
@@ -72,8 +78,15 @@ class Decoded(NamedTuple):
 
     @property
     def weight(self) -> int:
-        """About how many bytes its rows are."""
-        return len(self.entry.payload or b"") + len(self.device.meta or "") * len(self.measures)
+        """About how many bytes its rows are: the meta is repeated in each row of ts_measure."""
+        payload = self.unpacked or len(self.entry.payload or b"")
+        match self.rows:
+            case Measures() as measures:
+                return payload + len(measures.meta or "") * len(measures)
+            case AckRow() | EventRow():
+                return payload
+            case _:
+                assert_never(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +98,27 @@ class Rejected:
     entry: Entry
     kind: str  # telem, ack, event or unknown
     tenant_id: str | None
-    error_class: str  # one of shared.reasons.POISON_REASONS
+    error_class: str  # one of shared.messages.POISON_REASONS
     reason: str  # class: where: what
     sqlstate: str | None = None
+    ahead: datetime | None = None  # its timestamp, where that is too far in the future
 
     @property
     def weight(self) -> int:
         """About how many bytes its row is."""
         return len(self.entry.payload or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """There is nothing to store: an empty payload, with which a device removes its topic's retained message."""
+
+    verdict: ClassVar[str] = "ignored"
+    weight: ClassVar[int] = 0  # bytes of rows
+
+    entry: Entry
+    kind: str  # telem, ack, event or unknown
+    reason: str  # one of shared.messages.IGNORED_REASONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,5 +129,16 @@ class Deferred:
     error: Exception
 
 
-Settleable = Decoded | Rejected
-Outcome = Decoded | Rejected | Deferred
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Its kind is refused at the moment, good messages too: it stays pending, and no try is counted."""
+
+    entry: Entry
+    kind: str  # telem, ack, event, dead_letter, or clock: what has to be repaired
+    fault: Exception  # why a known good one is refused
+
+
+Storable = Decoded | Rejected
+Settleable = Storable | Ignored
+Outcome = Settleable | Deferred
+Handled = Outcome | HeldBack

@@ -13,27 +13,40 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from shared import database, stream
-from shared.config import Settings, redacted
-from shared.database import NotMigrated
-from shared.failure import Kind, describe, kind_of
-from shared.health import Health, HealthServer
-from shared.ledger_rows import LedgerRows
-from shared.metrics import WriterMetrics
-from shared.outage import Misconfigured, first_contact
-from shared.service import run_until, turning, unless_stopped
-from writer.account import Account
-from writer.decode import Decoder, utc_now
-from writer.devices import SETTLED, DeviceRegistry
-from writer.frozen import FrozenWriters
-from writer.group import COMMANDS, Group
-from writer.lane import Lane
-from writer.ledger import LedgerWatch
-from writer.monitor import watch_consumers, watch_database, watch_devices, watch_ledgers, watch_streams
-from writer.read_size import ReadSize
-from writer.shards import Shards, drain_left_behind
-from writer.source import Source
-from writer.store import Store
+from traksense_ingest.shared import database
+from traksense_ingest.shared.config import Settings, redacted
+from traksense_ingest.shared.failure import Kind, describe, kind_of
+from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.ports import WRITER_METRICS
+from traksense_ingest.shared.runtime.health import Health, HealthServer
+from traksense_ingest.shared.runtime.retry import wait_until_reachable
+from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
+from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.ledger_rows import LedgerRows
+from traksense_ingest.writer.decode.clock import ClockWatch
+from traksense_ingest.writer.decode.decode import Decoder, utc_now
+from traksense_ingest.writer.lane import Lane, LaneContext
+from traksense_ingest.writer.read.consumer import COMMANDS, Consumer
+from traksense_ingest.writer.read.leftover_shards import Shards, drain_leftover_shards
+from traksense_ingest.writer.read.source import ReadSize, Source
+from traksense_ingest.writer.store.canary import Canary
+from traksense_ingest.writer.store.devices import MIN_UPDATE_INTERVAL, DeviceRegistry
+from traksense_ingest.writer.store.refused_kinds import RefusedKinds
+from traksense_ingest.writer.store.store import Storage
+from traksense_ingest.writer.store.tables import Tables
+from traksense_ingest.writer.watch.ledger import LedgerWatch
+from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
+from traksense_ingest.writer.watch.periodic import (
+    watch_consumers,
+    watch_database,
+    watch_dead_letters,
+    watch_devices,
+    watch_ledgers,
+    watch_receivers,
+    watch_streams,
+)
+from traksense_ingest.writer.watch.snapshot_feed import SnapshotFeed
+from traksense_ingest.writer.watch.stuck_transactions import StuckTransactions
 
 LANES = 2  # for each stream: one decodes while the other's transaction is under way
 
@@ -45,34 +58,68 @@ log = logging.getLogger(__name__)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a writer until `stop`. Raises Misconfigured when it can't ever start."""
+    """Run a writer until `stop`. Raises ConfigurationError when it can't ever start."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     metrics = WriterMetrics()
     metrics.queue_max.set(settings.ingest_queue_max)
-    redis, database_ = f"REDIS_URL={redacted(settings.redis_url)}", f"DATABASE_URL={redacted(settings.database_url)}"
-    health = Health(metrics, {"redis": redis, "database": database_})
-    port = 9101 if settings.metrics_port is None else settings.metrics_port
+    health = health_of(settings, metrics)
+    port = WRITER_METRICS.default if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
-        log.info("writer: metrics on port %d", server.port)
-        await lifetimes.enter_async_context(turning(health))
+        log.info("writer: metrics on port %d", server.port, extra={"port": server.port})
+        await lifetimes.enter_async_context(event_loop_heartbeat(health))
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        pool = await unless_stopped(stop, _first_contact(settings, client, health))
+        pool = await unless_stopped(stop, _wait_for_servers(settings, client, health))
         if pool is None:
             return
-        lifetimes.callback(pool.terminate)  # every transaction is over by then, and a dead server must not hold us
+        lifetimes.callback(pool.terminate)  # every transaction has ended by then; a dead server can't delay us
         log.info("storing from %s to %s", redacted(settings.redis_url), redacted(settings.database_url))
-        store, shards = Store(pool, DeviceRegistry()), Shards(settings.ingest_shards)
+        context, shards = lane_context(settings, pool, health, metrics), Shards(settings.ingest_shards)
+        lifetimes.callback(context.recorder.dead_letters.flush)
         await run_until(
             stop,
-            _run_lanes(settings, client, store, health, metrics, shards, stop),
-            _watch(settings, client, pool, store, health, metrics, shards),
+            _run_lanes(settings, client, context, metrics, shards, stop),
+            _watch(settings, client, pool, context, metrics, shards),
             abort=pool.terminate,
         )
 
 
-async def _first_contact(settings: Settings, client: Redis, health: Health) -> Any:
-    """The pool, once Redis and a database that the writer can store in are there."""
+def health_of(settings: Settings, metrics: WriterMetrics) -> Health:
+    """Of a writer's components; the first two are unknown until they answer."""
+    addresses = {
+        "redis": f"REDIS_URL={redacted(settings.redis_url)}",
+        "database": f"DATABASE_URL={redacted(settings.database_url)}",
+        "clock": "of this host and of Redis",
+        "messages": "what the streams hold",
+    }
+    health = Health(metrics, addresses)
+    for name in ("clock", "messages"):
+        health.components[name].presume()
+    return health
+
+
+def lane_context(settings: Settings, pool: Any, health: Health, metrics: WriterMetrics) -> LaneContext:
+    """What a process's lanes have in common, over one pool of database connections."""
+    components = health.components
+    decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
+    tables = Tables(pool, DeviceRegistry())
+    canary = Canary(tables, decoder, pool)
+    recorder = MetricsRecorder(metrics, settings.ingest_max_rejected_share)
+    max_deliveries = settings.ingest_max_deliveries
+    return LaneContext(
+        decoder,
+        Storage(tables, canary, components["database"], recorder, max_deliveries),
+        canary,
+        RefusedKinds(canary, components["database"], components["messages"]),
+        ClockWatch(components["clock"], settings.ingest_max_future_s),
+        components,
+        recorder,
+        max_deliveries,
+    )
+
+
+async def _wait_for_servers(settings: Settings, client: Redis, health: Health) -> Any:
+    """The pool, once Redis and a database that the writer can store in are reachable."""
 
     async def ask_redis() -> None:
         await client.ping()
@@ -82,72 +129,61 @@ async def _first_contact(settings: Settings, client: Redis, health: Health) -> A
         await database.check(settings.database_url)
         return await database.open_pool(settings.database_url, settings.db_pool_min, settings.db_pool_max)
 
-    await first_contact(health.components["redis"], "REDIS_URL", ask_redis)
-    try:
-        return await first_contact(health.components["database"], "DATABASE_URL", open_database)
-    except NotMigrated as error:
-        raise Misconfigured(str(error)) from None
+    await wait_until_reachable(health.components["redis"], "REDIS_URL", ask_redis)
+    return await wait_until_reachable(health.components["database"], "DATABASE_URL", open_database)
 
 
 async def _run_lanes(
     settings: Settings,
     client: Redis,
-    store: Store,
-    health: Health,
+    context: LaneContext,
     metrics: WriterMetrics,
     shards: Shards,
     stop: asyncio.Event,
 ) -> None:
-    decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
-    account = Account(metrics)
-    process = process_name()
+    redis, process = context.components["redis"], process_name()
 
     async def serve_shard(shard: int, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             for number in range(LANES):
                 source = Source(
-                    Group(client, shard, f"{process}-{number}"),
+                    Consumer(client, shard, f"{process}-{number}"),
                     ReadSize(settings.ingest_batch_size),
                     settings.ingest_batch_ms,
                     settings.ingest_claim_idle_ms,
-                    health.components["redis"],
+                    redis,
                     metrics,
                     stop,
                 )
-                lane = Lane(
-                    source,
-                    decoder,
-                    store,
-                    health.components["database"],
-                    account,
-                    settings.ingest_max_deliveries,
-                )
-                tasks.create_task(_with_renewal(lane, source, stop), name=f"lane {shard}.{number}")
+                lane = Lane(source, context)
+                tasks.create_task(_with_lease_renewal(lane, source, stop), name=f"lane {shard}.{number}")
 
     async with asyncio.TaskGroup() as tasks:
         for shard in shards.own:
             tasks.create_task(serve_shard(shard, stop), name=f"shard {shard}")
-        drain = drain_left_behind(client, shards, serve_shard, health.components["redis"], stop)
-        tasks.create_task(drain, name="left behind")
-    await _write_last_news(store)
+        drain = drain_leftover_shards(client, shards, serve_shard, redis, stop)
+        tasks.create_task(drain, name="leftover shards")
+    await _flush_pending_devices(context.storage)
 
 
-async def _write_last_news(store: Store) -> None:
-    """What is withheld of devices has no later moment. With a database that is away it is given up."""
+async def _flush_pending_devices(storage: Storage) -> None:
+    """Write the postponed changes of devices at the end. They are dropped when the database is unreachable."""
     try:
-        await store.write_overdue_devices(utc_now() + SETTLED)
+        await storage.write_overdue_devices(utc_now() + MIN_UPDATE_INTERVAL)
     except Exception as error:
         if kind_of(error) is not Kind.OUTAGE:
             raise
-        log.warning("what changed of devices in the last %d s is not written: %s", SETTLED.seconds, describe(error))
+        log.warning(
+            "changes of devices of the last %d s are not written: %s", MIN_UPDATE_INTERVAL.seconds, describe(error)
+        )
 
 
 def process_name() -> str:
-    """For people who look at the group; unique where host name and process id are not, as in two containers."""
-    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    """The name of its consumers; unique where host name and process id are not, as in two containers."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
-async def _with_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None:
+async def _with_lease_renewal(lane: Lane, source: Source, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as tasks:
         renewal = tasks.create_task(source.keep_alive(), name="renewal")
         await lane.run(stop)
@@ -158,18 +194,19 @@ async def _watch(
     settings: Settings,
     client: Redis,
     pool: Any,
-    store: Store,
-    health: Health,
+    context: LaneContext,
     metrics: WriterMetrics,
     shards: Shards,
 ) -> None:
-    redis, database_ = health.components["redis"], health.components["database"]
-    frozen = FrozenWriters(pool, settings.ingest_claim_idle_ms / 1000)
-    ledgers = LedgerWatch(client, LedgerRows(database.Queries(pool)), redis, database_)
+    redis, database_ = context.components["redis"], context.components["database"]
+    stuck = StuckTransactions(pool, settings.ingest_claim_idle_ms / 1000)
+    feed = SnapshotFeed(client, shards, redis)
+    ledgers = LedgerWatch(client, LedgerRows(database.Queries(pool)), feed.next, redis, database_)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(stream.watch_backlog(client, shards, redis, metrics), name="backlog")
-        tasks.create_task(watch_streams(client, shards, ledgers, redis, metrics), name="streams")
-        tasks.create_task(watch_ledgers(ledgers, shards), name="ledgers")
+        tasks.create_task(watch_streams(feed, ledgers, metrics), name="streams")
+        tasks.create_task(watch_ledgers(ledgers), name="ledgers")
         tasks.create_task(watch_consumers(client, shards, redis), name="consumers")
-        tasks.create_task(watch_database(frozen, database_), name="database")
-        tasks.create_task(watch_devices(store, database_), name="devices")
+        tasks.create_task(watch_receivers(client, metrics), name="receivers")
+        tasks.create_task(watch_database(stuck, database_), name="database")
+        tasks.create_task(watch_devices(context.storage, database_), name="devices")
+        tasks.create_task(watch_dead_letters(context.recorder), name="dead letters")

@@ -14,12 +14,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
-from bench.child import child
+from bench.child import child, loaded
 from bench.figure import Reading, at_least, at_most
 from bench.flow import Flowed, flow
 from bench.naive import DROP_INDEXES, INDEXES
 from bench.process import TICKS
-from bench.publisher import loaded
 from bench.scenario import Plan, Scenario, Step
 from bench.shape import Shape
 from bench.stage import COPY_ROWS, Stage, copy_rows

@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 
+from bench.child import loaded
 from bench.drain import Drained, drain
 from bench.figure import Figure, Reading, at_most
 from bench.packets import V311
 from bench.process import peak_mib
-from bench.publisher import loaded
 from bench.scenario import Plan, Scenario, Step
 from bench.shape import START, Shape
 from bench.stage import Stage, reached, started
@@ -94,7 +94,7 @@ async def _fresh(stage: Stage, name: str, shape: Shape) -> Sequence[Reading]:
 
 
 async def _behind(stage: Stage, name: str, shape: Shape, backlog: int) -> Sequence[Reading]:
-    """Drain the first messages of a backlog, with a receiver that has put its own on top before."""
+    """Drain the first messages of a backlog, after a receiver has added its own."""
     await stage.clear()
     whole = Shape(max(shape.messages, backlog))
     await stage.fill(whole)
@@ -121,9 +121,9 @@ def _scaled(sizes: Sequence[int], plan: Plan) -> list[int]:
 
 
 async def _prefill(stage: Stage, moments: int) -> int:
-    """Add rows until there are those of so many moments; returns how many rows that are."""
-    begin, there = START - timedelta(days=1), await stage.rows() // ROWS_A_MOMENT
-    for first in range(there, moments, _MOMENTS):
+    """Add rows up to those of so many moments; returns how many rows that are."""
+    begin, existing = START - timedelta(days=1), await stage.rows() // ROWS_A_MOMENT
+    for first in range(existing, moments, _MOMENTS):
         last = min(first + _MOMENTS, moments)
         await stage.database.execute(_PREFILL, begin, first, last, _PREFILL_DEVICES, POINTS)
     await stage.database.execute("VACUUM ANALYZE ts_measure")

@@ -1,6 +1,6 @@
 """Receiver alone: from a session that the broker has filled before into the stream, with MQTT 3.1.1 and 5.
 
-Nobody publishes meanwhile and no writer runs, so the receiver has the machine to itself but for the broker and Redis.
+Nothing is published and no writer runs, so the receiver has the machine to itself but for the broker and Redis.
 The reference takes the same messages out of a session of its own: aiomqtt as it comes, and nothing done with them.
 """
 
@@ -11,12 +11,11 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from bench.child import child
+from bench.child import child, loaded
 from bench.figure import Reading, at_most
 from bench.lane import end_session, leave_session
 from bench.packets import V5, V311
 from bench.process import peak_mib
-from bench.publisher import loaded
 from bench.scenario import Plan, Scenario, Step
 from bench.shape import Shape
 from bench.stage import Stage, just_before, reached
@@ -42,21 +41,21 @@ async def _receiver(stage: Stage, shape: Shape, protocol: str) -> list[Reading]:
     await _publish_to(stage, shape, protocol, name)
     receiver = stage.receiver(MQTT_PROTOCOL=protocol, MQTT_CLIENT_ID=name, INGEST_QUEUE_MAX=shape.messages)
 
-    def look() -> tuple[float, float]:
+    def snapshot() -> tuple[float, float]:
         return time.perf_counter(), stage.cpu(receiver=receiver)["receiver"]
 
     starting = asyncio.ensure_future(asyncio.to_thread(receiver.start))
     try:
-        began, before = await just_before(stage.backlog, lambda entries: entries > 0, look)
+        started, before = await just_before(stage.backlog, lambda entries: entries > 0, snapshot)
         await reached(stage.backlog, lambda entries: entries >= shape.messages)
-        ended, after = look()
+        ended, after = snapshot()
         peak = peak_mib(receiver.pid or 0)
     finally:
         await asyncio.gather(starting, return_exceptions=True)
         await asyncio.to_thread(receiver.stop)
         end_session(stage.servers.brokers[protocol], protocol, name)
     return [
-        Reading(f"MQTT {protocol}", shape.messages / (ended - began), "messages/s"),
+        Reading(f"MQTT {protocol}", shape.messages / (ended - started), "messages/s"),
         Reading(f"MQTT {protocol}, CPU", (after - before) * 1e6 / shape.messages, "µs/message"),
         Reading(f"MQTT {protocol}, memory", peak, "MiB"),
     ]
@@ -75,7 +74,7 @@ async def _reference(stage: Stage, shape: Shape, protocol: str) -> list[Reading]
 
 
 async def _publish_to(stage: Stage, shape: Shape, protocol: str, name: str) -> None:
-    """Publish all of it for a client that isn't there yet."""
+    """Publish all of it for a client that connects later."""
     leave_session(stage.servers.brokers[protocol], protocol, name, FILTER)
     async with loaded(stage, shape, protocol) as publisher:
         publisher.go()

@@ -79,11 +79,11 @@ async def _fresh(
 
 
 async def _store_part(stage: Stage, shape: Shape, percent: int) -> None:
-    """The rows of so many of each hundred messages are there already."""
-    there = spread(shape.messages, percent)
+    """Store the rows of so many of each hundred messages beforehand."""
+    stored = spread(shape.messages, percent)
     each = COPY_ROWS // shape.points
-    for first in range(0, len(there), each):
-        numbers = there[first : first + each]
+    for first in range(0, len(stored), each):
+        numbers = stored[first : first + each]
         await copy_rows(stage.database, [row for number in numbers for row in shape.records(range(number, number + 1))])
 
 

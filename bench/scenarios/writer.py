@@ -1,4 +1,4 @@
-"""Writer alone: draining a stream of 100 000 prepared messages, put there by the receiver's own script."""
+"""Writer alone: draining a stream of 100 000 prepared messages, appended by the receiver's own script."""
 
 from __future__ import annotations
 

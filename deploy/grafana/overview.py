@@ -1,4 +1,4 @@
-"""The first row: is it all right?"""
+"""The first row: is the pipeline healthy?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_FILLING = -1
 
 
 def stats() -> list[Builder[Panel]]:
-    """Is it all right? From left to right what runs, how much, how long it can go on, and what went wrong."""
+    """From left to right: what runs, how much it stores, how long it can go on, and what went wrong."""
     width = WIDTH // 8
     return [
         stat(
@@ -77,7 +77,7 @@ def stats() -> list[Builder[Panel]]:
         ),
         stat(
             "Dead letters, 1 h",
-            "Rows inserted into ingest_errors in the last hour. traksense-ingest dlq list says why.",
+            "Rows inserted into ingest_errors in the last hour. traksense-ingest dlq list shows the reasons.",
             f"sum(increase({of('ingest_dlq_rows_total')}[1h]))",
             units.Short,
             {None: GREEN, 1: ORANGE},
@@ -85,8 +85,8 @@ def stats() -> list[Builder[Panel]]:
         ).decimals(0),
         stat(
             "Lost",
-            "Entries that left the streams unsettled, by other hands than a writer's. "
-            "traksense-ingest status says from which.",
+            "Entries that another client than a writer removed from the streams unsettled. "
+            "traksense-ingest status names the streams.",
             highest("ingest_lost_entries"),
             units.Short,
             {None: GREEN, 1: RED},

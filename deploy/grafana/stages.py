@@ -17,7 +17,7 @@ def broker(width: int) -> list[Builder[Panel]]:
         graph(
             "Messages received",
             "What the broker delivered, redeliveries included; and what is in a stream and acknowledged. The lines "
-            "part while receivers withhold acknowledgements.",
+            "diverge while receivers withhold acknowledgements.",
             {
                 "received": rate("ingest_received_messages_total"),
                 "in a stream": rate("ingest_appended_messages_total"),
@@ -27,15 +27,23 @@ def broker(width: int) -> list[Builder[Panel]]:
         ),
         graph(
             "Connected to the broker",
-            "1 while a receiver is subscribed, else 0.",
-            {"{{instance}}": of("ingest_connected", component="broker")},
+            "1 while a receiver is subscribed, else 0; and how many receivers are gone: their sessions may "
+            "hold messages.",
+            {
+                "{{instance}}": of("ingest_connected", component="broker"),
+                "gone": highest("ingest_receivers_gone"),
+            },
             units.Short,
             width=width,
         ),
         graph(
-            "Dropped",
-            "Messages at QoS 0 that came while the stream was full or away. At QoS 1 nothing is dropped.",
-            {"dropped": rate("ingest_dropped_messages_total")},
+            "Dropped and ignored",
+            "Dropped: at QoS 0, while the stream was full or Redis unreachable; nothing at QoS 1. Ignored: with "
+            "an empty payload, or retained with MQTT_RETAINED=ignore.",
+            {
+                "dropped": rate("ingest_dropped_messages_total"),
+                "ignored, {{reason}}": rate("ingest_ignored_total", by="reason"),
+            },
             units.MessagesPerSecond,
             width=width,
         ),
@@ -88,14 +96,14 @@ def writer(width: int) -> list[Builder[Panel]]:
         ),
         graph(
             "Redelivered and deferred",
-            "Redelivered: own entries after an error, and a dead writer's. Deferred: tries that ended in a bug.",
+            "Redelivered: own entries after an error, and a dead writer's. Deferred: attempts that failed by a bug.",
             {"redelivered": rate("ingest_redeliveries_total"), "deferred": rate("ingest_deferred_total")},
             units.MessagesPerSecond,
             width=width,
         ),
         graph(
             "Pending",
-            "Entries that a writer has in hand, or that a dead or failing one left.",
+            "Entries that a writer is processing, or that a dead or failing writer left behind.",
             {"pending": highest("ingest_pending")},
             units.Short,
             width=width,
@@ -109,7 +117,7 @@ def database(width: int) -> list[Builder[Panel]]:
         heading("### Database", width=width),
         graph(
             "Points stored",
-            "Rows inserted into ts_measure; and points, ACKs and events that were there already.",
+            "Rows inserted into ts_measure; and points, ACKs and events that were stored already.",
             {"stored": rate("ingest_points_total"), "duplicates": rate("ingest_duplicates_total")},
             units.Short,
             width=width,
@@ -162,9 +170,16 @@ def whole(width: int) -> list[Builder[Panel]]:
         ),
         graph(
             "Errors by reason",
-            "Dead letters by reason; mqtt_error, redis_error and db_error are tries that met an outage.",
+            "Dead letters by reason; the others, such as db_error, are attempts during an outage.",
             {"{{reason}}": rate("ingest_errors_total", by="reason")},
             units.MessagesPerSecond,
             width=width,
+        ),
+        graph(
+            "Rejected",
+            "The share of dead letters among the messages that a writer settled in the last 5 minutes.",
+            {"{{instance}}": of("ingest_rejected_share")},
+            units.PercentUnit,
+            width=4 * width,
         ),
     ]

@@ -1,4 +1,4 @@
--- Runs at each `docker compose up`, so that a new POSTGRES_WRITER_PASSWORD of the .env file is the role's from then on.
+-- Runs at each `docker compose up`, so that the role gets a new POSTGRES_WRITER_PASSWORD of the .env file.
 \set ON_ERROR_STOP on
 \getenv password WRITER_PASSWORD
 ALTER ROLE traksense_writer LOGIN PASSWORD :'password';

@@ -1,1 +1,1 @@
-"""`traksense-ingest dlq`: look at dead letters, put them through the stream again, delete them, hand them on."""
+"""`traksense-ingest dlq`: list and show dead letters, replay them through the stream, delete and export them."""

@@ -1,97 +1,115 @@
-"""Messages into the streams again, as a receiver would append them, with room left for the devices."""
+"""Appends messages to the streams again, as a receiver does, with room left for the devices."""
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple, TypeVar
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
-from ops.dlq.letter import Letter
-from receiver.append import COMMANDS
-from receiver.durability import Confirmation, Durability
-from shared import stream
-from shared.config import Settings
-from shared.stream import Scripts, key_of, length_of, naming, shard_of
+from traksense_ingest.ops.dlq.dead_letter import DeadLetter
+from traksense_ingest.receiver.append import COMMANDS
+from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.runtime.retry import Backoff
+from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams import connection as redis_connection
+from traksense_ingest.shared.streams.client import errors_name_key, length_of
+from traksense_ingest.shared.streams.connection import is_of_server
+from traksense_ingest.shared.streams.keys import key_of, shard_of
+from traksense_ingest.shared.streams.scripts import Scripts
+
+T = TypeVar("T")
+
+FAILOVER_S = 10.0  # how long a server may refuse commands before a replay ends; unmarked rows stay in the queue
 
 
-class Full(NamedTuple):
+class Overflow(NamedTuple):
     """A stream that had no room for these; `length` is how many entries it holds."""
 
     stream: str
     length: int
-    letters: Sequence[Letter]
+    letters: Sequence[DeadLetter]
 
 
 class Streams:
-    """The streams, of which a replay fills no more than half."""
+    """The streams, each of which a replay fills at most by half."""
 
-    def __init__(self, client: Redis, shards: int, cap: int, confirmation: Confirmation) -> None:
+    def __init__(self, client: Redis, shards: int, cap: int, barrier: DurabilityBarrier) -> None:
         self._client = client
-        self._scripts = Scripts(client)
+        self._scripts = Scripts.of(client)
         self._shards = shards
-        self._confirmation = confirmation
+        self._barrier = barrier
         self.room = max(1, cap // 2)  # entries; the script refuses what would be more
 
-    async def append(self, letters: Sequence[Letter]) -> list[Full]:
+    async def append(self, letters: Sequence[DeadLetter]) -> list[Overflow]:
         """Append, in order, as many of each stream's letters as it has room for; returns the others.
 
-        What was appended is as safe then as what a receiver acknowledges. Raises what redis-py raises.
+        Then it is as safe as what a receiver acknowledges. During a failover all of it is tried again, and what was
+        appended before the failover is appended twice. Raises what redis-py raises.
         """
-        by_shard: dict[int, list[Letter]] = defaultdict(list)
+        return await self._retry_through_failover(lambda: self._append_all(letters))
+
+    async def has_room(self, overflow: Overflow) -> bool:
+        """Whether the stream has room now."""
+        return await self._retry_through_failover(lambda: length_of(self._client, overflow.stream)) < self.room
+
+    async def _retry_through_failover(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """The operation's result. Any error ends the connection: the next one may reach the new master."""
+        backoff, deadline = Backoff(), time.monotonic() + FAILOVER_S
+        while True:
+            try:
+                return await operation()
+            except RedisError as error:
+                self._barrier.forget()
+                await redis_connection.end(self._client)
+                if not is_of_server(error) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(backoff.delay())
+
+    async def _append_all(self, letters: Sequence[DeadLetter]) -> list[Overflow]:
+        by_shard: dict[int, list[DeadLetter]] = defaultdict(list)
         for letter in letters:
             by_shard[shard_of(letter.topic.encode(), self._shards)].append(letter)
-        await self._confirmation.prepare()
-        tried = [await self._append(key_of(shard), some) for shard, some in by_shard.items()]
-        full = [attempt for attempt in tried if attempt]
-        if sum(len(some.letters) for some in full) < len(letters):
-            await self._confirmation.confirm()
-        return full
+        await self._barrier.prepare()
+        results = [await self._append(key_of(shard), some) for shard, some in by_shard.items()]
+        overflows = [result for result in results if result]
+        if sum(len(overflow.letters) for overflow in overflows) < len(letters):
+            await self._barrier.confirm()
+        return overflows
 
-    async def has_room(self, full: Full) -> bool:
-        """Whether it would have some now."""
-        return await length_of(self._client, full.stream) < self.room
-
-    async def _append(self, name: str, letters: Sequence[Letter]) -> Full | None:
+    async def _append(self, name: str, letters: Sequence[DeadLetter]) -> Overflow | None:
         appended, length = await self._try(name, letters)
         if not appended and length < self.room:
             appended, length = await self._try(name, letters[: self.room - length])
-        return None if appended == len(letters) else Full(name, length, letters[appended:])
+        return None if appended == len(letters) else Overflow(name, length, letters[appended:])
 
-    async def _try(self, name: str, letters: Sequence[Letter]) -> tuple[int, int]:
+    async def _try(self, name: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
         """How many were appended, all or none, and how long the stream is now."""
-        arguments: list[bytes | int] = [self.room]
+        arguments: list[bytes | int] = [
+            self.room,
+            0,
+        ]  # not retained: to be stored as any other message
         for letter in letters:
             arguments += (letter.topic.encode(), letter.payload, time.time_ns() // 1_000_000)
-        with naming(name):
+        with errors_name_key(name):
             appended, length = await self._scripts.append(keys=[name], args=arguments)
         return appended, length
 
 
-@contextmanager
-def _quiet_durability() -> Iterator[None]:
-    """What it warns of is for receivers: a message whose PUBACK is out. A dead letter stays in its table."""
-    log = logging.getLogger(Durability.__module__)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
-
-
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
-    """The streams of REDIS_URL; raises what redis-py raises, and Misconfigured, here or when something is appended."""
+    """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
     async with (
         stream.connect(settings.redis_url) as pool,
         pool.client() as client,  # one connection: what it confirms is what it has written
     ):
         await stream.require(client, settings.ingest_shards, COMMANDS)
-        confirmation = Confirmation(Durability(settings.ingest_durability), client)
-        with _quiet_durability():
-            yield Streams(client, settings.ingest_shards, settings.ingest_queue_max, confirmation)
+        # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
+        barrier = DurabilityBarrier(Durability(settings.ingest_durability, is_logged=False), client)
+        yield Streams(client, settings.ingest_shards, settings.ingest_queue_max, barrier)

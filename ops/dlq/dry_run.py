@@ -1,24 +1,35 @@
-"""`traksense-ingest dlq replay --dry-run`."""
+"""`dlq replay --dry-run`: decodes each dead letter as a writer of this version would, and stores nothing."""
 
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import click
 
-from ops.dlq.due import Due
-from ops.dlq.forecast import Forecaster
-from ops.dlq.readable import printable
-from shared.config import Settings
+from traksense_ingest.ops.dlq.dead_letter import DeadLetter
+from traksense_ingest.ops.dlq.replayer import ReplayQueue
+from traksense_ingest.ops.terminal import number, printable
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.database import in_transaction
+from traksense_ingest.shared.failure import describe
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import AckRow, Decoded, Deferred, EventRow, Ignored, Rejected
+
+STORED, REJECTED, FAILS, INEXACT = "would be stored", "rejected again", "makes the writer fail", "can't be replayed"
+IGNORED = "would be ignored"
 
 
-async def dry_run(connection: Any, settings: Settings, due: Due, limit: int | None, *, as_json: bool) -> None:
-    """Say of each row what it would become, and count; changes nothing."""
+async def dry_run(connection: Any, settings: Settings, queue: ReplayQueue, limit: int | None, *, as_json: bool) -> None:
+    """Print what each row would become, and counts; changes nothing."""
     forecaster, counts, rows = Forecaster(settings), Counter[str](), []
-    async with connection.transaction(readonly=True):
-        async for letter in due.look(limit):
+    async with in_transaction(connection, readonly=True):
+        async for letter in queue.unlocked(limit):
             forecast = forecaster.of(letter)
             counts[forecast.outcome] += 1
             if as_json:
@@ -28,5 +39,46 @@ async def dry_run(connection: Any, settings: Settings, due: Due, limit: int | No
     if as_json:
         click.echo(json.dumps({"counts": counts, "rows": rows}, ensure_ascii=False))
         return
-    told = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
-    click.echo(f"dry run, nothing was changed: {told or 'nothing to replay'}")
+    message = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
+    click.echo(f"dry run, nothing was changed: {message or 'nothing to replay'}")
+
+
+class Forecast(NamedTuple):
+    """One of the outcomes above, and its detail."""
+
+    outcome: str
+    detail: str
+
+
+class Forecaster:
+    """Decodes within the limits that the operator set, as a writer would."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
+
+    def of(self, letter: DeadLetter) -> Forecast:
+        """The outcome now."""
+        if letter.replay_blocker:
+            return Forecast(INEXACT, letter.replay_blocker)
+        id_ = f"{time.time_ns() // 1_000_000}-0"
+        entry = Entry(letter.stream, id_, letter.topic.encode(), letter.payload, datetime.now(UTC), 1)
+        match self._decoder.decode(entry):
+            case Decoded() as decoded:
+                return Forecast(STORED, _rows(decoded))
+            case Rejected() as rejected:
+                return Forecast(REJECTED, rejected.reason)
+            case Ignored() as ignored:
+                return Forecast(IGNORED, f"{ignored.reason}: there is nothing to store")
+            case Deferred() as deferred:
+                return Forecast(FAILS, describe(deferred.error))
+
+
+def _rows(decoded: Decoded) -> str:
+    """Rows that exist already would be duplicates, which only the database knows."""
+    match decoded.rows:
+        case Measures() as measures:
+            return f"{number(len(measures), 'row')} of ts_measure"
+        case AckRow():
+            return "1 row of cmd_ack"
+        case EventRow():
+            return "1 row of device_event"

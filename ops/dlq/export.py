@@ -1,4 +1,4 @@
-"""What `dlq export` writes."""
+"""What `dlq export` writes: a JSON object for each dead letter, into a file that appears when it is complete."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from typing import TextIO
 
 import click
 
-from ops.dlq import sql
-from ops.dlq.counts import rows
-from ops.dlq.ending import one_line
-from ops.dlq.letter import letter_of
-from ops.dlq.selection import Selection
-from ops.dlq.table import table
-from shared import config
-from shared.config import Settings
+from traksense_ingest.ops.dlq.dead_letter import Selection, dead_letter_from
+from traksense_ingest.ops.dlq.listing import rows
+from traksense_ingest.ops.dlq.table import LETTERS, each_row, open_table
+from traksense_ingest.shared import config
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.database import in_transaction
 
-PREFETCHED = 20  # rows in memory at once: a payload may be INGEST_MAX_PAYLOAD_BYTES long, or longer
+AT_ONCE = 20  # rows in memory at once: a payload may be INGEST_MAX_PAYLOAD_BYTES long, or longer
 
 
-def export_letters(selection: Selection, output: Path | None) -> None:
-    """The command: all that is selected, into a file or to stdout."""
+def export_dead_letters(selection: Selection, output: Path | None) -> None:
+    """The command: everything that is selected, to a file or stdout."""
     settings = config.load()
-    with one_line(settings), _opened(output) as file:
+    with _opened(output) as file:
         written = asyncio.run(_export(settings, selection, file))
     if output:
         click.echo(f"{rows(written)} written to {output}", err=True)
@@ -36,9 +34,9 @@ def export_letters(selection: Selection, output: Path | None) -> None:
 
 async def _export(settings: Settings, selection: Selection, file: TextIO) -> int:
     written = 0
-    async with table(settings.database_url) as connection, connection.transaction(readonly=True):
-        async for row in connection.cursor(sql.LETTERS, *selection.arguments, prefetch=PREFETCHED):
-            file.write(json.dumps(letter_of(row).as_dict(), ensure_ascii=False) + "\n")
+    async with open_table(settings.database_url) as connection, in_transaction(connection, readonly=True):
+        async for row in each_row(connection, LETTERS, *selection.arguments, at_once=AT_ONCE):
+            file.write(json.dumps(dead_letter_from(row).as_dict(), ensure_ascii=False) + "\n")
             written += 1
     return written
 
@@ -50,7 +48,7 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     try:
-        with _appearing(path) if path.is_file() or not path.exists() else path.open("w", encoding="utf-8") as file:
+        with _complete(path) if path.is_file() or not path.exists() else path.open("w", encoding="utf-8") as file:
             yield file
     except BrokenPipeError:
         raise
@@ -59,8 +57,8 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[TextIO]:
-    """A file that is there when the block ends well. Not for a device or a pipe: the file would take its place."""
+def _complete(path: Path) -> Iterator[TextIO]:
+    """A file that appears when the block has succeeded. Not for a device or a pipe, which it would replace."""
     target = path.resolve()  # of a symbolic link, which stays
     part = target.with_name(f"{target.name}.part")
     try:

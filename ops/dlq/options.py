@@ -1,4 +1,4 @@
-"""What the commands' options take, and those that several of them share."""
+"""The values of the commands' options, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from ops.help import option
-from ops.simulate.options import moment
-from shared.reasons import POISON_REASONS
+from traksense_ingest.ops.help import moment, option
+from traksense_ingest.shared.messages import POISON_REASONS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +24,7 @@ def duration(text: str) -> timedelta:
     """90s, 15m, 12h, 30d or 4w; raises ValueError."""
     found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if not found:
-        raise ValueError(f"{text!r} is no duration, as 90s, 15m, 12h, 30d or 4w")
+        raise ValueError(f"{text!r} is no duration, such as 90s, 15m, 12h, 30d or 4w")
     seconds = int(found[1]) * _SECONDS[found[2]]
     if seconds > _LONGEST_S:
         raise ValueError(f"{text!r} is more than a hundred years")

@@ -1,4 +1,4 @@
-"""What `dlq purge` deletes."""
+"""`dlq purge`: count, ask, delete."""
 
 from __future__ import annotations
 
@@ -10,28 +10,25 @@ from typing import Any
 import click
 from rich.console import Console
 
-from ops.dlq import sql
-from ops.dlq.counts import count, rows, show_counts, total
-from ops.dlq.ending import one_line
-from ops.dlq.selection import Selection
-from ops.dlq.table import table
-from shared import config
-from shared.config import Settings
-from shared.service import EXIT_FAILED
+from traksense_ingest.ops.dlq.dead_letter import Selection
+from traksense_ingest.ops.dlq.listing import count, rows, show_counts, total
+from traksense_ingest.ops.dlq.table import NOW, PURGE, open_table
+from traksense_ingest.shared import config
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.runtime.service import EXIT_FAILED
 
-BATCH = 1000  # rows a transaction: short locks, and a Ctrl-C keeps what is deleted so far
+BATCH = 1000  # rows a transaction: short locks, and Ctrl-C undoes nothing that is committed
 
 
-def purge_letters(selection: Selection, older_than: timedelta, *, yes: bool) -> None:
+def purge_dead_letters(selection: Selection, older_than: timedelta, *, yes: bool) -> None:
     """The command: count, ask, delete."""
     settings = config.load()
-    with one_line(settings):
-        asyncio.run(_purge(settings, selection, older_than, yes))
+    asyncio.run(_purge(settings, selection, older_than, yes))
 
 
 async def _purge(settings: Settings, selection: Selection, older_than: timedelta, yes: bool) -> None:
-    async with table(settings.database_url) as connection:
-        chosen = await _bounded(connection, selection, older_than)
+    async with open_table(settings.database_url) as connection:
+        chosen = await _up_to_now(connection, selection, older_than)
         counts = await count(connection, chosen)
         show_counts(Console(highlight=False), counts)
         if not counts:
@@ -40,15 +37,15 @@ async def _purge(settings: Settings, selection: Selection, older_than: timedelta
             _confirm(f"Delete {rows(total(counts))}?")
         deleted = 0
         try:
-            while some := _deleted(await connection.execute(sql.PURGE, *chosen.arguments, BATCH)):
+            while some := _deleted(await connection.execute(PURGE, *chosen.arguments, BATCH)):
                 deleted += some
         finally:
             click.echo(f"{rows(deleted)} deleted")
 
 
-async def _bounded(connection: Any, selection: Selection, older_than: timedelta) -> Selection:
-    """What is counted is what is deleted: a cutoff by the database's clock, which gave the rows their time."""
-    now = await connection.fetchrow(sql.NOW)
+async def _up_to_now(connection: Any, selection: Selection, older_than: timedelta) -> Selection:
+    """Up to a time by the database's clock, which set the rows' times, so that exactly what is counted is deleted."""
+    now = await connection.fetchrow(NOW)
     return Selection(
         tenant=selection.tenant,
         reason=selection.reason,

@@ -1,5 +1,5 @@
--- Every statement of `dlq`. A name in a comment line starts one; ops/dlq/sql.py reads them, and puts what
--- ops/dlq/selection.py fills in place of {selected}: $1 to $8.
+-- Every statement of `dlq`. A name in a comment line starts one; ops/dlq/table.py reads them, and replaces {columns} and
+-- {selected} by the parts of these names. Selection (ops/dlq/dead_letter.py) has the values for {selected}: $1 to $8.
 
 -- name: selected
 ($1::bigint[] IS NULL OR id = ANY ($1))
@@ -21,10 +21,13 @@ SELECT id, ts, tenant_id, topic, reason, error_class, sqlstate, stream, entry_id
 FROM ingest_errors WHERE {selected}
 ORDER BY id DESC LIMIT $9
 
--- name: letters
-SELECT id, ts, tenant_id, topic, coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload,
+-- name: columns
+-- The fields of DeadLetter.
+id, ts, tenant_id, topic, coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload,
     payload_raw IS NULL AS is_text, reason, error_class, sqlstate, stream, entry_id, deliveries, replayed_at
-FROM ingest_errors WHERE {selected}
+
+-- name: letters
+SELECT {columns} FROM ingest_errors WHERE {selected}
 ORDER BY id
 
 -- name: now
@@ -34,15 +37,13 @@ SELECT coalesce(max(id), 0) AS last, now() AS at FROM ingest_errors
 SELECT count(*) FROM ingest_errors WHERE {selected} AND (replayed_at IS NULL OR replayed_at < $9)
 
 -- name: due
--- What a dry run looks at: the rows that a replay would take, whatever somebody else holds.
-SELECT id, ts, tenant_id, topic, coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload,
-    payload_raw IS NULL AS is_text, reason, error_class, sqlstate, stream, entry_id, deliveries, replayed_at
-FROM ingest_errors WHERE {selected} AND (replayed_at IS NULL OR replayed_at < $9)
+-- What a dry run reads: the rows that a replay would take, including those that another one has locked.
+SELECT {columns} FROM ingest_errors WHERE {selected} AND (replayed_at IS NULL OR replayed_at < $9)
 ORDER BY id LIMIT $10
 
 -- name: take
 -- The next rows to replay, locked until the transaction ends. What another replay has locked is passed over; a row
--- that it has marked in the meantime no longer fulfils the condition, which is looked at again under the lock.
+-- that it has marked in the meantime no longer fulfils the condition, which is checked again under the lock.
 SELECT id, octet_length(payload) + coalesce(octet_length(payload_raw), 0) AS bytes
 FROM ingest_errors WHERE {selected} AND (replayed_at IS NULL OR replayed_at < $9)
 ORDER BY id LIMIT $10

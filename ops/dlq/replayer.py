@@ -8,16 +8,94 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from ops.dlq.append import Full, Streams
-from ops.dlq.due import Due
-from ops.dlq.letter import Letter
-from ops.dlq.pace import Pace
-from shared.backoff import Backoff
-from shared.service import unless_stopped
+from traksense_ingest.ops.dlq.append import Overflow, Streams
+from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
+from traksense_ingest.ops.dlq.table import COUNT_DUE, DUE, LETTERS, MARK, NOW, TAKE, each_row
+from traksense_ingest.shared.database import in_transaction
+from traksense_ingest.shared.runtime.retry import Backoff
+from traksense_ingest.shared.runtime.service import unless_stopped
+
+BATCH_BYTES = 8 * 1024 * 1024  # of payloads in one batch, if it is more than one
+
+BATCHES_PER_S = 5  # so that a low rate does not come in bursts
+BATCH_MAX = 100  # messages: what a crash between append and COMMIT replays twice at most
+
+
+class ReplayQueue:
+    """The selected rows that were not replayed yet or, with `again`, not since this run began; each once in a run.
+
+    Bounded by the last id at the start: what is rejected again while the replay runs is not replayed in it.
+    """
+
+    def __init__(self, connection: Any, selection: Selection, last: int, before: datetime | None) -> None:
+        self._connection = connection
+        self._selection = selection
+        self._last = last
+        self._before = before
+
+    @classmethod
+    async def since_now(cls, connection: Any, selection: Selection, *, again: bool) -> ReplayQueue:
+        """What is in the table at this moment."""
+        now = await connection.fetchrow(NOW)
+        return cls(connection, selection, now["last"], now["at"] if again else None)
+
+    async def count(self) -> int:
+        """Rows that are left, including those that another replay has locked."""
+        return int(await self._connection.fetchval(COUNT_DUE, *self._from(self._selection.first)))
+
+    async def take(self, first: int, limit: int) -> list[DeadLetter]:
+        """The next rows from an id on, locked for this transaction."""
+        rows = await self._connection.fetch(TAKE, *self._from(first), limit)
+        ids = _first_that_fit([(row["id"], row["bytes"]) for row in rows])
+        found = await self._connection.fetch(LETTERS, *Selection(ids=ids).arguments)
+        return [dead_letter_from(row) for row in found]
+
+    async def mark(self, ids: Sequence[int]) -> None:
+        """They are replayed, once the transaction is committed."""
+        await self._connection.execute(MARK, ids)
+
+    async def unlocked(self, limit: int | None) -> AsyncIterator[DeadLetter]:
+        """All of them, without locking them; in a transaction."""
+        arguments = *self._from(self._selection.first), limit
+        async for row in each_row(self._connection, DUE, *arguments, at_once=20):
+            yield dead_letter_from(row)
+
+    def _from(self, first: int | None) -> tuple[Any, ...]:
+        return (*self._selection.between(first, self._last).arguments, self._before)
+
+
+def _first_that_fit(sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """The ids of the first rows, as many as fit into BATCH_BYTES; one at least."""
+    ids: list[int] = []
+    total = 0
+    for id_, size in sizes:
+        total += size
+        if ids and total > BATCH_BYTES:
+            break
+        ids.append(id_)
+    return tuple(ids)
+
+
+class Pace:
+    """At most `rate` messages a second, a batch at a time; times are seconds of any clock."""
+
+    def __init__(self, rate: float, room: int) -> None:
+        self.batch = max(1, min(BATCH_MAX, int(rate / BATCHES_PER_S), room))
+        self._rate = rate
+        self._next = 0.0
+
+    def delay(self, now: float) -> float:
+        """Seconds until the next batch may go."""
+        return max(0.0, self._next - now)
+
+    def sent(self, messages: int, now: float) -> None:
+        """Count messages that were sent. Unused time does not allow more later."""
+        self._next = max(self._next, now) + messages / self._rate
 
 
 @dataclass
@@ -30,34 +108,34 @@ class Tally:
 
     @property
     def done(self) -> int:
-        """Rows that need no more looking at."""
+        """Rows that are done with."""
         return self.replayed + len(self.skipped)
 
 
 class Replayer:
-    """Replays what is due until nothing is, `limit` is reached, or `stop`."""
+    """Replays the queue until it is empty, `limit` is reached, or `stop` is set."""
 
     def __init__(
         self,
         connection: Any,
-        due: Due,
+        queue: ReplayQueue,
         streams: Streams,
         pace: Pace,
         stop: asyncio.Event,
-        say: Callable[[str], None],
+        log: Callable[[str], None],
         tally: Tally,
     ) -> None:
         self.tally = tally
         self._connection = connection
-        self._due = due
+        self._queue = queue
         self._streams = streams
         self._pace = pace
         self._stop = stop
-        self._say = say
+        self._log = log
         self._has_waited = False
 
     async def run(self, limit: int | None, first: int | None) -> None:
-        """Raises what asyncpg and redis-py raise; then the batch in hand is not marked."""
+        """Raises what asyncpg and redis-py raise; then the current batch is not marked."""
         self.tally.next_id = first or 1
         while not self._stop.is_set():
             await unless_stopped(self._stop, asyncio.sleep(self._pace.delay(time.monotonic())))
@@ -67,38 +145,38 @@ class Replayer:
 
     async def _replay(self, size: int) -> bool:
         """One batch; False when there is none left."""
-        async with self._connection.transaction(isolation="read_committed"):  # looks at what it locks again
-            letters = await self._due.take(self.tally.next_id, size)
-            exact = [letter for letter in letters if letter.obstacle is None]
-            full = await self._streams.append(exact)
-            waiting = {letter.id for some in full for letter in some.letters}
+        async with in_transaction(self._connection, isolation="read_committed"):  # reads the rows again that it locks
+            letters = await self._queue.take(self.tally.next_id, size)
+            exact = [letter for letter in letters if letter.replay_blocker is None]
+            overflows = await self._streams.append(exact)
+            waiting = {letter.id for overflow in overflows for letter in overflow.letters}
             done = [letter.id for letter in exact if letter.id not in waiting]
-            await self._due.mark(done)
+            await self._queue.mark(done)
         self._pace.sent(len(done), time.monotonic())
         self.tally.replayed += len(done)
-        self._pass_over(letters, waiting)
-        if full:
-            await unless_stopped(self._stop, self._wait_for_room(full))
+        self._advance(letters, waiting)
+        if overflows:
+            await unless_stopped(self._stop, self._wait_for_room(overflows))
         return bool(letters)
 
-    def _pass_over(self, letters: Sequence[Letter], waiting: set[int]) -> None:
-        """Go on behind what is done; say of each row that can't be replayed why."""
+    def _advance(self, letters: Sequence[DeadLetter], waiting: set[int]) -> None:
+        """Move past what is done, and log why a row can't be replayed."""
         if letters:
             self.tally.next_id = min(waiting, default=letters[-1].id + 1)
         for letter in letters:
-            if letter.obstacle and letter.id < self.tally.next_id:
+            if letter.replay_blocker and letter.id < self.tally.next_id:
                 self.tally.skipped.append(letter.id)
-                self._say(f"{letter.id}: not replayed: {letter.obstacle}")
+                self._log(f"{letter.id}: not replayed: {letter.replay_blocker}")
 
-    async def _wait_for_room(self, full: Sequence[Full]) -> None:
+    async def _wait_for_room(self, overflows: Sequence[Overflow]) -> None:
         if not self._has_waited:
             self._has_waited = True
-            self._say(
-                f"{full[0].stream} holds {full[0].length} entries; half of INGEST_QUEUE_MAX is left to the devices: "
-                "waiting for the writers"
+            self._log(
+                f"{overflows[0].stream} holds {overflows[0].length} entries; half of INGEST_QUEUE_MAX is left to the "
+                "devices: waiting for the writers"
             )
         backoff = Backoff()
         while True:
             await asyncio.sleep(backoff.delay())
-            if all([await self._streams.has_room(some) for some in full]):
+            if all([await self._streams.has_room(overflow) for overflow in overflows]):
                 return

@@ -1,4 +1,4 @@
-"""What `dlq show` shows."""
+"""What `dlq show` shows: a dead letter's columns, its payload, and the payload in hex."""
 
 from __future__ import annotations
 
@@ -10,27 +10,24 @@ from dataclasses import asdict
 
 import click
 
-from ops.dlq import sql
-from ops.dlq.ending import one_line
-from ops.dlq.hexdump import hexdump
-from ops.dlq.letter import Letter, letter_of
-from ops.dlq.payload import payload_lines
-from ops.dlq.place import wrong_byte
-from ops.dlq.readable import at, number, printable
-from ops.dlq.selection import Selection
-from ops.dlq.table import table
-from shared import config
-from shared.config import Settings
-from shared.service import EXIT_FAILED
+from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
+from traksense_ingest.ops.dlq.payload import payload_lines, wrong_byte
+from traksense_ingest.ops.dlq.table import LETTERS, open_table
+from traksense_ingest.ops.terminal import at, number, printable
+from traksense_ingest.shared import config
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.runtime.service import EXIT_FAILED
+from traksense_ingest.writer.decode.payload import packing_of
 
+HEX_WIDTH = 16  # bytes a line: 67 columns
+HEX_BEFORE = 4  # lines that are shown before the one that is pointed at
 HEX_LINES = 16  # of the hexdump that are shown: 256 bytes
 
 
-def show_letter(id_: int, *, full: bool, as_json: bool) -> None:
-    """The command: one dead letter; exits with 1 where there is none."""
+def show_dead_letter(id_: int, *, full: bool, as_json: bool) -> None:
+    """The command: one dead letter; exits with 1 if there is none."""
     settings = config.load()
-    with one_line(settings):
-        letter = asyncio.run(_read(settings, id_))
+    letter = asyncio.run(_read(settings, id_))
     if letter is None:
         click.echo(f"{id_}: there is no such dead letter; `traksense-ingest dlq list` has the ids", err=True)
         sys.exit(EXIT_FAILED)
@@ -40,24 +37,29 @@ def show_letter(id_: int, *, full: bool, as_json: bool) -> None:
         click.echo("\n".join(screen(letter, full=full)))
 
 
-async def _read(settings: Settings, id_: int) -> Letter | None:
-    async with table(settings.database_url) as connection:
-        row = await connection.fetchrow(sql.LETTERS, *Selection(ids=(id_,)).arguments)
-        return letter_of(row) if row else None
+async def _read(settings: Settings, id_: int) -> DeadLetter | None:
+    async with open_table(settings.database_url) as connection:
+        row = await connection.fetchrow(LETTERS, *Selection(ids=(id_,)).arguments)
+        return dead_letter_from(row) if row else None
 
 
-def screen(letter: Letter, *, full: bool) -> Iterator[str]:
-    """Lines for a person."""
+def screen(letter: DeadLetter, *, full: bool) -> Iterator[str]:
+    """Lines for a terminal."""
     for name, value in _facts(letter):
         yield f"{name:<11} {printable(value)}"
-    bytes_ = number(len(letter.payload), "byte")
-    yield f"\npayload, {bytes_}{'' if letter.is_text else ', not all of it text'}"
+    yield f"\npayload, {number(len(letter.payload), 'byte')}{_kind(letter)}"
     yield from payload_lines(letter, full=full)
     yield "\nin hex"
     yield from hexdump(letter.payload, None if full else HEX_LINES, wrong_byte(letter.reason))
 
 
-def _facts(letter: Letter) -> Iterator[tuple[str, str]]:
+def _kind(letter: DeadLetter) -> str:
+    if packing := packing_of(letter.payload):
+        return f", {packing}"
+    return "" if letter.is_text else ", not all of it text"
+
+
+def _facts(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     row = asdict(letter)
     yield "id", str(letter.id)
     yield "time (UTC)", at(letter.ts)
@@ -68,5 +70,30 @@ def _facts(letter: Letter) -> Iterator[tuple[str, str]]:
     yield "entry", f"{letter.entry_id} of {letter.stream}"
     yield "sqlstate", row["sqlstate"] or "–"
     yield "replayed", at(letter.replayed_at) if letter.replayed_at else "never"
-    if letter.obstacle:
-        yield "to replay", f"not possible: {letter.obstacle}"
+    if letter.replay_blocker:
+        yield "to replay", f"not possible: {letter.replay_blocker}"
+
+
+def hexdump(data: bytes, lines: int | None = None, mark: int | None = None) -> Iterator[str]:
+    """`offset: hex  text`, at most `lines` lines (None: all of them), with an arrow at the byte `mark`."""
+    first = _first(lines, mark)
+    shown = data[first : first + lines * HEX_WIDTH] if lines else data
+    if first:
+        yield f"… {first} bytes before"
+    for offset in range(first, first + len(shown), HEX_WIDTH):
+        arrow = f"  ◀ byte {mark}" if mark is not None and offset <= mark < offset + HEX_WIDTH else ""
+        yield _line(offset, data[offset : offset + HEX_WIDTH]) + arrow
+    if after := len(data) - first - len(shown):
+        yield f"… {after} bytes more: --full"
+
+
+def _first(lines: int | None, mark: int | None) -> int:
+    if lines is None or mark is None or mark < lines * HEX_WIDTH:
+        return 0
+    return max(0, mark // HEX_WIDTH - HEX_BEFORE) * HEX_WIDTH
+
+
+def _line(offset: int, data: bytes) -> str:
+    pairs = " ".join(data[at : at + 2].hex() for at in range(0, len(data), 2))
+    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
+    return f"{offset:08x}: {pairs:<39}  {text}"

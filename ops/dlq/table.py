@@ -1,4 +1,4 @@
-"""The table ingest_errors, for one command."""
+"""The table ingest_errors: the statements of `queries.sql`, and a connection for one command."""
 
 from __future__ import annotations
 
@@ -8,55 +8,77 @@ from typing import Any
 
 import asyncpg
 
-from ops.advice import unanswered
-from shared import database
-from shared.config import redacted
-from shared.failure import is_hopeless
+from traksense_ingest.ops.advice import explain_with_url
+from traksense_ingest.shared import database
+from traksense_ingest.shared.config import redacted
+from traksense_ingest.shared.errors import ConfigurationError, IngestError
+from traksense_ingest.shared.failure import DATABASE_ERRORS, ended_by
+from traksense_ingest.shared.sql import statements
+
+_statements = statements("traksense_ingest.ops.dlq")
+
+
+def _statement(name: str) -> str:
+    statement: str = _statements[name]
+    for part in ("columns", "selected"):
+        statement = statement.replace(f"{{{part}}}", _statements[part])
+    return statement
+
+
+COUNT = _statement("count")
+LIST = _statement("list")
+LETTERS = _statement("letters")
+NOW = _statement("now")
+COUNT_DUE = _statement("count_due")
+DUE = _statement("due")
+TAKE = _statement("take")
+MARK = _statement("mark")
+PURGE = _statement("purge")
 
 STATEMENT_S = 300.0  # a count of some million rows takes seconds
 
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-
-
-class Unusable(Exception):
-    """The database is away or refuses us; the message is one line that names the variable."""
-
-    def __init__(self, message: str, *, is_final: bool) -> None:
-        super().__init__(message)
-        self.is_final = is_final  # waiting doesn't help
-
 
 @asynccontextmanager
-async def table(url: str) -> AsyncIterator[Any]:
-    """A connection for as long as the block; raises Unusable."""
+async def open_table(url: str) -> AsyncIterator[Any]:
+    """A connection for as long as the block; raises IngestError, with one line that names the variable."""
     where = f"DATABASE_URL={redacted(url)}"
     try:
         connection = await database.connect(url, command_timeout=STATEMENT_S)
-    except (*_ERRORS, OSError, ValueError) as error:
+    except (*DATABASE_ERRORS, OSError, ValueError) as error:
         raise _unusable(url, error) from error
     try:
         await _check(connection, where)
         yield connection
     except BrokenPipeError:  # stdout's
         raise
-    except (*_ERRORS, ConnectionError, TimeoutError) as error:
+    except (*DATABASE_ERRORS, ConnectionError, TimeoutError) as error:
         raise _unusable(url, error) from error
     finally:
         connection.terminate()
 
 
+async def each_row(connection: Any, query: str, *arguments: Any, at_once: int) -> AsyncIterator[Any]:
+    """A query's rows, `at_once` of them in memory; in a transaction.
+
+    asyncpg's own cursors use a named statement, which would stay in a pooler's session.
+    """
+    await connection.execute(f"DECLARE letters NO SCROLL CURSOR FOR {query}", *arguments)
+    while rows := await connection.fetch(f"FETCH {at_once} FROM letters"):
+        for row in rows:
+            yield row
+
+
 async def _check(connection: Any, where: str) -> None:
     if await connection.fetchval("SELECT to_regclass('ingest_errors')") is None:
-        raise Unusable(f"{where}: the database is not migrated; run `traksense-ingest migrate`", is_final=True)
+        raise ConfigurationError(f"{where}: the database is not migrated; run `traksense-ingest migrate`")
     if await connection.fetchval("SELECT row_security_active('ingest_errors')"):
         role = await connection.fetchval("SELECT current_user")
-        raise Unusable(
+        raise ConfigurationError(
             f"{where}: the role {role} is under row level security and sees no dead letters; connect as the "
-            "tables' owner",
-            is_final=True,
+            "tables' owner"
         )
 
 
-def _unusable(url: str, error: BaseException) -> Unusable:
+def _unusable(url: str, error: BaseException) -> IngestError:
     hint = "; connect as the tables' owner" if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
-    return Unusable(f"{unanswered('DATABASE_URL', url, error)}{hint}", is_final=is_hopeless(error))
+    return ended_by(error, f"{explain_with_url('DATABASE_URL', url, error)}{hint}")

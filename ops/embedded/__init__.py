@@ -1,13 +1,13 @@
-"""Real servers as child processes, out of plain Python packages: no Docker, no system packages.
+"""Real servers as child processes, from Python packages: no Docker, no system packages.
 
-`traksense-ingest up` and the tests run these. Each is one process bound to 127.0.0.1 whose data stay
-in its directory over stop, crash and restart, and which ends when its parent does.
+`traksense-ingest up`, the tests and the benchmarks run these; `debian.py` has the same from Debian's packages. Each is
+one process bound to 127.0.0.1. Its data stay in its directory after a stop, a crash or a restart, and it ends when its
+parent does.
 """
 
-from ops.embedded.broker import Broker
-from ops.embedded.errors import PortBusy, ServerFailed
-from ops.embedded.postgres import PostgresServer
-from ops.embedded.redis import RedisServer
-from ops.embedded.server import Server, free_port
+from traksense_ingest.ops.embedded.broker import Broker
+from traksense_ingest.ops.embedded.postgres import PostgresServer
+from traksense_ingest.ops.embedded.redis import RedisServer
+from traksense_ingest.ops.embedded.server import PortBusy, Server, ServerFailed, free_port
 
 __all__ = ["Broker", "PortBusy", "PostgresServer", "RedisServer", "Server", "ServerFailed", "free_port"]

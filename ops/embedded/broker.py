@@ -2,18 +2,19 @@
 
 What it does not do: sessions and undelivered messages live in memory and end with the process;
 an acknowledgement out of order, or one too many, ends the connection; at most 100 unacknowledged
-messages are in flight to a subscriber, whatever is configured.
+messages are in flight to a subscriber, whatever is configured; while that many are, it answers that
+subscriber nothing, not even a PINGREQ.
 """
 
 import sys
 from pathlib import Path
 from typing import ClassVar
 
-from ops.embedded.ports import ask
-from ops.embedded.server import Server
+from traksense_ingest.ops.embedded.ports import ask
+from traksense_ingest.ops.embedded.server import Server
 
 # Clean session, keepalive 10 s (rumqttd refuses 0), no client id: the broker makes one up. An id used again
-# after a handshake that broke off makes rumqttd panic, and that listener accept nobody any more.
+# after an aborted handshake makes rumqttd panic, and that listener accepts no client any more.
 _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"
 _CONNECT_V5 = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
 _CONNACK = 0x20
@@ -90,6 +91,6 @@ class Broker(Server):
 
 
 def mqtt_answers(port: int, connect: bytes = _CONNECT) -> bool:
-    """Whether an MQTT broker accepts a CONNECT packet; raises OSError when nobody listens."""
+    """Whether an MQTT broker accepts a CONNECT packet; raises OSError when nothing listens."""
     answer = ask(port, connect)
     return len(answer) >= 4 and answer[0] == _CONNACK and answer[3] == 0

@@ -9,8 +9,8 @@ FIRST, LAST = 10_000, 32_768  # Linux gives outgoing connections 32768 and up
 
 
 class Ports:
-    """Ports to listen on, one after the other from a random one on: what was given isn't given again soon, since who
-    has it may not listen yet."""
+    """Ports to listen on, one after the other from a random one on. A port is not given again soon: whoever has it may
+    not listen yet."""
 
     def __init__(self, first: int, last: int) -> None:
         self._first, self._count = first, last - first
@@ -48,13 +48,13 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def ask(port: int, request: bytes, farewell: bytes = b"") -> bytes:
+def ask(port: int, request: bytes, goodbye: bytes = b"") -> bytes:
     """Send a request to a local server and return the beginning of its answer (b"" if it hangs up).
 
-    Raises OSError when nobody listens, or nothing comes back within two seconds.
+    Raises OSError when nothing listens, or nothing comes back within two seconds.
     """
     with socket.create_connection((LOOPBACK, port), timeout=_ANSWER_SECONDS) as connection:
         connection.sendall(request)
         answer = connection.recv(1024)
-        connection.sendall(farewell)
+        connection.sendall(goodbye)
         return answer

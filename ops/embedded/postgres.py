@@ -1,21 +1,19 @@
-"""PostgreSQL with its data in a directory of ours, reachable over loopback TCP only."""
+"""PostgreSQL with its data in its own directory, reachable over loopback TCP only."""
 
 import os
 import shutil
 import signal
 import struct
 import subprocess
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-from ops.embedded.account import let_read, let_through, unprivileged
-from ops.embedded.errors import ServerFailed
-from ops.embedded.orphans import die_with_parent, processes_in, wait_until_empty
-from ops.embedded.packages import package_directory
-from ops.embedded.ports import ask
-from ops.embedded.server import Server
+from traksense_ingest.ops.embedded.packages import let_read, let_through, package_directory, unprivileged
+from traksense_ingest.ops.embedded.ports import ask
+from traksense_ingest.ops.embedded.server import Server, ServerFailed, die_with_parent
 
 _USER = "postgres"
 _DATABASE = "traksense"
@@ -97,7 +95,7 @@ class PostgresServer(Server):
     def _clear_leftovers(self) -> None:
         """Forget a postmaster that was killed: its number may be another program's by now."""
         if not Path("/proc/self/cwd").exists():
-            return  # no way to tell who works in the directory; PostgreSQL's own checks remain
+            return  # no way to know who works in the directory; PostgreSQL's own checks remain
         if not wait_until_empty(self.data, _LEFTOVERS_SECONDS):
             raise ServerFailed(self.name, f"processes still use {self.data}: {processes_in(self.data)}")
         (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -142,3 +140,25 @@ class PostgresServer(Server):
         parameters = f"user\0{_USER}\0database\0{_DATABASE}\0\0".encode()
         startup = struct.pack("!II", 8 + len(parameters), _PROTOCOL) + parameters
         return ask(self.port, startup, b"X\0\0\0\4").startswith(b"R")
+
+
+def processes_in(directory: Path) -> list[int]:
+    """Processes whose working directory is this one; always none without /proc."""
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _works_in(entry, directory)]
+
+
+def wait_until_empty(directory: Path, seconds: float) -> bool:
+    """Wait until no process works in a directory; False when some still do after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while processes_in(directory):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _works_in(entry: Path, directory: Path) -> bool:
+    try:
+        return (entry / "cwd").samefile(directory)
+    except OSError:  # it ended meanwhile, or belongs to someone else
+        return False

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from ops.embedded.packages import package_directory
-from ops.embedded.ports import ask
-from ops.embedded.server import Server
+from traksense_ingest.ops.embedded.packages import package_directory
+from traksense_ingest.ops.embedded.ports import ask
+from traksense_ingest.ops.embedded.server import Server
 
 
 class RedisServer(Server):

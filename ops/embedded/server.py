@@ -1,21 +1,54 @@
-"""One real server as one child process: start it, wait until it answers, stop it, kill it."""
+"""One real server as one child process: start it, wait until it answers, stop it, kill it.
 
+It does not outlive the process that started it, even when that one is killed with -9.
+"""
+
+import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import IO, ClassVar, Protocol, Self
 
-from ops.embedded.errors import PortBusy, ServerFailed
-from ops.embedded.orphans import die_with_parent
-from ops.embedded.ports import LOOPBACK, free_port, port_is_free
+from traksense_ingest.ops.embedded.ports import LOOPBACK, free_port, port_is_free
+from traksense_ingest.shared.errors import ConfigurationError, IngestError
 
 __all__ = ["Server", "free_port"]
-_LOG_LINES_TOLD = 20
+_LOG_LINES = 20
+_PR_SET_PDEATHSIG = 1
+# Loaded here, in the parent: between fork and exec as little as possible should happen.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Process(Protocol):
+    """What a server needs of subprocess.Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+
+
+class PortBusy(ConfigurationError):
+    """A server's port is taken by another program."""
+
+    def __init__(self, name: str, port: int) -> None:
+        super().__init__(f"{name}: port {port} of {LOOPBACK} is taken by another program")
+        self.name, self.port = name, port
+
+
+class ServerFailed(IngestError):
+    """A server exited, or did not answer in time; `log` holds the last lines it wrote."""
+
+    def __init__(self, name: str, log: str) -> None:
+        super().__init__(f"{name} did not start; the end of its log:\n{log}")
+        self.name, self.log = name, log
 
 
 class Server(ABC):
@@ -34,8 +67,8 @@ class Server(ABC):
     def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory.resolve()
         self.port = port
-        self.sleep: Callable[[float], None] = time.sleep  # between two looks whether it answers; may raise to end that
-        self._process: subprocess.Popen[bytes] | None = None
+        self.sleep: Callable[[float], None] = time.sleep  # between two checks that it answers; may raise
+        self._process: Process | None = None
         self._log_start = 0
 
     @property
@@ -75,7 +108,9 @@ class Server(ABC):
         self.require_ports()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._prepare()
-        self._spawn()
+        with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = self._launch(log)
         self._wait_until_it_answers()
         return self
 
@@ -108,7 +143,7 @@ class Server(ABC):
 
     def serves(self) -> bool:
         """Whether it answers a client now, not only exists."""
-        with suppress(OSError):  # nobody listens yet, or it hung up on us half-way
+        with suppress(OSError):  # nothing listens yet, or it closed the connection
             return self.running and self._answers()
         return False
 
@@ -130,7 +165,7 @@ class Server(ABC):
     def log_tail(self) -> str:
         """The last lines that this run wrote."""
         written = self.log_path.read_bytes()[self._log_start :] if self.log_path.exists() else b""
-        return "\n".join(written.decode(errors="replace").splitlines()[-_LOG_LINES_TOLD:])
+        return "\n".join(written.decode(errors="replace").splitlines()[-_LOG_LINES:])
 
     def __enter__(self) -> Self:
         return self.start()
@@ -138,23 +173,22 @@ class Server(ABC):
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _spawn(self) -> None:
+    def _launch(self, log: IO[bytes]) -> Process:
+        """The server as a child that leads a process group of its own."""
         uid, gid = self._uid_gid() or (None, None)
-        with self.log_path.open("ab") as log:
-            self._log_start = log.tell()
-            self._process = subprocess.Popen(
-                self._command(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.directory,
-                env=self._environment(),
-                start_new_session=True,  # Ctrl-C in the terminal is for the parent to handle
-                user=uid,
-                group=gid,
-                extra_groups=None if uid is None else [],
-                preexec_fn=die_with_parent(self.orphan_signal),  # noqa: PLW1509 - one system call
-            )
+        return subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=self.directory,
+            env=self._environment(),
+            start_new_session=True,  # Ctrl-C in the terminal is for the parent to handle
+            user=uid,
+            group=gid,
+            extra_groups=None if uid is None else [],
+            preexec_fn=die_with_parent(self.orphan_signal),  # noqa: PLW1509 - one system call
+        )
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + self.start_timeout
@@ -164,3 +198,20 @@ class Server(ABC):
             self.sleep(0.02)
         self.kill()
         raise ServerFailed(self.name, self.log_tail())
+
+
+def die_with_parent(death: signal.Signals) -> Callable[[], None]:
+    """What a child runs just before exec so that the kernel sends it `death` when its parent ends.
+
+    Outside Linux it does nothing. The order given to the kernel survives exec, but no later change of user.
+    """
+    parent = os.getpid()
+
+    def before_exec() -> None:
+        if _LIBC is None:
+            return
+        _LIBC.prctl(_PR_SET_PDEATHSIG, int(death))
+        if os.getppid() != parent:  # it died before the order was given
+            os._exit(1)
+
+    return before_exec

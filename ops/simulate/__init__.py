@@ -1,4 +1,4 @@
 """`traksense-ingest simulate`: a fleet of devices that publish over real MQTT.
 
-signals → devices → messages, faults → fleet (pure, up to here) → publish → tally → summary
+signals → messages → fleet (pure, up to here) → run, over lanes → report
 """

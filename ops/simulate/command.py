@@ -6,10 +6,19 @@ from typing import Any
 
 import click
 
-from ops.help import Command, option
-from ops.simulate.options import moment, tenant_name
+from traksense_ingest.ops.help import Command, moment, option
+from traksense_ingest.shared.messages import NAME_MAX
 
 RATE_MAX = 100_000.0  # messages/s; keeps the timestamps of a device at least 10 µs apart
+
+
+def tenant_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str:
+    """A name that fits in a topic; raises BadParameter."""
+    if not 1 <= len(value) <= NAME_MAX or not value.isprintable() or set(value) & set("/+#"):
+        raise click.BadParameter(
+            f"{value!r} should have 1 to {NAME_MAX} characters, no /, + or # and no control characters"
+        )
+    return value
 
 
 @click.command(cls=Command)
@@ -21,8 +30,8 @@ RATE_MAX = 100_000.0  # messages/s; keeps the timestamps of a device at least 10
     default=20.0,
     help="Messages/s of all devices together.",
 )
-@option("--duration", section="How long", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds.")
-@option("--messages", section="How long", type=click.IntRange(1), help="Stop after so many messages.")
+@option("--duration", section="How long", type=click.FloatRange(0, min_open=True), help="Stop after this many seconds.")
+@option("--messages", section="How long", type=click.IntRange(1), help="Stop after this many messages.")
 @option(
     "--bad", section="The fleet", type=click.FloatRange(0, 1), default=0.0, help="The share of bad messages, 0 to 1."
 )
@@ -32,43 +41,42 @@ RATE_MAX = 100_000.0  # messages/s; keeps the timestamps of a device at least 10
     section="The fleet",
     type=click.IntRange(1, 10_000),
     default=1,
-    help="Share the devices out among so many tenants: demo-1, demo-2, …",
+    help="Distribute the devices among this many tenants: demo-1, demo-2, …",
 )
 @option(
     "--seed",
-    section="The same again",
+    section="Reproducibility",
     type=int,
     show_default="random",
     help="Repeat a run: same seed and options, same messages.",
 )
 @option(
     "--start",
-    section="The same again",
+    section="Reproducibility",
     callback=moment,
     show_default="now",
-    help="The first timestamp, as 2025-10-07T15:30:00Z.",
+    help="The first timestamp, such as 2025-10-07T15:30:00Z.",
 )
 @option(
     "--connections",
     type=click.IntRange(1, 1000),
     show_default="1 to 4, by the rate",
-    help="MQTT connections; a device keeps to its own.",
+    help="MQTT connections; a device always uses the same one.",
 )
 @option("--progress/--no-progress", default=True, help="A progress bar, where stdout is a terminal.")
 @option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def simulate(**options: Any) -> None:
     """Publish as a fleet of devices would.
 
-    Refrigerators, cold rooms and HVAC units, and then what to expect in the database. The broker is the one in the
-    environment or .env: MQTT_URL, MQTT_USERNAME, MQTT_PASSWORD, MQTT_PROTOCOL, MQTT_TLS_CA, MQTT_TLS_CERT,
-    MQTT_TLS_KEY. Messages go out at QoS 1; one counts when its PUBACK is there, and is sent again when the connection
-    is lost before.
+    The devices are cold rooms, freezers and HVAC units. The broker is the one in the environment or .env: MQTT_URL,
+    MQTT_USERNAME, MQTT_PASSWORD, MQTT_PROTOCOL, MQTT_TLS_CA, MQTT_TLS_CERT, MQTT_TLS_KEY. Messages are sent at QoS 1;
+    one counts once its PUBACK has arrived, and is sent again if the connection is lost before.
 
-    At the end, Ctrl-C included, a table says how many rows each database table should have, with the
-    SQL to compare. Events and ACKs come along with the telemetry, bad messages if you ask for them.
+    At the end, also after Ctrl-C, it prints how many rows each table of the database should have, with the SQL to
+    compare. Events and ACKs are sent along with the telemetry, bad messages with --bad.
 
-    Timestamps follow the rate: after an outage the devices catch up on what they measured meanwhile.
-    With the same --seed, only times and the ids made of them differ between runs; --start fixes these too.
+    Timestamps follow the rate: after an outage the devices send what they measured meanwhile. With the same --seed,
+    only times and the ids made from them differ between runs; --start fixes these too.
 
     \b
     Examples:
@@ -80,6 +88,6 @@ def simulate(**options: Any) -> None:
       traksense-ingest simulate --seed 7 --messages 10000 \\
         --rate 2000 --json
     """
-    from ops.simulate.session import session
+    from traksense_ingest.ops.simulate.run import session
 
     session(**options)

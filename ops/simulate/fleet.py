@@ -1,17 +1,39 @@
-"""The whole fleet: a seed and a start in, the sequence of its messages out. Pure: nothing here waits or sends."""
+"""The fleet and its devices: a seed and a start in, the sequence of messages out. Pure: nothing here waits or sends."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count, islice
 from random import Random
 
-from ops.simulate import faults
-from ops.simulate.devices import Device
-from ops.simulate.messages import Message
+from traksense_ingest.ops.simulate.messages import (
+    Body,
+    Message,
+    ack_v1,
+    encode,
+    event_v1,
+    parsec_v1,
+    pick,
+    point,
+    telem_v1,
+    ulid,
+)
+from traksense_ingest.ops.simulate.signals import PROFILES, Room
+from traksense_ingest.shared.messages import ROOT
+
+PARSEC_EVERY = 4  # every fourth device is a Parsec
+DEVICES_A_SITE = 10
+ACK_SHARE = 0.02
+REPEATED_SHARE = 0.25  # of the ACKs, which report the previous command once more
+FAILED_SHARE = 0.15  # of the commands
+ALARM_SHARE = 0.002
+MUTE_SHARE = 0.005  # of the readings of humidity: the sensor gave none
+ERRORS = ("timeout", "E_LOCKED: local mode", "setpoint out of range", "busy: defrosting")
+FIRMWARE = ("1.2.3", "1.3.0", "2.0.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +55,21 @@ class Plan:
         limits = [self.messages, None if self.duration is None else math.ceil(self.duration * self.rate)]
         return min((limit for limit in limits if limit is not None), default=None)
 
-    def due(self, place: int) -> float:
+    def due(self, index: int) -> float:
         """When a message of the sequence is sent, in s after the start."""
-        return place / self.rate
+        return index / self.rate
 
 
 def fleet(plan: Plan) -> Iterator[Message]:
-    """The messages in the order that they are sent in: the devices take turns."""
+    """The messages in the order in which they are sent: the devices take turns."""
     devices = [_device(plan, number) for number in range(plan.devices)]
-    turn = plan.devices / plan.rate  # s from one message of a device to its next
+    interval = plan.devices / plan.rate  # s from one message of a device to its next
     chance = _random(plan.seed, "faults")
-    for place in islice(count(), plan.limit):
-        device = devices[place % plan.devices]
-        if place >= plan.devices:
-            device.step(turn)
-        ts = plan.start + timedelta(seconds=plan.due(place))
+    for index in islice(count(), plan.limit):
+        device = devices[index % plan.devices]
+        if index >= plan.devices:
+            device.step(interval)
+        ts = plan.start + timedelta(seconds=plan.due(index))
         yield _bad(device, ts, chance) if chance.random() < plan.bad else device.message(ts)
 
 
@@ -60,7 +82,98 @@ def _random(seed: int, use: object) -> Random:
 
 
 def _bad(device: Device, ts: datetime, chance: Random) -> Message:
-    fault = faults.pick(chance)
+    fault = pick(chance)
     body, _ = device.telemetry(ts)
-    message = device.said("telem", ts, fault.spoil(body, ts))
+    message = device.message_of("telem", ts, fault.spoil(body, ts))
     return message._replace(fault=fault.name, error_class=fault.error_class)
+
+
+class Device:
+    """A device, by its index in the fleet; the same random source makes the same device."""
+
+    def __init__(self, number: int, tenant: str, rng: Random) -> None:
+        self.number, self._rng = number, rng
+        self._room = Room(PROFILES[number % len(PROFILES)], rng)
+        self._is_parsec = number % PARSEC_EVERY == PARSEC_EVERY - 1
+        self._has_ids = rng.random() < 0.5  # whether its events have an event_id
+        self._is_terse = rng.random() < 0.3  # whether it omits the types of its points
+        self._firmware = rng.choice(FIRMWARE)
+        self._command: str | None = None
+        self._has_fault = False
+        self._events: deque[tuple[str, Body]] = deque([("boot", {"fw": self._firmware, "cause": "power_on"})])
+        name = f"{'parsec' if self._is_parsec else self._room.profile.name}-{number + 1:04d}"
+        self._prefix = f"{ROOT}/{tenant}/site-{number // DEVICES_A_SITE + 1:02d}/{name}"
+
+    def step(self, seconds: float) -> None:
+        """Advance the time: the room changes, and events are queued to be reported."""
+        door, was_too_warm = self._room.door, self._room.too_warm
+        self._room.step(seconds)
+        if self._room.door != door:
+            self._report("door_open" if self._room.door else "door_close", {"door": "main"})
+        if self._room.too_warm and not was_too_warm:
+            self._report("alarm", {"code": "HIGH_TEMP", "value": round(self._room.air, 2), "u": "°C"})
+        if self._rng.random() < ALARM_SHARE:
+            self._has_fault = not self._has_fault
+            self._report("alarm", {"code": "COMPRESSOR_FAULT", "active": self._has_fault})
+
+    def message(self, ts: datetime) -> Message:
+        """What it sends now: an event that is due, sometimes an ACK, mostly readings."""
+        if self._events:
+            return self._event(ts)
+        if self._rng.random() < ACK_SHARE:
+            return self._ack(ts)
+        body, points = self.telemetry(ts)
+        return self.message_of("telem", ts, encode(body))._replace(points=points)
+
+    def message_of(self, kind: str, ts: datetime, payload: bytes) -> Message:
+        """A message from this device."""
+        return Message(f"{self._prefix}/{kind}", payload, kind, ts, self.number)
+
+    def telemetry(self, ts: datetime) -> tuple[Body, int]:
+        """Its readings in its own format, and the number of points they make."""
+        if self._is_parsec:
+            return parsec_v1(ts, self._room.compressor, self._has_fault, round(self._room.rssi), self._firmware), 3
+        points = self._points()
+        return telem_v1(ts, points, {"fw": self._firmware, "model": self._room.profile.name}), len(points)
+
+    def _points(self) -> list[Body]:
+        room, rng = self._room, self._rng
+        humidity = None if rng.random() < MUTE_SHARE else round(room.humidity, 1)
+        points = [
+            point("temp_air", round(room.air + rng.gauss(0, 0.05), 2), "float", "°C"),
+            point("temp_evap", round(room.evaporator + rng.gauss(0, 0.1), 2), self._type("float"), "°C"),
+            point("setpoint", room.setpoint, self._type("num"), "°C"),
+            point("humidity", humidity, self._type("num"), "%"),
+            point("power", round(room.power * rng.gauss(1, 0.02), 1), self._type("float"), "W"),
+            point("rssi", round(room.rssi), self._type("int"), "dBm"),
+            point("compressor", room.compressor, self._type("bool")),
+            point("door", int(room.door), "bool"),
+            point("status", self._status(), "enum"),
+        ]
+        return [*points, point("defrost", room.defrosting, self._type("bool"))] if room.freezes else points
+
+    def _type(self, name: str) -> str | None:
+        return None if self._is_terse else name
+
+    def _status(self) -> str:
+        if self._has_fault:
+            return "FAULT"
+        if self._room.defrosting:
+            return "DEFROST"
+        return "RUN" if self._room.compressor else "STOP"
+
+    def _report(self, event_type: str, data: Body) -> None:
+        self._events.append((event_type, data))
+
+    def _event(self, ts: datetime) -> Message:
+        event_type, data = self._events.popleft()
+        event_id = ulid(ts, self._rng) if self._has_ids else None
+        return self.message_of("event", ts, encode(event_v1(ts, event_type, event_id, data)))
+
+    def _ack(self, ts: datetime) -> Message:
+        if self._command is None or self._rng.random() >= REPEATED_SHARE:
+            self._command = ulid(ts, self._rng)
+        err = self._rng.choice(ERRORS) if self._rng.random() < FAILED_SHARE else None
+        if err is None:
+            self._room.setpoint = self._room.profile.setpoint + self._rng.choice((-0.5, 0.0, 0.5))
+        return self.message_of("ack", ts, encode(ack_v1(ts, self._command, err)))._replace(cmd_id=self._command)

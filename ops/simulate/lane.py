@@ -1,34 +1,65 @@
-"""One connection to the broker, in front of some of the devices: keeps their order, loses none of their messages.
+"""One connection to the broker for some of the devices: keeps their order, loses none of their messages.
 
-This is the only module here that knows aiomqtt's wrapped paho client. aiomqtt's own `publish` takes a task and a
-timer a message, and says nothing of a PUBACK that refuses.
+The only module here that uses the paho client inside aiomqtt's. aiomqtt's own `publish` takes a task and a timer for
+each message, and does not report a PUBACK that refuses it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
+from collections.abc import Callable
 
 import aiomqtt
 from paho.mqtt.client import Client as Paho
-from paho.mqtt.client import ConnectFlags
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ops.simulate.messages import Message
-from ops.simulate.notice import Notice
-from ops.simulate.tally import Tally
-from shared import mqtt
-from shared.backoff import Backoff
-from shared.config import Settings
-from shared.failure import describe, is_hopeless
-from shared.outage import Misconfigured
+from traksense_ingest.ops.simulate.messages import Message
+from traksense_ingest.ops.simulate.report import Tally
+from traksense_ingest.shared import mqtt
+from traksense_ingest.shared.config import Settings, redacted
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.failure import is_permanent
+from traksense_ingest.shared.mqtt_client import Client
+from traksense_ingest.shared.runtime.retry import Backoff
 
-WINDOW = 200  # messages on their way: with a PUBACK after 50 ms still 4 000 messages/s
-KEEPALIVE_S = 15  # a broker that vanished is noticed after 1.5 times as long
+WINDOW = 200  # messages in flight: with a PUBACK after 50 ms still 4 000 messages/s
+KEEPALIVE_S = 15  # an unreachable broker is noticed after 1.5 times as long
 TIMEOUT_S = 5.0
 REFUSED = 0x80  # from here on a PUBACK's reason code is a refusal
+
+
+class Notice:
+    """Prints each outage of the broker, its end, and each kind of refusal once, a line each.
+
+    All connections share one, so that none repeats another.
+    """
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._url = redacted(settings.mqtt_url)
+        self._say = say
+        self._is_down = False
+        self._refusals: set[str] = set()
+
+    def down(self, error: Exception) -> None:
+        """The broker can't be reached."""
+        if not self._is_down:
+            self._say(f"{self._url} is unreachable, waiting for it: {mqtt.described(self._settings, error)}")
+        self._is_down = True
+
+    def up(self) -> None:
+        """The broker answers again."""
+        if self._is_down:
+            self._say(f"{self._url} is reachable again")
+        self._is_down = False
+
+    def refused(self, reason: str) -> None:
+        """It rejected a message."""
+        if reason not in self._refusals:
+            self._say(f"{self._url} refuses messages: {reason}")
+        self._refusals.add(reason)
 
 
 class Lane:
@@ -40,7 +71,7 @@ class Lane:
         self._waiting: deque[Message] = deque()
         self._unacked: dict[int, Message] = {}  # by mid, in the order sent
         self._room = asyncio.Semaphore(WINDOW)
-        self._window = WINDOW  # what this connection's broker lets us have on the way
+        self._window = WINDOW  # what this connection's broker allows in flight
         self._paho: Paho | None = None  # while connected
         self._closing = asyncio.Event()
         self.connected = asyncio.Event()  # set by the first connection
@@ -48,14 +79,14 @@ class Lane:
         self.idle.set()
 
     async def put(self, message: Message) -> None:
-        """Send a message, or keep it until there is a connection; waits while WINDOW messages are on the way."""
+        """Send a message, or keep it until there is a connection; waits while WINDOW messages are in flight."""
         await self._room.acquire()
         self.idle.clear()
         self._waiting.append(message)
         self._send()
 
     async def run(self) -> None:
-        """Stay connected until `close`; raises Misconfigured when the broker refuses the first connection."""
+        """Stay connected until `close`; raises ConfigurationError if the broker refuses the connection or QoS 1."""
         backoff = Backoff()
         while not self._closing.is_set():
             try:
@@ -65,7 +96,7 @@ class Lane:
                 await asyncio.sleep(backoff.delay())
 
     def close(self) -> None:
-        """Disconnect, whatever is still on its way."""
+        """Disconnect, also with messages in flight."""
         self._closing.set()
 
     @property
@@ -76,30 +107,27 @@ class Lane:
     async def _connection(self, backoff: Backoff) -> None:
         options = {"keepalive": KEEPALIVE_S, "timeout": TIMEOUT_S, "max_inflight_messages": WINDOW}
         client = mqtt.client(self._settings, self._identifier, **options)
-        self._listen_to(client._client)
+        self._listen_to(client.paho)
         async with client:
             backoff.reset()
-            self._open(client._client)
+            if client.allowed.maximum_qos == 0:
+                raise ConfigurationError(
+                    "MQTT_URL: broker: it accepts messages at QoS 0 only, which no PUBACK confirms"
+                )
+            # A broker of MQTT 5 disconnects a client that has more in flight than its Receive Maximum.
+            self._window = min(WINDOW, client.allowed.receive_maximum)
+            self._open(client.paho)
             try:
                 await self._until_lost(client)
             finally:
                 self._paho = None
 
     def _listen_to(self, paho: Paho) -> None:
-        paho.disable_logger()  # it formats a line a packet, for nobody
+        paho.disable_logger()  # it formats a line for each packet, which nothing reads
         paho.on_publish = self._on_puback
-        tell_aiomqtt = paho.on_connect
-        assert tell_aiomqtt is not None  # noqa: S101  (aiomqtt set it)
-
-        def on_connect(paho: Paho, data: Any, flags: ConnectFlags, code: ReasonCode, about: Properties | None) -> None:
-            # A broker of MQTT 5 hangs up on who has more on the way than it said.
-            self._window = min(WINDOW, getattr(about, "ReceiveMaximum", WINDOW))
-            tell_aiomqtt(paho, data, flags, code, about)  # type: ignore[call-arg, arg-type]
-
-        paho.on_connect = on_connect
 
     def _open(self, paho: Paho) -> None:
-        """Take up where the last connection broke off: first what got no PUBACK."""
+        """Continue where the last connection was lost: first the messages without a PUBACK."""
         self._tally.sent_again += len(self._unacked)
         self._waiting.extendleft(reversed(self._unacked.values()))
         self._unacked.clear()
@@ -112,7 +140,7 @@ class Lane:
         while self._paho and self._waiting and len(self._unacked) < self._window:
             message = self._waiting.popleft()
             info = self._paho.publish(message.topic, message.payload, qos=1)
-            self._unacked[info.mid] = message  # whatever became of it: without a PUBACK it is sent again
+            self._unacked[info.mid] = message  # whatever the result: without a PUBACK it is sent again
 
     def _on_puback(self, _paho: Paho, _data: object, mid: int, code: ReasonCode, _about: Properties) -> None:
         message = self._unacked.pop(mid, None)
@@ -128,10 +156,10 @@ class Lane:
         if not self._unacked and not self._waiting:
             self.idle.set()
 
-    async def _until_lost(self, client: aiomqtt.Client) -> None:
+    async def _until_lost(self, client: Client) -> None:
         """Wait for `close`; raises MqttError when the connection is lost before."""
         closing = asyncio.create_task(self._closing.wait())
-        lost = asyncio.create_task(anext(client.messages))  # nothing is subscribed: it can but fail
+        lost = asyncio.create_task(client.lost())
         try:
             await asyncio.wait((closing, lost), return_when=asyncio.FIRST_COMPLETED)
             if lost.done():
@@ -142,6 +170,6 @@ class Lane:
             await asyncio.gather(closing, lost, return_exceptions=True)
 
     def _lost(self, error: aiomqtt.MqttError) -> None:
-        if is_hopeless(error) and not self.connected.is_set():
-            raise Misconfigured(f"MQTT_URL: broker: {describe(error)}") from None
+        if is_permanent(error) and not self.connected.is_set():
+            raise ConfigurationError(f"MQTT_URL: broker: {mqtt.described(self._settings, error)}") from None
         self._notice.down(error)

@@ -1,18 +1,95 @@
-"""What a run did: as tables for a person, or as one JSON object."""
+"""What a run did: counted as PUBACKs arrive, then shown as tables or as JSON, with queries that compare it with the
+database."""
+
+# ruff: noqa: S608  (the queries are printed for a person, who runs them)
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ops.simulate.compare import reasons_query, rows_query
-from ops.simulate.fleet import Plan
-from ops.simulate.tally import Tally
+from traksense_ingest.ops.simulate.fleet import Plan
+from traksense_ingest.ops.simulate.messages import Message
+
+TIME_COLUMN = {"ts_measure": "ts", "cmd_ack": "ts_exec", "device_event": "ts"}
+
+
+@dataclass
+class Tally:
+    """Counts messages as they are acknowledged; takes a few bytes for each device, however long the run."""
+
+    kinds: Counter[str] = field(default_factory=Counter)  # good messages
+    faults: Counter[tuple[str, str]] = field(default_factory=Counter)  # (what is wrong, class of reason)
+    refused: Counter[str] = field(default_factory=Counter)  # reason of the broker (MQTT 5)
+    points: int = 0
+    commands: int = 0  # distinct cmd_ids
+    sent_again: int = 0  # after a loss of the connection; the broker may have had them already
+    unconfirmed: int = 0  # sent, and no PUBACK at the end: they may have arrived
+    first: datetime | None = None
+    last: datetime | None = None
+    _last_command: dict[int, str] = field(default_factory=dict)
+
+    def add(self, message: Message) -> None:
+        """Count a message that was published."""
+        if message.fault is not None:
+            self.faults[message.fault, message.error_class or ""] += 1
+            return
+        self.kinds[message.kind] += 1
+        # A device's timestamps are distinct, and so are a message's names: each point is a row.
+        self.points += message.points
+        self.first = min(self.first or message.ts, message.ts)
+        self.last = max(self.last or message.ts, message.ts)
+        if message.cmd_id is not None:
+            self._add_command(message.device, message.cmd_id)
+
+    def _add_command(self, device: int, cmd_id: str) -> None:
+        # A device repeats only its latest command, so one id for each device is enough to know what is new.
+        if self._last_command.get(device) != cmd_id:
+            self.commands += 1
+        self._last_command[device] = cmd_id
+
+    @property
+    def good(self) -> int:
+        """Good messages."""
+        return self.kinds.total()
+
+    @property
+    def bad(self) -> int:
+        """Bad messages."""
+        return self.faults.total()
+
+    @property
+    def published(self) -> int:
+        """All messages."""
+        return self.good + self.bad
+
+    @property
+    def events(self) -> int:
+        """Distinct events: no device reports one twice."""
+        return self.kinds["event"]
+
+    def by_class(self) -> Counter[str]:
+        """Bad messages by the class of reason that the writer gives."""
+        classes: Counter[str] = Counter()
+        for (_, error_class), number in self.faults.items():
+            classes[error_class] += number
+        return classes
+
+    def rows(self) -> dict[str, int]:
+        """Rows to expect in each table."""
+        return {
+            "ts_measure": self.points,
+            "cmd_ack": self.commands,
+            "device_event": self.events,
+            "ingest_errors": self.bad,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +143,7 @@ class Report:
         }
 
     def show(self, console: Console) -> None:
-        """Print tables, what to beware of, and the queries."""
+        """Print tables, caveats, and the queries."""
         tenants = self.plan.tenants
         of = tenants[0] if len(tenants) == 1 else f"{tenants[0]} to {tenants[-1]}"
         console.print(
@@ -97,14 +174,27 @@ class Report:
 
     def _caveats(self) -> list[str]:
         tally = self.tally
-        told = {
+        caveats = {
             f"{tally.sent_again} sent again after a lost connection; a bad one may be in ingest_errors twice": (
                 tally.sent_again
             ),
-            f"{tally.unconfirmed} sent without a PUBACK in the end: stored or not": tally.unconfirmed,
+            f"{tally.unconfirmed} sent without a PUBACK in the end: they may be stored": tally.unconfirmed,
             f"{tally.refused.total()} refused by the broker: {', '.join(tally.refused)}": tally.refused.total(),
         }
-        return [line for line, number in told.items() if number]
+        return [line for line, number in caveats.items() if number]
+
+
+def rows_query(tally: Tally, tenants: Sequence[str], started: datetime) -> str:
+    """One row for each table: what is stored, what to expect. `started` is by this host's clock."""
+    return "\nUNION ALL ".join(_count(table, tally, tenants, started) for table in tally.rows()) + ";"
+
+
+def reasons_query(tenants: Sequence[str], started: datetime) -> str:
+    """The dead letters of the run by class of reason."""
+    return (
+        f"SELECT error_class, count(*) FROM ingest_errors\n WHERE {_of(tenants)}"
+        f" AND ts >= {_literal(started.isoformat())} GROUP BY error_class ORDER BY error_class;"
+    )
 
 
 def _table(what: str, number: str) -> Table:
@@ -112,3 +202,28 @@ def _table(what: str, number: str) -> Table:
     table.add_column(what)
     table.add_column(number, justify="right")
     return table
+
+
+def _count(table: str, tally: Tally, tenants: Sequence[str], started: datetime) -> str:
+    return (
+        f"SELECT '{table}' AS stored_in, count(*) AS stored, {tally.rows()[table]} AS expected FROM {table}\n"
+        f" WHERE {_of(tenants)} AND {_when(table, tally, started)}"
+    )
+
+
+def _when(table: str, tally: Tally, started: datetime) -> str:
+    if table not in TIME_COLUMN:
+        return f"ts >= {_literal(started.isoformat())}"
+    if tally.first is None or tally.last is None:
+        return "false"  # no good message was published
+    return f"{TIME_COLUMN[table]} BETWEEN {_literal(tally.first.isoformat())} AND {_literal(tally.last.isoformat())}"
+
+
+def _of(tenants: Sequence[str]) -> str:
+    if len(tenants) == 1:
+        return f"tenant_id = {_literal(tenants[0])}"
+    return f"tenant_id IN ({', '.join(map(_literal, tenants))})"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

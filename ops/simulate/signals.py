@@ -1,7 +1,7 @@
 """What a refrigerated or air-conditioned room does, second by second.
 
 The machine (a compressor and its evaporator) cools the air; the walls and an open door warm it. The evaporator
-is slow to turn cold and slow to warm up, so the room overshoots both edges of the thermostat's band.
+cools down and warms up slowly, so the room overshoots both edges of the thermostat's band.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from random import Random
 
 STEP_S = 5.0  # a longer time is cut into such steps, far below each time constant here
-LONGEST_S = 86_400.0  # of a longer silence only the last day is worked out
+LONGEST_S = 86_400.0  # of a longer time without readings only the last day is computed
 EVAPORATOR_TAU_S = 90.0
 DOOR_TAU_S = 900.0  # how fast the air outside comes in
-IDLE_COUPLING = 0.1  # how much of the evaporator the air feels when its fan stands still
+IDLE_COUPLING = 0.1  # how strongly the evaporator cools the air while its fan stands still
 DEFROST_AT_C = 8.0
 DEFROST_S = 600.0
 FAN_W = 60.0
 HEATER_W = 900.0
 OPENED_EVERY_S, OPEN_FOR_S, OPEN_AT_MOST_S = 150.0, 20.0, 60.0
-# The chance that a step moves the door: a short, fast run has door events too, and a slow one has not only those.
+# The probability that a step moves the door: a short, fast run has door events too, a slow one not only those.
 OPENS, CLOSES = (0.01, 0.05), (0.05, 0.5)
-WANDER_TAU_S = 300.0
+VARIATION_TAU_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Profile:
 
     name: str
     setpoint: float
-    band: float  # the thermostat lets the air stray so far from the setpoint
+    band: float  # the thermostat allows this distance from the setpoint
     outside: float
     depth: float  # how far below the setpoint the evaporator gets
     wall_tau: float
@@ -50,7 +50,7 @@ PROFILES = (COLD_ROOM, FREEZER, HVAC)
 
 @dataclass(slots=True)
 class Room:
-    """A room and its machine, between two readings. `step` is all that moves it."""
+    """A room and its machine, between two readings. Only `step` changes it."""
 
     profile: Profile
     rng: Random
@@ -92,7 +92,7 @@ class Room:
         return FAN_W + (self.profile.power if self.compressor else 0.0)
 
     def step(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the time."""
         self._move_door(seconds)
         seconds, past = min(seconds, LONGEST_S), 0.0
         while past < seconds:
@@ -101,7 +101,7 @@ class Room:
             self._thermostat()
             self._exchange_heat(dt, self.door and past < OPEN_AT_MOST_S)
             past += dt
-        self._wander(seconds)
+        self._vary(seconds)
 
     def _move_door(self, seconds: float) -> None:
         (least, most), every = (CLOSES, OPEN_FOR_S) if self.door else (OPENS, OPENED_EVERY_S)
@@ -129,13 +129,13 @@ class Room:
             flow += (outside - self.air) / DOOR_TAU_S
         self.air += flow * dt
 
-    def _wander(self, seconds: float) -> None:
-        """Humidity and signal stray from their means; drier while the compressor runs, damper with the door open."""
+    def _vary(self, seconds: float) -> None:
+        """Humidity and signal vary around their means; drier while the compressor runs, damper with the door open."""
         mean = self.profile.humidity - (8 if self.compressor else 0) + (10 if self.door else 0)
-        self.humidity = min(99.0, max(5.0, self._strayed(self.humidity, mean, 1.5, seconds)))
-        self.rssi = min(-40.0, max(-95.0, self._strayed(self.rssi, -68.0, 4.0, seconds)))
+        self.humidity = min(99.0, max(5.0, self._varied(self.humidity, mean, 1.5, seconds)))
+        self.rssi = min(-40.0, max(-95.0, self._varied(self.rssi, -68.0, 4.0, seconds)))
 
-    def _strayed(self, value: float, mean: float, sigma: float, seconds: float) -> float:
-        """An Ornstein-Uhlenbeck process: the same spread, however often it is looked at."""
-        pull = 1 - math.exp(-seconds / WANDER_TAU_S)
+    def _varied(self, value: float, mean: float, sigma: float, seconds: float) -> float:
+        """An Ornstein-Uhlenbeck process: the same spread, whatever the interval of the readings."""
+        pull = 1 - math.exp(-seconds / VARIATION_TAU_S)
         return value + (mean - value) * pull + self.rng.gauss(0, sigma * math.sqrt(pull * (2 - pull)))

@@ -1,1 +1,2 @@
-"""`traksense-ingest status`: what is away, who is there, where the streams are going, and whether the sums agree."""
+"""`traksense-ingest status`: which dependencies answer, which processes run, how each stream develops, and whether the
+counts of each stream balance."""

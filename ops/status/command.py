@@ -6,67 +6,87 @@ import sys
 
 import click
 
-from ops.help import Command, option
+from traksense_ingest.ops.help import Command, option
 
-FIGURES = "What is shown"
-# A screen within about a second: 0.4 s until Python has imported what talks to the parts, and the longer one of these.
+SHOWN = "What is shown"
+# If all dependencies answer, a screen within about a second: 0.4 s until Python has imported the clients, and this.
 SAMPLE_S = 0.5
-PATIENCE_S = 0.5  # ten round trips of 50 ms: the database takes that many until it has said all, with TLS and SCRAM
-WRITE_PATIENCE_S = 5.0  # a writer may have the row in hand
+# Only an unreachable dependency takes so long. A container that has used up its share of the CPU needs more than a
+# second until the database has answered everything: ten round trips, TLS and SCRAM.
+PATIENCE_S = 2.5
+WRITE_PATIENCE_S = 5.0  # a writer may hold the lock of the row
 SECONDS = click.FloatRange(0, 3600, min_open=True)
 
 
 @click.command(cls=Command)
 @option(
     "--watch",
-    section=FIGURES,
+    section=SHOWN,
     is_flag=False,
     flag_value=1.0,
     type=SECONDS,
     metavar="[SECONDS]",
     show_default=False,
-    help="Again and again, each second or so many seconds apart, until Ctrl-C.",
+    help="Repeat every second, or at this interval, until Ctrl-C.",
 )
-@option("--json", "as_json", section=FIGURES, is_flag=True, help="One JSON object; with --watch one a line.")
+@option("--json", "as_json", section=SHOWN, is_flag=True, help="One JSON object; with --watch one a line.")
 @option(
     "--sample",
-    section=FIGURES,
+    section=SHOWN,
     type=click.FloatRange(0, 60),
     default=SAMPLE_S,
     metavar="SECONDS",
-    help="Over which time rates are taken; with --watch it is from look to look.",
+    help="How long rates are measured; with --watch it is the time between two outputs.",
 )
 @option(
     "--timeout",
-    section=FIGURES,
+    section=SHOWN,
     type=SECONDS,
     metavar="SECONDS",
     show_default=False,
-    help=f"How long each part has to answer, which one that is far away may need: {PATIENCE_S:g}, with --accept-loss "
-    f"{WRITE_PATIENCE_S:g}.",
+    help=f"How long each dependency may take to answer; a distant one may need more than the default: {PATIENCE_S:g}, "
+    f"with --accept-loss {WRITE_PATIENCE_S:g}.",
 )
 @option(
     "--skip",
-    section=FIGURES,
+    section=SHOWN,
     type=click.Choice(("broker", "database")),
     multiple=True,
-    metavar="PART",
-    help="broker or database: not to be reached from here, so not asked.",
+    metavar="DEPENDENCY",
+    help="Do not ask the broker or the database, which can't be reached from here.",
 )
 @option(
-    "--accept-loss", "accept", is_flag=True, help="Write off what is missing and lost, so that the sums agree again."
+    "--accept-loss",
+    "accept",
+    is_flag=True,
+    help="Write off what is missing and lost, so that the counts balance again.",
+)
+@option(
+    "--dismiss",
+    multiple=True,
+    metavar="NAME",
+    help="No longer show a receiver that is gone; also a pattern, such as 'edge-*'.",
 )
 def status(
-    watch: float | None, as_json: bool, sample: float, timeout: float | None, skip: tuple[str, ...], accept: bool
+    watch: float | None,
+    as_json: bool,
+    sample: float,
+    timeout: float | None,
+    skip: tuple[str, ...],
+    accept: bool,
+    dismiss: tuple[str, ...],
 ) -> None:
     """Show how the pipeline is doing.
 
     Whether broker, Redis and database answer; receivers and writers; each stream's backlog, rates, and how long until
-    it is full or empty; and whether the sums agree: entries added = stored + dead-lettered + written off + still here,
-    at any instant.
+    it is full or empty; and whether the counts balance: entries added = stored + dead-lettered + written off + still
+    here, at any instant.
 
-    Exit code 0: all is well. 1: a part is away, the sums do not agree, or entries were lost. 2: a variable is wrong, or
-    a part refuses us. With --watch 0, after Ctrl-C.
+    A receiver that stopped or died stays on the screen: its session at the broker may hold messages. It is shown until
+    it is back, has left for good (`receiver --leave`), or is dismissed.
+
+    Exit code 0: all is well. 1: a dependency is unreachable, a receiver is gone, the counts do not balance, or entries
+    were lost. 2: a variable is wrong, or a dependency rejects the connection permanently. With --watch 0, after Ctrl-C.
 
     \b
     Examples:
@@ -74,16 +94,23 @@ def status(
       # from where the broker can't be reached
       traksense-ingest status --skip broker
       # for a script
-      traksense-ingest status --json | jq .parts.broker.state
-      # once a loss is looked into
+      traksense-ingest status --json \\
+        | jq .dependencies.broker.state
+      # once the cause of a loss is known
       traksense-ingest status --accept-loss
+      # a receiver that has gone for good
+      traksense-ingest status --dismiss receiver-2
     """
     if accept and watch:
         raise click.UsageError("--accept-loss: not together with --watch")
-    from ops.status.run import accept_loss_once, show_status
-    from shared import config
+    if dismiss and (watch or accept):
+        raise click.UsageError("--dismiss: not together with --watch or --accept-loss")
+    from traksense_ingest.ops.status import actions, run
+    from traksense_ingest.shared import config
 
     settings = config.load()
+    if dismiss:
+        sys.exit(actions.dismiss(settings, dismiss, as_json=as_json))
     if accept:
-        sys.exit(accept_loss_once(settings, timeout or WRITE_PATIENCE_S, as_json=as_json))
-    sys.exit(show_status(settings, watch, sample, timeout or PATIENCE_S, skip, as_json=as_json))
+        sys.exit(actions.accept_loss(settings, timeout or WRITE_PATIENCE_S, as_json=as_json))
+    sys.exit(run.show_status(settings, watch, sample, timeout or PATIENCE_S, skip, as_json=as_json))

@@ -1,4 +1,4 @@
-"""What was found, with the rates between two looks, and what it means for the exit code."""
+"""The collected status: rates between two snapshots, forecasts, the exit code, and the JSON."""
 
 from __future__ import annotations
 
@@ -6,73 +6,97 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from ops.status.forecast import Forecast, forecast
-from ops.status.part import Part, State
-from shared.presence import Receiver
-from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
-from shared.shard import Shard
+from traksense_ingest.ops.status.dependency import Dependency, State
+from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
+from traksense_ingest.shared.streams.heartbeat import Receiver
+from traksense_ingest.shared.streams.snapshot import StreamSnapshot
+
+# A backlog of at most so many entries, or of the entries of one second, is what writers are working on.
+BEING_WRITTEN, BEING_WRITTEN_S = 10, 1.0
+NOISE = 0.02  # of the traffic: less than that is no trend
+
+
+class Forecast(NamedTuple):
+    """`full`, `filling`, `draining`, `steady`, or `keeping_up`; in how many seconds the cap, or the end, is reached."""
+
+    trend: str
+    seconds: float | None = None
+
+
+def forecast(backlog: int, cap: int, in_rate: float, growth: float) -> Forecast:
+    """`in_rate` and `growth` are in entries/s."""
+    until_empty = backlog / -growth if growth < 0 else None
+    if backlog >= cap:
+        return Forecast("full", until_empty)
+    if backlog <= max(BEING_WRITTEN, BEING_WRITTEN_S * in_rate):
+        return Forecast("keeping_up")
+    if abs(growth) <= NOISE * in_rate:
+        return Forecast("steady")
+    return Forecast("draining", until_empty) if growth < 0 else Forecast("filling", (cap - backlog) / growth)
 
 
 @dataclass(frozen=True)
 class Status:
-    """Every shard, and every shard a little earlier, for the rates. None without Redis."""
+    """Every shard, and every shard a little earlier, for the rates. `now` is None without Redis."""
 
-    before: Sequence[Shard]
-    now: Sequence[Shard] | None
+    before: Sequence[StreamSnapshot]
+    now: Sequence[StreamSnapshot] | None
     seconds: float  # between the two
     cap: int  # INGEST_QUEUE_MAX, entries a shard
-    lost: Mapping[str, int] | None = None  # by stream: entries that went with it; None when the database is away
-    parts: Sequence[Part] = ()
+    lost: Mapping[str, int] | None = None  # by stream: entries deleted with it; None without the database
+    dependencies: Sequence[Dependency] = ()
     receivers: Sequence[Receiver] | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def shards(self) -> Sequence[Shard]:
+    def shards(self) -> Sequence[StreamSnapshot]:
         """None of them without Redis."""
         return self.now or ()
 
     @property
-    def agrees(self) -> bool | None:
-        """Whether the sums agree on every shard, and no stream went with entries in it; None without Redis."""
+    def balanced(self) -> bool | None:
+        """Whether each shard's counts add up, and no stream was deleted with entries in it; None without Redis."""
         if self.now is None:
             return None
         return all(shard.missing == 0 for shard in self.now) and not any((self.lost or {}).values())
 
     @property
     def exit_code(self) -> int:
-        """2 where waiting doesn't help, else 1 where anything is away or doesn't agree."""
-        if any(part.state is State.REFUSED for part in self.parts):
+        """2 if waiting doesn't help, else 1 if a dependency or a receiver is down, or anything is missing or lost."""
+        if any(dependency.state is State.REFUSED for dependency in self.dependencies):
             return EXIT_MISCONFIGURED
-        return EXIT_OK if self.agrees and not any(part.is_bad for part in self.parts) else EXIT_FAILED
+        is_bad = any(dependency.is_bad for dependency in self.dependencies)
+        is_bad = is_bad or any(receiver.is_gone for receiver in self.receivers or ())
+        return EXIT_OK if self.balanced and not is_bad else EXIT_FAILED
 
-    def rate(self, shard: Shard, name: str) -> float:
-        """How a figure of a shard grows, per second. 0 where a ledger or a stream has begun anew meanwhile."""
+    def rate(self, shard: StreamSnapshot, name: str) -> float:
+        """How a figure of a shard grows, per second. 0 if its ledger or its stream was recreated in between."""
         gained: int = getattr(shard, name) - getattr(self._before(shard), name)
         return max(0, gained) / max(self.seconds, 1e-9)
 
-    def forecast(self, shard: Shard) -> Forecast:
-        """Where its backlog is going."""
+    def forecast(self, shard: StreamSnapshot) -> Forecast:
+        """How its backlog develops."""
         growth = (shard.in_stream - self._before(shard).in_stream) / max(self.seconds, 1e-9)
         return forecast(shard.in_stream, self.cap, self.rate(shard, "added"), growth)
 
     def as_json(self) -> str:
-        """One object; what can't be known is null."""
+        """One object; what is not known is null."""
         return json.dumps(
             {
                 "at": self.at.isoformat(timespec="milliseconds"),
                 "ok": self.exit_code == EXIT_OK,
-                "agrees": self.agrees,
+                "balanced": self.balanced,
                 "cap": self.cap,
-                "parts": {part.name: part.as_dict() for part in self.parts},
+                "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
                 "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
                 "shards": [self._shard_as_dict(shard) for shard in self.shards],
             },
             ensure_ascii=False,
         )
 
-    def _shard_as_dict(self, shard: Shard) -> dict[str, Any]:
+    def _shard_as_dict(self, shard: StreamSnapshot) -> dict[str, Any]:
         trend, seconds = self.forecast(shard)
         return {
             **shard.as_dict(),
@@ -84,5 +108,5 @@ class Status:
             "until_empty_s": seconds if trend in ("draining", "full") else None,
         }
 
-    def _before(self, shard: Shard) -> Shard:
+    def _before(self, shard: StreamSnapshot) -> StreamSnapshot:
         return next((other for other in self.before if other.stream == shard.stream), shard)

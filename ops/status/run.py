@@ -1,24 +1,26 @@
-"""`status` from its options to its exit code."""
+"""`status` once or repeatedly: redrawn on a terminal, a block each time in a pipe, or a JSON object on each line."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections.abc import Collection, Coroutine
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Collection, Coroutine, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-from redis.exceptions import RedisError
+from rich.console import Console
+from rich.live import Live
 
-from ops.advice import unanswered
-from ops.status.accept import accept_loss
-from ops.status.database import DatabaseAway
-from ops.status.show import show_always, show_once
-from ops.status.threads import Unwaited
-from shared.config import Settings
-from shared.database import NotMigrated
-from shared.failure import is_hopeless
-from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
+from traksense_ingest.ops.status.collector import StatusCollector
+from traksense_ingest.ops.status.report import Status
+from traksense_ingest.ops.status.screen import plain, screen
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.runtime.service import EXIT_OK, unless_stopped
+
+Show = Callable[[Status], None]
 
 
 def show_status(
@@ -32,36 +34,96 @@ def show_status(
 ) -> int:
     """Once, or with a period until Ctrl-C; returns the exit code."""
     if period_s is None:
-        return run_unwaited(show_once(settings, sample_s, patience_s, skipped, as_json=as_json))
-    return run_unwaited(show_always(settings, period_s, patience_s, skipped, as_json=as_json))
+        return run_with_daemon_threads(_show_once(settings, sample_s, patience_s, skipped, as_json=as_json))
+    return run_with_daemon_threads(_show_always(settings, period_s, patience_s, skipped, as_json=as_json))
 
 
-def run_unwaited(work: Coroutine[Any, Any, int]) -> int:
-    """As asyncio.run, but a thread that still waits for a part does not hold up the end."""
+def run_with_daemon_threads(work: Coroutine[Any, Any, int]) -> int:
+    """As asyncio.run, but threads that are still busy do not delay the end."""
 
     async def run() -> int:
-        asyncio.get_running_loop().set_default_executor(Unwaited())
+        asyncio.get_running_loop().set_default_executor(DaemonThreadExecutor())
         return await work
 
     return asyncio.run(run())
 
 
-def accept_loss_once(settings: Settings, patience_s: float, *, as_json: bool) -> int:
-    """Write off what is missing and lost; returns the exit code."""
+class DaemonThreadExecutor(ThreadPoolExecutor):
+    """A daemon thread for each call, which ends with the program. asyncio accepts no executor of another class.
+
+    A name server that does not answer blocks the thread that asks it for ten seconds and more, and nothing can cancel
+    the call. asyncio, and then the interpreter, would wait for the thread at the end, long after the status is shown.
+    """
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As `submit` of any executor."""
+        future: Future[Any] = Future()
+        threading.Thread(target=_call, args=(future, function, args, kwargs), daemon=True).start()
+        return future
+
+
+def _call(future: Future[Any], function: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
-        accepted = asyncio.run(accept_loss(settings, patience_s))
-    except (RedisError, OSError) as error:
-        return _fail(unanswered("REDIS_URL", settings.redis_url, error), error)
-    except DatabaseAway as error:
-        return _fail(f"{error}; nothing was written off", error.__cause__ or error)
-    if as_json:
-        print(json.dumps({"accepted": accepted}))
-    else:
-        for stream, count in accepted.items():
-            print(f"{stream}: {count} entries written off" if count else f"{stream}: nothing to write off")
+        future.set_result(function(*args, **kwargs))
+    except BaseException as error:
+        future.set_exception(error)
+
+
+async def _show_once(
+    settings: Settings, sample_s: float, patience_s: float, skipped: Collection[str], *, as_json: bool
+) -> int:
+    async with StatusCollector(settings, patience_s, skipped) as collector:
+        status = await collector.collect(sample_s)
+        (_json_line if as_json else _block)(status)
+        await collector.record()
+        return status.exit_code
+
+
+async def _show_always(
+    settings: Settings, period_s: float, patience_s: float, skipped: Collection[str], *, as_json: bool
+) -> int:
+    """Until Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with StatusCollector(settings, patience_s, skipped) as collector:
+        with _output(as_json) as show:
+            while not stop.is_set():
+                if status := await unless_stopped(stop, collector.collect(min(period_s, 1.0))):
+                    show(status)
+                    await unless_stopped(stop, collector.record())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), period_s)
     return EXIT_OK
 
 
-def _fail(told: str, error: BaseException) -> int:
-    print(told, file=sys.stderr)
-    return EXIT_MISCONFIGURED if isinstance(error, NotMigrated) or is_hopeless(error) else EXIT_FAILED
+@contextmanager
+def _output(as_json: bool) -> Iterator[Show]:
+    console = Console(highlight=False)
+    if as_json:
+        yield _json_line
+    elif console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda status: live.update(screen(status, *console.size), refresh=True)
+    else:
+        yield _dated_block
+
+
+def _json_line(status: Status) -> None:
+    print(status.as_json(), flush=True)
+
+
+def _dated_block(status: Status) -> None:
+    print(f"{status.at:%Y-%m-%d %H:%M:%S} UTC")
+    _block(status)
+    print(flush=True)
+
+
+def _block(status: Status) -> None:
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(screen(status, *console.size))
+    else:
+        print(plain(status))

@@ -2,74 +2,89 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from ops.help import Command, F, option
+from traksense_ingest.ops.help import Command, F, option
+from traksense_ingest.shared import ports
 
-RECEIVER_METRICS_PORT = 9100
+if TYPE_CHECKING:
+    from traksense_ingest.shared.config import Settings
 
 
-def port(name: str, default: int, help_: str) -> Callable[[F], F]:
+def _port(name: str, port: ports.Port, help_: str) -> Callable[[F], F]:
     """An option for a port, and the variable for the same."""
     return option(
         f"--{name}-port",
-        section="Where a port is taken",
-        envvar=f"UP_{name.upper()}_PORT",
+        section="Ports",
+        envvar=port.variable,
         show_envvar=True,
-        default=default,
+        default=port.default,
         help=help_,
     )
 
 
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise click.UsageError(f"--directory {directory}: {error.strerror}; choose another") from None
+def _movable(settings: Settings) -> set[str]:
+    """The ports of the embedded servers that no option or variable has chosen."""
+    names = {"mqtt": "mqtt_url", "mqtt5": "mqtt_url", "redis": "redis_url", "postgres": "database_url"}
+    context = click.get_current_context()
+    movable = {
+        name
+        for name, url in names.items()
+        if url not in settings.model_fields_set
+        and context.get_parameter_source(f"{name}_port") is ParameterSource.DEFAULT
+    }
+    return movable if settings.metrics_port else movable | {"metrics"}
 
 
 @click.command(cls=Command)
 @option(
-    "--simulate", "devices", type=click.IntRange(0), default=0, help="Add a fleet of so many devices (tenant `fleet`)."
+    "--simulate",
+    "devices",
+    type=click.IntRange(0),
+    default=0,
+    help="Add a fleet of this many devices (tenant `fleet`).",
 )
 @option(
     "--directory",
     type=click.Path(path_type=Path),
     default=Path(".traksense"),
-    help="Where data and logs stay between runs.",
+    help="Where data and logs are kept between runs.",
 )
-@port("mqtt", 1883, "The broker's, for MQTT 3.1.1.")
-@port("mqtt5", 1884, "The broker's, for MQTT 5.")
-@port("redis", 6379, "The Redis-compatible server's.")
-@port("postgres", 5432, "PostgreSQL's.")
+@_port("mqtt", ports.MQTT, "The broker's, for MQTT 3.1.1.")
+@_port("mqtt5", ports.MQTT5, "The broker's, for MQTT 5.")
+@_port("redis", ports.REDIS, "The Redis-compatible server's.")
+@_port("postgres", ports.POSTGRES, "PostgreSQL's.")
 def up(devices: int, directory: Path, mqtt_port: int, mqtt5_port: int, redis_port: int, postgres_port: int) -> None:
     """Run the whole pipeline on this machine.
 
     With nothing else installed: a broker, a Redis-compatible server with an append-only file, a PostgreSQL, the
-    migrations, a receiver and a writer, all on 127.0.0.1. Where MQTT_URL, REDIS_URL or DATABASE_URL is set, that server
-    is used instead. Metrics are on METRICS_PORT (9100, the receiver's) and the port after it (the writer's). Ctrl-C
-    stops all of it in order.
+    migrations, a receiver and a writer, all on 127.0.0.1. If MQTT_URL, REDIS_URL or DATABASE_URL is set, that server
+    is used instead. Metrics are on METRICS_PORT (9100, the receiver's) and the port after it (the writer's). If a port
+    is taken and no option or variable asks for it, the next free one is used and printed. Ctrl-C stops all of it in
+    order.
 
     \b
     Examples:
       traksense-ingest up
       # with 50 devices that publish
       traksense-ingest up --simulate 50
-      # a database of your own, and a Redis port that is free
+      # a database of your own, and Redis on port 6380
       DATABASE_URL=postgresql://postgres@db/traksense \\
         traksense-ingest up --redis-port 6380
     """
-    from ops.up.plan import Ports, make_plan
-    from ops.up.run import Run
-    from shared import config
+    from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
+    from traksense_ingest.ops.up.run import Run, locked
+    from traksense_ingest.shared import config
 
-    _make(directory)
     settings = config.load()
-    first = settings.metrics_port or RECEIVER_METRICS_PORT
-    ports = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1)
+    first = settings.metrics_port or ports.RECEIVER_METRICS.default
     fleet = ["--devices", str(devices), "--tenant", "fleet"] if devices else None
-    sys.exit(Run(make_plan(settings, ports, directory), ports, directory, fleet)())
+    with locked(directory):
+        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1)
+        chosen, notes = with_free_ports(usual, _movable(settings))
+        Run(make_plan(settings, chosen, directory), chosen, directory, fleet, notes)()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, noticed where nothing is half done."""
+"""Ctrl-C and SIGTERM, handled at points where no operation is half done."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from types import FrameType
 from typing import Any, Self, TypeVar
 
-NOTICED_WITHIN_S = 0.05
+CHECK_EVERY_S = 0.05
 
 T = TypeVar("T")
 
@@ -17,12 +17,12 @@ T = TypeVar("T")
 class Interruption:
     """Remembers the signals while it is entered; `check`, `sleep` and `run` raise KeyboardInterrupt for them.
 
-    Raised by the handler itself, it would fall between any two instructions: into a finalizer, where Python drops it,
-    or between taking the lock of a child process and the block that gives it back: nobody can wait for that one then.
+    Raised by the handler itself, it could come between any two instructions: in a finalizer, where Python drops it, or
+    between taking the lock of a child process and the block that releases it, so that nobody can wait for the child.
     """
 
     def __init__(self) -> None:
-        self._came = False
+        self._received = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -34,26 +34,26 @@ class Interruption:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt when one came."""
-        if self._came:
+        """Raise KeyboardInterrupt if one was received."""
+        if self._received:
             raise KeyboardInterrupt
 
     def sleep(self, seconds: float) -> None:
-        """Like time.sleep, and raises within NOTICED_WITHIN_S."""
+        """Like time.sleep, and raises within CHECK_EVERY_S."""
         until = time.monotonic() + seconds
         self.check()
         while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, NOTICED_WITHIN_S))
+            time.sleep(min(left, CHECK_EVERY_S))
             self.check()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Like asyncio.run; the work is cancelled before this raises."""
-        return asyncio.run(self._unless_it_comes(work))
+        return asyncio.run(self._until_received(work))
 
-    async def _unless_it_comes(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _until_received(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
-        while not task.done() and not self._came:
-            await asyncio.wait([task], timeout=NOTICED_WITHIN_S)
+        while not task.done() and not self._received:
+            await asyncio.wait([task], timeout=CHECK_EVERY_S)
         if not task.done():
             task.cancel()
             await asyncio.wait([task])
@@ -61,4 +61,4 @@ class Interruption:
         return task.result()
 
     def _note(self, _signum: int, _frame: FrameType | None) -> None:
-        self._came = True
+        self._received = True

@@ -1,19 +1,22 @@
-"""What `up` runs itself, on which ports, and what it uses because a variable names it."""
+"""Which servers `up` runs itself, on which ports, and which ones it uses because a variable names them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
-from ops.embedded import Broker, PostgresServer, RedisServer, Server
-from shared.config import Settings
+from traksense_ingest.ops.embedded import Broker, PostgresServer, RedisServer, Server
+from traksense_ingest.ops.embedded.ports import port_is_free
+from traksense_ingest.shared import ports as defaults
+from traksense_ingest.shared.config import Settings
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the embedded parts and the services listen, on 127.0.0.1."""
+    """Where the embedded servers and the services listen, on 127.0.0.1."""
 
     mqtt: int
     mqtt5: int
@@ -22,14 +25,19 @@ class Ports:
     receiver_metrics: int
     writer_metrics: int
 
+    def numbers(self) -> set[int]:
+        """All of them."""
+        return {self.mqtt, self.mqtt5, self.redis, self.postgres, self.receiver_metrics, self.writer_metrics}
 
-# What to say when one of them is taken: the variable that moves our own, and the one that names another's.
-VARIABLES = {
-    "broker": ("UP_MQTT_PORT and UP_MQTT5_PORT", "MQTT_URL"),
-    "redis": ("UP_REDIS_PORT", "REDIS_URL"),
-    "postgres": ("UP_POSTGRES_PORT", "DATABASE_URL"),
-    "receiver": ("METRICS_PORT", None),
-    "writer": ("METRICS_PORT", None),
+
+METRICS = "metrics"  # two consecutive ports: the receiver's and the writer's
+
+_MOVABLE = {
+    "mqtt": defaults.MQTT,
+    "mqtt5": defaults.MQTT5,
+    "redis": defaults.REDIS,
+    "postgres": defaults.POSTGRES,
+    METRICS: defaults.RECEIVER_METRICS,
 }
 
 
@@ -37,7 +45,7 @@ VARIABLES = {
 class Plan:
     """The embedded servers to start, and the environment of the services.
 
-    The broker is apart: it keeps messages in memory only, so it runs no longer than there is a receiver for them.
+    The broker is separate: it keeps messages in memory only, so it runs no longer than the receiver that takes them.
     """
 
     stores: tuple[Server, ...]  # Redis and PostgreSQL
@@ -59,9 +67,15 @@ class Plan:
         """Where the rows go."""
         return self.environment["DATABASE_URL"]
 
+    @property
+    def migrate_variable(self) -> str:
+        """The variable with the URL that migrations use; the embedded PostgreSQL has no second one."""
+        is_ours = any(isinstance(server, PostgresServer) for server in self.stores)
+        return "DATABASE_URL" if is_ours or not self.environment.get("MIGRATE_DATABASE_URL") else "MIGRATE_DATABASE_URL"
+
 
 def make_plan(settings: Settings, ports: Ports, directory: Path) -> Plan:
-    """Embedded parts for all that no variable names."""
+    """An embedded server for each one that no variable names."""
     named = settings.model_fields_set
     broker = Broker(directory / "broker", ports.mqtt, ports.mqtt5)
     redis = RedisServer(directory / "redis", ports.redis)
@@ -77,8 +91,42 @@ def make_plan(settings: Settings, ports: Ports, directory: Path) -> Plan:
     )
 
 
-def advice(name: str, port: int) -> str:
-    """What to do about a port that another program has."""
-    ours, theirs = VARIABLES.get(name, ("METRICS_PORT", None))
-    use_theirs = f", set {theirs} to use what listens there" if theirs else ""
-    return f"port {port} ({name}) is taken by another program: stop it{use_theirs}, or set {ours} to move ours"
+def with_free_ports(
+    usual: Ports, movable: Collection[str], is_free: Callable[[int], bool] = port_is_free
+) -> tuple[Ports, list[str]]:
+    """The ports to use, and a line for each that is not the usual one; those not in `movable` stay as they are.
+
+    `movable` has names of `Ports`, or METRICS for both of the services'.
+    """
+    ports, lines = usual, []
+    for name, default in _MOVABLE.items():
+        if name not in movable:
+            continue
+        first = usual.receiver_metrics if name == METRICS else getattr(usual, name)
+        width = 2 if name == METRICS else 1
+        if not _are_free(first, width, is_free):
+            others = usual.numbers() | ports.numbers()
+            chosen = next(port for port in count(first + 1) if _fits(port, width, others, is_free))
+            ports = _moved(ports, name, chosen)
+            lines.append(_line(default, first, chosen))
+    return ports, lines
+
+
+def _fits(first: int, width: int, others: set[int], is_free: Callable[[int], bool]) -> bool:
+    return others.isdisjoint(range(first, first + width)) and _are_free(first, width, is_free)
+
+
+def _are_free(first: int, width: int, is_free: Callable[[int], bool]) -> bool:
+    return all(is_free(port) for port in range(first, first + width))
+
+
+def _moved(ports: Ports, name: str, number: int) -> Ports:
+    if name == METRICS:
+        return replace(ports, receiver_metrics=number, writer_metrics=number + 1)
+    return replace(ports, **{name: number})
+
+
+def _line(port: defaults.Port, usual: int, chosen: int) -> str:
+    use_theirs = f"; set {port.url_variable} to use what listens there" if port.url_variable else ""
+    sets_another = f"{port.variable} sets another port{use_theirs}"
+    return f"port {usual} is taken by another program: {port.label} on {chosen} ({sets_another})"

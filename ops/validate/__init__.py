@@ -1,5 +1,5 @@
 """`traksense-ingest validate`: the five acceptance checks of a running pipeline, from the outside.
 
-Messages are published by MQTT under a tenant made up for the run; what became of them is looked up in the
-database and in the services' metrics; at the end everything of that tenant is removed.
+Messages are published over MQTT under a tenant made for the run; the database and the services' metrics show what
+became of them; at the end everything of that tenant is removed.
 """

@@ -1,4 +1,4 @@
-"""The end of a run: wait until nothing of its own can still arrive, then remove its tenant."""
+"""The end of a run: wait until all of its messages have arrived, then remove its tenant."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 import logging
 from typing import Any
 
-from ops.validate import sql
-from ops.validate.probe import UNREACHABLE, Probe
-from shared import database
-from shared.failure import describe
+from traksense_ingest.ops.validate import sql
+from traksense_ingest.ops.validate.probe import UNREACHABLE, Probe
+from traksense_ingest.shared import database
+from traksense_ingest.shared.failure import describe
 
 log = logging.getLogger(__name__)
 
@@ -17,18 +17,22 @@ log = logging.getLogger(__name__)
 async def clean_up(probe: Probe) -> str | None:
     """Remove the run's tenant; returns, and logs, what may be left and the SQL that removes it, or None.
 
-    Interrupted while it waits, it removes what has arrived, logs the rest and lets the interruption pass.
+    If it is interrupted while it waits, it removes what has arrived, logs the rest and passes the interruption on.
     """
     if not probe.published:
         return None
     try:
         missing = await _wait_and_remove(probe)
     except UNREACHABLE as error:
-        return _left(probe, f"its rows could not be removed ({describe(error)})")
+        return _report_leftover(probe, f"its rows could not be removed ({describe(error)})")
     except asyncio.CancelledError:
-        _left(probe, "messages under way when it was interrupted may still arrive")
+        _report_leftover(probe, "messages that were in flight when it was interrupted may still arrive")
         raise
-    return _left(probe, f"{missing} of its messages did not arrive and may still do so") if missing > 0 else None
+    return (
+        _report_leftover(probe, f"{missing} of its messages did not arrive and may still do so")
+        if missing > 0
+        else None
+    )
 
 
 async def _wait_and_remove(probe: Probe) -> int:
@@ -47,18 +51,18 @@ async def _wait(probe: Probe, connection: Any) -> int:
     arrived = await probe.count_messages(connection)
     if arrived < probe.published:
         rest = probe.published - arrived
-        log.warning("waiting up to %g s for %d messages that are still under way", probe.options.timeout, rest)
-    arrived = await probe.look_until(lambda: probe.count_messages(connection), lambda count: count >= probe.published)
+        log.warning("waiting up to %g s for %d messages that have not arrived yet", probe.options.timeout, rest)
+    arrived = await probe.poll_until(lambda: probe.count_messages(connection), lambda count: count >= probe.published)
     return probe.published - arrived
 
 
 async def _remove(connection: Any, tenant: str) -> None:
-    async with connection.transaction():
+    async with database.in_transaction(connection):
         for statement in sql.removals(tenant):
             await connection.execute(statement)
 
 
-def _left(probe: Probe, what: str) -> str:
+def _report_leftover(probe: Probe, what: str) -> str:
     left = f"tenant {probe.tenant}: {what}; to remove them: {'; '.join(sql.removals(probe.tenant))};"
     log.warning("%s", left)
     return left

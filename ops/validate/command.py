@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from ops.help import Command, option
-from ops.validate.options import RECEIVER_METRICS, WRITER_METRICS, Options
+from traksense_ingest.ops.help import Command, option
+from traksense_ingest.shared import ports
 
 
 class _Url(click.ParamType[str]):
@@ -22,7 +22,7 @@ class _Url(click.ParamType[str]):
 @click.command(cls=Command)
 @option(
     "--timeout",
-    section="What is demanded",
+    section="Thresholds",
     type=click.FloatRange(min=0, min_open=True),
     default=30.0,
     metavar="SECONDS",
@@ -30,59 +30,60 @@ class _Url(click.ParamType[str]):
 )
 @option(
     "--points",
-    section="What is demanded",
+    section="Thresholds",
     type=click.IntRange(min=1, max=10_000_000),
     default=10_000,
     help="Points of the throughput check, in messages of ten.",
 )
 @option(
     "--min-rate",
-    section="What is demanded",
+    section="Thresholds",
     type=click.FloatRange(min=0),
     default=5_000.0,
     help="The least throughput, in points/s.",
 )
 @option(
     "--max-p50",
-    section="What is demanded",
+    section="Thresholds",
     type=click.FloatRange(min=0),
     default=1.0,
     help="The highest median latency, in seconds.",
 )
 @option(
     "--writer-metrics",
-    section="Where the services are",
+    section="Services",
     type=_Url(),
     multiple=True,
-    default=[WRITER_METRICS],
+    default=[ports.metrics_url(ports.WRITER_METRICS.default)],
     help="A writer's metrics; once for each writer.",
 )
 @option(
     "--receiver-metrics",
-    section="Where the services are",
+    section="Services",
     type=_Url(),
     multiple=True,
-    default=[RECEIVER_METRICS],
+    default=[ports.metrics_url(ports.RECEIVER_METRICS.default)],
     help="A receiver's metrics; once for each receiver.",
 )
 @option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 def validate(as_json: bool, **options: object) -> None:
     """Check a running pipeline from outside.
 
-    Connectivity, persistence, dead letters, throughput, latency. Publishes to MQTT_URL under a tenant made up for the
-    run, looks in DATABASE_URL, and removes what it wrote. Exit code 0 when all checks pass, 1 when not, 2 when a
-    variable or an option is wrong.
+    Connectivity, persistence, dead letters, throughput, latency; and a sixth line if the database can't be used, or
+    hides rows. Publishes to MQTT_URL under a tenant made for the run, queries DATABASE_URL, and removes what it wrote.
+    Exit code 0 if all checks pass, 1 if not, 2 if a variable or an option is wrong.
 
     \b
     Examples:
       traksense-ingest validate
-      # servers of your own, and more than the default demands
+      # servers of your own, and a higher threshold
       MQTT_URL=mqtt://broker \\
         DATABASE_URL=postgresql://db/traksense \\
         traksense-ingest validate --min-rate 20000
       # for a script
       traksense-ingest validate --json | jq .passed
     """
-    from ops.validate.session import session
+    from traksense_ingest.ops.validate.probe import Options
+    from traksense_ingest.ops.validate.run import run_command
 
-    sys.exit(session(Options(**options), as_json=as_json))  # type: ignore[arg-type]
+    sys.exit(run_command(Options(**options), as_json=as_json))  # type: ignore[arg-type]

@@ -6,16 +6,15 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from ops.scrape import Samples
-from ops.validate import sql
-from ops.validate.diagnosis import diagnosis
-from ops.validate.message import Message, topic_of
-from ops.validate.probe import Probe
-from ops.validate.report import Finding
+from traksense_ingest.ops.scrape import Samples
+from traksense_ingest.ops.validate import sql
+from traksense_ingest.ops.validate.diagnosis import diagnosis
+from traksense_ingest.ops.validate.probe import Message, Probe, topic_of
+from traksense_ingest.ops.validate.report import Finding
 
 DEVICE = "check-3"
 COUNTER, CLASS = "ingest_errors_total", "parse_error"
-COUNTED_S = 2.0  # the counter moves right after the commit
+COUNTED_S = 2.0  # the counter rises right after the commit
 
 NOT_JSON = b'{"schema": "v1", "ts": '
 NO_TS = json.dumps({"schema": "v1", "points": [{"name": "temperature", "t": "num", "v": 21.5}]}).encode()
@@ -26,17 +25,17 @@ PAYLOADS = (NOT_JSON, NO_TS, WRONG_TYPE)
 
 
 async def check(probe: Probe) -> Finding:
-    """Publish three payloads that are invalid each in its own way, and find them in ingest_errors."""
+    """Publish three payloads, each invalid in another way, and find them in ingest_errors."""
     before = await probe.writer.samples()
     await probe.publish_all([Message(DEVICE, payload) for payload in PAYLOADS])
-    rows = await probe.look_until(lambda: _dead_letters(probe), lambda rows: len(rows) >= len(PAYLOADS))
+    rows = await probe.poll_until(lambda: _dead_letters(probe), lambda rows: len(rows) >= len(PAYLOADS))
     figures: dict[str, object] = {"rows": len(rows), "reasons": [row["reason"] for row in rows]}
     if wrong := mismatch(rows):
         hint = await diagnosis(probe) if len(rows) < len(PAYLOADS) else ""
         return Finding(False, wrong + hint, figures)
     rise = None if before is None else await _rise(probe, before)
     figures["counted"] = rise
-    return _judged(f"{len(rows)} invalid payloads captured, each with its reason", rise, figures)
+    return _finding(f"{len(rows)} invalid payloads captured, each with its reason", rise, figures)
 
 
 def mismatch(rows: Sequence[Any]) -> str | None:
@@ -53,7 +52,7 @@ def mismatch(rows: Sequence[Any]) -> str | None:
     return None
 
 
-def _judged(captured: str, rise: float | None, figures: dict[str, object]) -> Finding:
+def _finding(captured: str, rise: float | None, figures: dict[str, object]) -> Finding:
     counter = f'{COUNTER}{{reason="{CLASS}"}}'
     if rise is None:
         return Finding(True, f"{captured}; writer's metrics not reachable", figures)
@@ -73,4 +72,4 @@ async def _rise(probe: Probe, before: Samples) -> float | None:
         now = await probe.writer.samples()
         return None if now is None else now.value(COUNTER, reason=CLASS) - before.value(COUNTER, reason=CLASS)
 
-    return await probe.look_until(rise, lambda by: by is None or by >= len(PAYLOADS), COUNTED_S)
+    return await probe.poll_until(rise, lambda by: by is None or by >= len(PAYLOADS), COUNTED_S)

@@ -1,4 +1,4 @@
-"""Check 5: how long a message takes from its device to the commit, at a rate that queues nothing."""
+"""Check 5: how long a message takes from its device to the commit, at a rate at which no queue builds up."""
 
 from __future__ import annotations
 
@@ -7,50 +7,56 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from ops.scrape import Samples, quantile
-from ops.validate import sql
-from ops.validate.diagnosis import diagnosis
-from ops.validate.message import telemetry
-from ops.validate.probe import Probe
-from ops.validate.report import Figures, Finding
+from traksense_ingest.ops.scrape import Samples, quantile
+from traksense_ingest.ops.validate import sql
+from traksense_ingest.ops.validate.diagnosis import host_usage, missed, read_host
+from traksense_ingest.ops.validate.probe import Probe, telemetry
+from traksense_ingest.ops.validate.report import Figures, Finding
 
 DEVICE, POINT = "check-5", "latency"
 MESSAGES = 100
 SPREAD_S = 3.0  # one message every 30 ms
-LOOK_EVERY_S = 0.002
+POLL_EVERY_S = 0.002
 HISTOGRAM = "ingest_latency_seconds"
 
 
 async def check(probe: Probe) -> Finding:
-    """Publish messages that are stamped with now, and look for each until it is there."""
+    """Publish messages with the present time, and query until each is stored."""
     before = await probe.writer.samples()
+    started = read_host()
     latencies = await _observe(probe)
+    ended = read_host()
     if len(latencies) < MESSAGES:
         missing = f"{len(latencies)} of {MESSAGES} messages committed within {probe.options.timeout:g} s"
-        return Finding(False, missing + await diagnosis(probe), {"messages": len(latencies), "expected": MESSAGES})
+        counts: Figures = {"messages": len(latencies), "expected": MESSAGES}
+        return await missed(probe, missing, counts, await host_usage(started, ended, is_over=False))
     p50, p99 = percentile(latencies, 50), percentile(latencies, 99)
-    told = _told(before, await probe.writer.samples())
+    histogram_p50 = _histogram_p50(before, await probe.writer.samples())
     target = probe.options.max_p50
     detail = f"p50 {p50:.3f} s, p99 {p99:.3f} s over {MESSAGES} messages (target p50 ≤ {target} s)"
-    detail += "; writer's metrics not reachable" if told is None else f"; the writer's histogram: p50 {told:.3f} s"
+    if histogram_p50 is None:
+        detail += "; writer's metrics not reachable"
+    else:
+        detail += f"; the writer's histogram: p50 {histogram_p50:.3f} s"
     figures: Figures = {
         "messages": MESSAGES,
         "p50_s": p50,
         "p99_s": p99,
         "target_p50_s": target,
-        "histogram_p50_s": told,
+        "histogram_p50_s": histogram_p50,
     }
-    passed = p50 <= target
-    return Finding(passed, detail if passed else detail + await diagnosis(probe), figures)
+    if p50 > target:
+        return await missed(probe, detail, figures, await host_usage(started, ended, is_over=True))
+    return Finding(True, detail, figures)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that at least so many percent of the values don't exceed (nearest rank)."""
+    """The smallest value that at least `percent` percent of the values don't exceed (nearest rank)."""
     return sorted(values)[max(math.ceil(len(values) * percent / 100) - 1, 0)]
 
 
-def _told(before: Samples | None, after: Samples | None) -> float | None:
-    """The median by the writer's own histogram, which is of everybody's messages in the meantime."""
+def _histogram_p50(before: Samples | None, after: Samples | None) -> float | None:
+    """The median by the writer's own histogram, which includes the messages of other clients."""
     if before is None or after is None:
         return None
     return quantile(before.buckets(HISTOGRAM), after.buckets(HISTOGRAM), 0.5)
@@ -58,33 +64,33 @@ def _told(before: Samples | None, after: Samples | None) -> float | None:
 
 async def _observe(probe: Probe) -> list[float]:
     """Seconds from each message's timestamp to its being seen in the database; too few after the time-out."""
-    under_way: dict[datetime, float] = {}
+    in_flight: dict[datetime, float] = {}
     async with asyncio.TaskGroup() as tasks:
-        publishing = tasks.create_task(_publish_evenly(probe, under_way))
-        latencies = await _watch(probe, under_way, publishing)
+        publishing = tasks.create_task(_publish_evenly(probe, in_flight))
+        latencies = await _watch(probe, in_flight, publishing)
         publishing.cancel()
     return latencies
 
 
-async def _publish_evenly(probe: Probe, under_way: dict[datetime, float]) -> None:
+async def _publish_evenly(probe: Probe, in_flight: dict[datetime, float]) -> None:
     clock = asyncio.get_running_loop().time
     start = clock()
     for number in range(MESSAGES):
         await asyncio.sleep(start + number * SPREAD_S / MESSAGES - clock())
         ts = datetime.now(UTC)
-        under_way[ts] = clock()
+        in_flight[ts] = clock()
         await probe.publish(telemetry(DEVICE, ts, [(POINT, "num", number)]))
 
 
-async def _watch(probe: Probe, under_way: dict[datetime, float], publishing: asyncio.Task[None]) -> list[float]:
+async def _watch(probe: Probe, in_flight: dict[datetime, float], publishing: asyncio.Task[None]) -> list[float]:
     clock = asyncio.get_running_loop().time
     deadline = clock() + SPREAD_S + probe.options.timeout
     latencies: list[float] = []
-    while (under_way or not publishing.done()) and clock() < deadline:
-        if under_way:
-            oldest = next(iter(under_way))
+    while (in_flight or not publishing.done()) and clock() < deadline:
+        if in_flight:
+            oldest = next(iter(in_flight))
             rows = await probe.database.fetch(sql.ARRIVED_SINCE, probe.tenant, DEVICE, POINT, oldest)
             seen = clock()
-            latencies += [seen - under_way.pop(row["ts"]) for row in rows if row["ts"] in under_way]
-        await asyncio.sleep(LOOK_EVERY_S)
+            latencies += [seen - in_flight.pop(row["ts"]) for row in rows if row["ts"] in in_flight]
+        await asyncio.sleep(POLL_EVERY_S)
     return latencies

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from ops.validate import sql
-from ops.validate.diagnosis import diagnosis
-from ops.validate.message import Message, Value, telemetry
-from ops.validate.probe import Probe, Problem
-from ops.validate.report import Finding
+from traksense_ingest.ops.validate import sql
+from traksense_ingest.ops.validate.diagnosis import diagnosis
+from traksense_ingest.ops.validate.probe import Message, Probe, Problem, Value, telemetry
+from traksense_ingest.ops.validate.report import Finding
 
 DEVICE = "check-2"
 MESSAGES = 40
@@ -22,11 +21,11 @@ async def check(probe: Probe) -> Finding:
     """Publish numbers, booleans and texts, and read them back."""
     messages, expected = _messages(probe.started)
     await probe.publish_all(messages)
-    count = await probe.look_until(lambda: probe.count_rows(DEVICE), lambda count: count >= len(expected))
+    count = await probe.poll_until(lambda: probe.count_rows(DEVICE), lambda count: count >= len(expected))
     figures = {"rows": count, "expected": len(expected)}
     if count < len(expected):
         missing = f"{count} of {len(expected)} rows arrived within {probe.options.timeout:g} s"
-        await _note_silence(probe)
+        await _note_problem(probe)
         return Finding(False, missing + await diagnosis(probe), figures)
     if wrong := difference(expected, await _read_back(probe)):
         return Finding(False, f"read back something else: {wrong}", figures)
@@ -64,7 +63,7 @@ async def _read_back(probe: Probe) -> Rows:
     return {(row["ts"], row["point_id"]): (row["v_num"], row["v_bool"], row["v_text"]) for row in rows}
 
 
-async def _note_silence(probe: Probe) -> None:
-    """Where nothing at all comes through, the later checks would only publish more of it."""
+async def _note_problem(probe: Probe) -> None:
+    """If no message arrives, the later checks would only publish more of them."""
     if await probe.count_messages() == 0:
         probe.problems.append(Problem(2, "", "no message arrives"))

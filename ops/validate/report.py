@@ -1,4 +1,4 @@
-"""What the checks found, as lines for people and as JSON for machines."""
+"""The outcomes of the checks, as lines for people and as JSON for programs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-Figures = Mapping[str, object]  # what JSON can hold; seconds, points/s and counts
+Figures = Mapping[str, object]  # JSON values; seconds, points/s and counts
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found out: whether it passed, a line about it, and the figures in that line."""
+    """The result of one check: whether it passed, a line about it, and the figures in that line."""
 
     passed: bool
     detail: str

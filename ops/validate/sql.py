@@ -1,4 +1,4 @@
-"""The statements of `validate`. Each names its tenant, and a time or id from which on to look for the indexes' sake."""
+"""The statements of `validate`. Each names its tenant, and a time or id to start from, so that an index is used."""
 
 from __future__ import annotations
 

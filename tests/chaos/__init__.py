@@ -1,4 +1,5 @@
-"""Everything that can break, broken on purpose under load; then what devices were told is compared with the tables.
+"""Everything that can break, broken on purpose under load; then what devices had a PUBACK for is compared with the
+tables.
 
 python -m tests.chaos --help
 """

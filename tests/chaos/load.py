@@ -1,4 +1,4 @@
-"""A steady load whose every message can be told from all others, and the record of what the broker acknowledged."""
+"""A steady load whose every message is unlike all others, and the record of what the broker acknowledged."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from ops.simulate.lane import Lane
-from ops.simulate.messages import Message, ack_v1, encode, event_v1, point, telem_v1
-from ops.simulate.notice import Notice
-from ops.simulate.tally import Tally
-from shared.config import Settings
+from traksense_ingest.ops.simulate.lane import Lane, Notice
+from traksense_ingest.ops.simulate.messages import Message, ack_v1, encode, event_v1, point, telem_v1
+from traksense_ingest.ops.simulate.report import Tally
+from traksense_ingest.shared.config import Settings
 
 TENANTS = ("chaos0", "chaos1")
 POINTS = 3
@@ -24,7 +23,7 @@ _KINDS = ("ack", "event", "poison")  # each one in twenty; telemetry for the res
 
 
 class Identity(NamedTuple):
-    """What a message is found by again."""
+    """What a message is recognized by."""
 
     kind: str  # telem, ack, event or poison
     number: int
@@ -44,7 +43,7 @@ def message(number: int) -> Message:
         case "poison":
             kind, payload = "telem", b"poison %d" % number
         case _:
-            points = [point(f"p{place}", number) for place in range(POINTS)]
+            points = [point(f"p{index}", number) for index in range(POINTS)]
             kind, payload = "telem", encode(telem_v1(ts, points, {}))
     return Message(f"{topic}/{kind}", payload, kind, ts, device=number)
 
@@ -52,8 +51,8 @@ def message(number: int) -> Message:
 def identity_of(number: int) -> Identity:
     """Its kind, and itself."""
     # Alternating tenants take alternating numbers, so each tenant gets every kind.
-    place = number // len(TENANTS) % 20
-    return Identity(_KINDS[place] if place < len(_KINDS) else "telem", number)
+    index = number // len(TENANTS) % 20
+    return Identity(_KINDS[index] if index < len(_KINDS) else "telem", number)
 
 
 def moment_of(number: int) -> datetime:
@@ -103,9 +102,9 @@ class Load:
                 lane.close()
 
     async def _feed(self) -> None:
-        begun, numbered = time.monotonic(), self.published
+        started, first = time.monotonic(), self.published
         while True:
-            due = numbered + int((time.monotonic() - begun) * self._rate)
+            due = first + int((time.monotonic() - started) * self._rate)
             if self.published >= due:
                 await asyncio.sleep(1 / self._rate)
                 continue

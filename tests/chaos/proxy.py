@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts, slows and silences the connections through it."""
+"""A TCP proxy that resets, slows, stalls and half-opens the connections through it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Observer(Protocol):
 
 
 class Unobserved:
-    """Looks away."""
+    """Does not observe."""
 
     def to_client(self, data: bytes) -> None:
         """Nothing."""
@@ -94,10 +94,14 @@ class Proxy:
 
     @asynccontextmanager
     async def goes_half_open(self) -> AsyncIterator[None]:
-        """The server's end of every connection is gone and the client is never told; new connections are fine."""
+        """The server's end of every connection is gone without the client's knowledge; new connections are fine."""
         for link in self._links:
             link.half_open()
         yield
+
+    def lead_to(self, target: int) -> None:
+        """New connections go to another port; existing ones stay."""
+        self._target = target
 
     def abort(self) -> None:
         """Reset every connection, at both ends."""

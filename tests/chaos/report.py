@@ -1,8 +1,8 @@
-"""The outcome as a table, a line for each fault."""
+"""The outcome as a table, a line for each fault: for a terminal, and as Markdown for publishing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median
 
 from rich.console import Group
@@ -11,16 +11,39 @@ from rich.text import Text
 
 from tests.chaos.run import Incident, Outcome
 
+HEADINGS = ("fault", "times", "published", "stored", "lost", "duplicated", "lost by broker", "recovery s (max)")
+
 
 def report(outcome: Outcome) -> Group:
     """Fits 120 columns."""
     table = Table(box=None, padding=(0, 1))
-    table.add_column("fault", no_wrap=True)
-    for heading in ("times", "published", "stored", "lost", "duplicated", "lost by broker", "recovery s (max)"):
+    table.add_column(HEADINGS[0], no_wrap=True)
+    for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right")
+    for row in _rows(outcome):
+        table.add_row(*row)
+    sums = [Text(f"{name:<29}{value}") for name, value in _sums(outcome)]
+    complaints = [Text(complaint, style="red") for complaint in outcome.complaints]
+    return Group(table, *sums, *complaints, Text(_result(outcome), style="green" if outcome.is_good else "red"))
+
+
+def markdown(outcome: Outcome, *, command: str, head: str) -> str:
+    """The same with the command that repeats the run and what the run was made of."""
+    lines = [f"# Chaos run: {_result(outcome)}", "", f"`{command}`", "", f"{head}.", ""]
+    lines += [_row(HEADINGS), _row(["---", *["---:"] * (len(HEADINGS) - 1)]), *map(_row, _rows(outcome))]
+    lines += ["", *(f"- {name}: {value}" for name, value in _sums(outcome))]
+    if outcome.complaints:
+        lines += ["", "What failed:", "", *(f"- {complaint}" for complaint in outcome.complaints)]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rows(outcome: Outcome) -> Iterator[Sequence[str]]:
     for name in sorted({incident.fault.name for incident in outcome.incidents}):
-        table.add_row(name, *_figures(outcome, name))
-    return Group(table, *_sums(outcome))
+        yield name, *_figures(outcome, name)
 
 
 def _figures(outcome: Outcome, name: str) -> Sequence[str]:
@@ -28,7 +51,7 @@ def _figures(outcome: Outcome, name: str) -> Sequence[str]:
     incidents = [incident for incident in outcome.incidents if incident.fault.name == name]
     published: set[int] = set()
     for incident in incidents:
-        published |= outcome.load.record.between(incident.begun, _end(outcome, incident))
+        published |= outcome.load.record.between(incident.started, _end(outcome, incident))
     verdict = outcome.verdict
     sets = (published, verdict.stored, verdict.lost, verdict.duplicated, verdict.lost_by_broker)
     took = [incident.took_s for incident in incidents]
@@ -40,28 +63,25 @@ def _figures(outcome: Outcome, name: str) -> Sequence[str]:
 
 
 def _end(outcome: Outcome, incident: Incident) -> float:
-    later = [other.begun for other in outcome.incidents if other.begun > incident.begun]
+    later = [other.started for other in outcome.incidents if other.started > incident.started]
     return min(later, default=float("inf"))
 
 
-def _sums(outcome: Outcome) -> list[Text]:
-    verdict, shard, forgotten = outcome.verdict, outcome.shard, outcome.verdict.lost_by_broker
-    sums = (
-        f"{shard.added} added = {shard.stored} stored + {shard.dead_lettered} dead-lettered + {shard.in_stream} there"
-    )
-    lines = [
-        f"published (PUBACK received)  {len(verdict.acknowledged)}",
-        f"stored, or a dead letter     {len(verdict.acknowledged & verdict.stored)}",
-        f"lost by the pipeline         {len(verdict.lost)}{_reached(verdict.lost & verdict.reached)}",
-        f"duplicated                   {len(verdict.duplicated)}  (a row too many, or stored and dead-lettered)",
-        f"damaged, or out of place     {len(verdict.damaged | verdict.invented)}",
-        f"lost by the broker           {len(forgotten)}{_reached(forgotten & verdict.reached)}",
-        f"ledger                       {sums}; {shard.added - len(verdict.stored)} of them came again",
-        f"the stream at its longest    {outcome.watch.highest}",
-        f"took                         {outcome.took_s:.0f} s",
-    ]
-    style = "green" if outcome.is_good else "red"
-    return [*map(Text, lines), *(Text(complaint, style="red") for complaint in outcome.complaints), _result(style)]
+def _sums(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    verdict, shard = outcome.verdict, outcome.shard
+    names = [incident.fault.name for incident in outcome.incidents]
+    yield "faults", f"{len(names)}, {sum('kill -9' in name for name in names)} of them kill -9"
+    yield "published (PUBACK received)", str(len(verdict.acknowledged))
+    yield "stored, or a dead letter", str(len(verdict.acknowledged & verdict.stored))
+    yield "lost by the pipeline", f"{len(verdict.lost)}{_reached(verdict.lost & verdict.reached)}"
+    yield "duplicated", f"{len(verdict.duplicated)}  (a row too many, or stored and dead-lettered)"
+    yield "damaged, or in a wrong table", str(len(verdict.damaged | verdict.invented))
+    yield "lost by the broker", str(len(verdict.lost_by_broker))
+    balance = f"{shard.added} added = {shard.stored} stored + {shard.dead_lettered} dead-lettered"
+    again = shard.added - len(verdict.stored)
+    yield "ledger", f"{balance} + {shard.in_stream} in the stream; {again} of them were delivered again"
+    yield "the stream at its longest", str(outcome.watch.highest)
+    yield "took", f"{outcome.took_s:.0f} s"
 
 
 def _reached(numbers: frozenset[int]) -> str:
@@ -69,5 +89,5 @@ def _reached(numbers: frozenset[int]) -> str:
     return f"  ({len(numbers)} of them reached a receiver's socket)" if numbers else ""
 
 
-def _result(style: str) -> Text:
-    return Text("nothing lost, nothing twice" if style == "green" else "FAILED", style=style)
+def _result(outcome: Outcome) -> str:
+    return "nothing lost, nothing twice" if outcome.is_good else "FAILED"

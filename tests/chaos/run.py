@@ -13,8 +13,6 @@ from random import Random
 import asyncpg
 from redis.exceptions import RedisError
 
-from shared import config
-from shared.shard import Shard, read_shard
 from tests.chaos.faults import Fault, all_faults
 from tests.chaos.load import TENANTS, Load, identity_of, moment_of
 from tests.chaos.pipeline import CAP, Pipeline, running
@@ -22,10 +20,13 @@ from tests.chaos.setup import Setup
 from tests.chaos.signs import Figures, has_grown
 from tests.chaos.verdict import BrokerEnd, Verdict, judge
 from tests.support.waiting import eventually, watching
+from traksense_ingest.shared import config
+from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
 
 CALM_S = 0.5  # between two faults
 STUCK_S = 60.0  # what has not recovered by then never will: no time-out of the services is longer than 30 s
 QUIET_S = 15.0  # what is still missing after so long without a change is lost
+SIGN_LIMIT_S = 45.0  # for the sign of a fault, which may be a time-out of 30 s
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,15 @@ class Incident:
     """One fault that was inflicted; times by time.monotonic()."""
 
     fault: Fault
-    begun: float
-    struck: float  # what was to be killed is dead by then
+    started: float
     healed: float
-    ended: float  # when it was over, or given up
+    ended: float  # when the pipeline had recovered, or was given up
     has_recovered: bool
-    has_bitten: bool  # and its sign was seen
+    took_effect: bool  # its sign was seen
 
     @property
     def took_s(self) -> float:
-        """From the end of the fault until all that came meanwhile was stored, and new messages too."""
+        """From the end of the fault until all that came during it was stored, and new messages too."""
         return self.ended - self.healed
 
 
@@ -53,7 +53,7 @@ class Outcome:
     incidents: Sequence[Incident]
     load: Load
     verdict: Verdict
-    shard: Shard
+    shard: StreamSnapshot
     dead_letters: int  # rows
     watch: Watch
     tracebacks: Sequence[str]
@@ -70,26 +70,26 @@ class Outcome:
         found += [
             f"{incident.fault.name}: did nothing: {incident.fault.sign.what}"
             for incident in self.incidents
-            if incident.fault.sign and not incident.has_bitten
+            if incident.fault.sign and not incident.took_effect
         ]
-        found += [f"an error that the services have no word for:\n{text}" for text in self.tracebacks[:3]]
+        found += [f"an error that the services do not handle:\n{text}" for text in self.tracebacks[:3]]
         if self.watch.highest > CAP:
             found.append(f"the stream held {self.watch.highest} entries, {CAP} are allowed")
-        if self.watch.disagreed:
-            found.append(f"the ledger didn't add up at some moment: {self.watch.disagreed}")
+        if self.watch.unbalanced:
+            found.append(f"the ledger was unbalanced at some moment: {self.watch.unbalanced}")
         if self.shard.missing or self.shard.in_stream or self.shard.pending:
-            found.append(f"the ledger doesn't add up: {self.shard}")
+            found.append(f"the ledger is unbalanced: {self.shard}")
         if self.dead_letters != self.shard.dead_lettered:
             found.append(f"{self.dead_letters} dead letters, {self.shard.dead_lettered} by the ledger")
         if self.shard.duplicates < self.came_again:
-            known = f"found rows of {self.shard.duplicates} there already"
-            found.append(f"{self.came_again} good messages came again, and the ledger {known}")
+            known = f"the ledger has {self.shard.duplicates} duplicates"
+            found.append(f"{self.came_again} good messages came again, and {known}")
         return found
 
     @property
     def came_again(self) -> int:
-        """Good messages that were settled as stored once more. The ledger has each row of theirs as a duplicate; and
-        those of a writer that did not live to settle what it had stored."""
+        """Good messages that were settled as stored once more. The ledger counts each row of theirs as a duplicate; and
+        those of a writer that was killed between COMMIT and XACK."""
         good = [number for number in self.verdict.stored if identity_of(number).kind != "poison"]
         return self.shard.stored - len(good)
 
@@ -104,63 +104,67 @@ async def run(
     directory: Path,
     random: Random,
     choose: Callable[[Sequence[Fault], Random], Sequence[Fault]],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> Outcome:
     """Everything from the servers' start to the verdict; `choose` picks the faults and their order.
 
     Raises EndedByItself when a service does.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     async with running(setup, directory, random) as pipeline:
         load = Load(config.load(mqtt_url=pipeline.broker.url), setup.rate)
         watch = Watch()
         incidents: list[Incident] = []
         async with watching(watch.run(pipeline)):
             async with load.running():
-                for fault in choose(all_faults(pipeline), random):
+                faults = choose(all_faults(pipeline), random)
+                for index, fault in enumerate(faults, start=1):
                     incidents.append(await _incident(pipeline, load, fault))
-                    say(_told(incidents[-1]))
+                    log(f"{index}/{len(faults)} {_line(incidents[-1])}")
             verdict = await _settled(pipeline, load, incidents)
         connection = await pipeline.database()
         dead_letters = await connection.fetchval("SELECT count(*) FROM ingest_errors")
         await connection.close()
         tracebacks = [text for service in pipeline.services for text in service.tracebacks]
-        shard = await read_shard(pipeline.redis, 0)
-        took_s = time.monotonic() - begun
+        shard = await read_snapshot(pipeline.redis, 0)
+        took_s = time.monotonic() - started
         return Outcome(incidents, load, verdict, shard, dead_letters, watch, tracebacks, took_s)
 
 
 class Watch:
-    """Looks at the stream and its ledger all the time."""
+    """Observes the stream and its ledger all the time."""
 
     def __init__(self) -> None:
         self.highest = 0  # entries
-        self.disagreed: Shard | None = None  # the last look at which the sums did not agree
+        self.unbalanced: StreamSnapshot | None = None  # the last snapshot whose sums did not agree
 
     async def run(self, pipeline: Pipeline) -> None:
-        """Look again and again."""
+        """Every 10 ms."""
         while True:
             with contextlib.suppress(RedisError, OSError):
-                shard = await read_shard(pipeline.redis, 0)
+                shard = await read_snapshot(pipeline.redis, 0)
                 self.highest = max(self.highest, shard.in_stream)
-                self.disagreed = shard if shard.missing else self.disagreed
+                self.unbalanced = shard if shard.missing else self.unbalanced
             await asyncio.sleep(0.01)
 
 
 async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
+    """Starts when all services are ready: one that is still starting would not notice some faults."""
+    await pipeline.ready()
     await asyncio.sleep(CALM_S)
-    before = await _look(pipeline, fault)
-    begun = time.monotonic()
+    before = await _figures(pipeline, fault)
+    started = time.monotonic()
     async with fault.inflict(pipeline):
-        struck = time.monotonic()
         await asyncio.sleep(fault.lasts_s)
-    healed = time.monotonic()
+        healed = time.monotonic()
+        took_effect = await shows(pipeline, fault, before)
+    healed = healed if fault.passes_by_itself else time.monotonic()
 
     async def has_recovered() -> bool:
         for service in pipeline.services:
             service.check()
         # What a broker forgot in its crash, or took in before the receivers were back, never comes.
-        during = set() if fault.ends_broker else load.record.between(begun, healed)
+        during = set() if fault.ends_broker else load.record.between(started, healed)
         stored = await _stored(pipeline, during)
         return stored >= _telemetry(during) and await _flows(pipeline, load, healed)
 
@@ -170,12 +174,26 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
     except AssertionError:
         recovered = False
     ended = time.monotonic()
-    has_bitten = has_grown(before, await _look(pipeline, fault))
-    return Incident(fault, begun, struck, healed, ended, recovered, has_bitten)
+    return Incident(fault, started, healed, ended, recovered, took_effect)
 
 
-async def _look(pipeline: Pipeline, fault: Fault) -> Figures:
-    return await fault.sign.look(pipeline) if fault.sign else {}
+async def _figures(pipeline: Pipeline, fault: Fault) -> Figures:
+    return await fault.sign.read(pipeline) if fault.sign else {}
+
+
+async def shows(pipeline: Pipeline, fault: Fault, before: Figures, limit_s: float = SIGN_LIMIT_S) -> bool:
+    """Wait for the fault's sign; False where it is not seen in time."""
+
+    async def is_seen() -> bool:
+        return has_grown(before, await _figures(pipeline, fault))
+
+    if fault.sign is None:
+        return True
+    try:
+        await eventually(is_seen, timeout=limit_s)
+    except AssertionError:
+        return False
+    return True
 
 
 async def _flows(pipeline: Pipeline, load: Load, since: float) -> bool:
@@ -207,17 +225,13 @@ def _telemetry(numbers: set[int]) -> set[int]:
 
 async def _settled(pipeline: Pipeline, load: Load, incidents: Sequence[Incident]) -> Verdict:
     """The verdict, once nothing is missing, or what is missing has been so for long."""
-    ends = [
-        BrokerEnd(incident.begun, incident.struck, incident.ended)
-        for incident in incidents
-        if incident.fault.ends_broker
-    ]
+    ends = [BrokerEnd(incident.started, incident.ended) for incident in incidents if incident.fault.ends_broker]
     connection = await pipeline.database()
     before, since = -1, time.monotonic()
     try:
         while True:
             verdict = await judge(connection, load, pipeline.seen, ends)
-            shard = await read_shard(pipeline.redis, 0)
+            shard = await read_snapshot(pipeline.redis, 0)
             left = len(verdict.lost) + len(verdict.lost_by_broker) + shard.in_stream
             if left != before:
                 before, since = left, time.monotonic()
@@ -228,6 +242,6 @@ async def _settled(pipeline: Pipeline, load: Load, incidents: Sequence[Incident]
         await connection.close()
 
 
-def _told(incident: Incident) -> str:
+def _line(incident: Incident) -> str:
     how = "recovered" if incident.has_recovered else "given up"
     return f"{incident.fault.name}: {how} after {incident.took_s:.1f} s"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from ops.embedded import RedisServer, Server, free_port
 from tests.support.services import DEBIAN, Services
+from traksense_ingest.ops.embedded import RedisServer, Server, free_port
 
 FSYNCS = ("always", "everysec")
 RATE = 200.0  # messages/s

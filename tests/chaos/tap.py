@@ -1,6 +1,6 @@
 """What passes between the broker and the receivers: which messages reached a receiver, and which it acknowledged.
 
-It tells what a broker lost from what the pipeline lost.
+This separates what a broker lost from what the pipeline lost.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def _packets(buffer: bytearray) -> Iterator[tuple[int, bytes]]:
 
 
 def _remaining_length(buffer: bytearray) -> tuple[int, int] | None:
-    """Where a packet's body begins and how long it is; None while that can't be told."""
+    """Where a packet's body begins and how long it is; None while that is not known yet."""
     length = 0
-    for place, byte in enumerate(buffer[1:5]):
-        length |= (byte & 0x7F) << 7 * place
+    for index, byte in enumerate(buffer[1:5]):
+        length |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
-            return place + 2, length
+            return index + 2, length
     return None

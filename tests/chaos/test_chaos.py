@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
+import pytest
 from rich.console import Console
 
 from tests.chaos.faults import short_form
@@ -15,6 +16,8 @@ from tests.chaos.report import report
 from tests.chaos.run import run
 from tests.chaos.setup import set_up
 from tests.support.services import Services
+
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 async def test_nothing_is_lost_and_nothing_is_twice(services: Services, tmp_path: Path) -> None:

@@ -1,19 +1,24 @@
-"""The harness itself: what it breaks is broken, and what it is told by is right."""
+"""The harness itself: what it breaks is broken, and the signs by which it judges are right."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
+from typing import cast
 
 import pytest
 
+from tests.chaos.faults import Fault
 from tests.chaos.load import identity_of, message, moment_of
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import SLOW_CHUNK, Proxy
+from tests.chaos.run import shows
 from tests.chaos.setup import FSYNCS, set_up
-from tests.chaos.signs import Figures, has_grown
+from tests.chaos.signs import Figures, Sign, has_grown
 from tests.chaos.tap import Seen, Tap
 from tests.support.services import DEBIAN, EMBEDDED
 
@@ -110,6 +115,28 @@ async def test_a_proxy_passes_stalls_and_goes_on() -> None:
         writer.close()
 
 
+async def test_a_fault_lasts_until_its_sign_is_seen() -> None:
+    """The figure grows at the fifth reading: before that nothing has happened."""
+    readings = 0
+
+    async def read(_: Pipeline) -> Figures:
+        nonlocal readings
+        readings += 1
+        return {1: 5.0 + (readings >= 5)}
+
+    fault = Fault("database: slow to show", _harmless, Sign("nothing has grown", read))
+    pipeline = cast(Pipeline, None)
+    assert await shows(pipeline, fault, {1: 5.0})
+    assert readings == 5
+    assert not await shows(pipeline, fault, {1: 6.0}, limit_s=0.1)
+    assert await shows(pipeline, replace(fault, sign=None), {})
+
+
+@asynccontextmanager
+async def _harmless(_: Pipeline) -> AsyncIterator[None]:
+    yield
+
+
 async def test_a_proxy_resets() -> None:
     async with echoing() as (proxy, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -123,7 +150,7 @@ async def test_a_proxy_resets() -> None:
                 await again.readexactly(1)
 
 
-async def test_a_half_open_connection_is_silent_and_new_ones_are_fine() -> None:
+async def test_a_half_open_connection_answers_nothing_and_new_ones_are_fine() -> None:
     async with echoing() as (proxy, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"a")

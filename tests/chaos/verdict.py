@@ -23,7 +23,7 @@ _STORED = {
     "event": """
         SELECT event_id::bigint AS number, true AS whole, count(*) - 1 AS twice FROM device_event GROUP BY event_id""",
 }
-# A message that MQTT delivers twice is two entries, each with its dead letter: the ledger says how many there must be.
+# A message that MQTT delivers twice is two entries, each with its dead letter: the ledger has their number.
 _DEAD_LETTERS = "SELECT DISTINCT coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload FROM ingest_errors"
 
 # Mosquitto saves at the first turn of its loop, 0.1 s at most, at which `last save + autosave_interval < now` in whole
@@ -36,20 +36,16 @@ UNSAVED_S = 2.0 + 0.1 + 0.4
 class BrokerEnd:
     """One end of the broker; times by time.monotonic()."""
 
-    begun: float  # until then it was well
-    dead: float  # what a receiver was given since, it was given by the broker that came back
+    started: float  # it was well until then
     back: float  # receivers and broker work together again
 
-    def explains(self, confirmed: float, delivered: float | None) -> bool:
-        """Whether a message that no receiver ever acknowledged may be this end's loss.
+    def explains(self, confirmed: float) -> bool:
+        """Whether a message that never reached a receiver may be this end's loss.
 
         It must have been acknowledged to the device so late that it was not saved, or before the receivers were back:
-        then nobody was in the shared group. Where it reached a receiver's socket before the end, the receiver had
-        acknowledged nothing and the broker had to deliver it again, but forgot it. Where it reached one since, the
-        broker has not forgotten it: a receiver has swallowed it.
+        then the shared group had no members.
         """
-        was_forgotten = self.begun - UNSAVED_S <= confirmed <= self.back
-        return was_forgotten and (delivered is None or delivered < self.dead)
+        return self.started - UNSAVED_S <= confirmed <= self.back
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,8 @@ class Verdict:
     acknowledged: frozenset[int]
     stored: frozenset[int]  # in the tables where they belong; a dead letter for poison
     lost: frozenset[int]  # by the pipeline
-    lost_by_broker: frozenset[int]  # acknowledged to the device, forgotten before the pipeline acknowledged it
-    reached: frozenset[int]  # of these two, what reached a receiver's socket
+    lost_by_broker: frozenset[int]  # acknowledged to the device, forgotten before it reached a receiver
+    reached: frozenset[int]  # of what the pipeline lost, what reached a receiver's socket
     duplicated: frozenset[int]  # a row more than it has, under any tenant, device or id; or stored and dead-lettered
     damaged: frozenset[int]  # stored in part, or not as it was sent
     invented: frozenset[int]  # never published, or in another table than its own
@@ -72,8 +68,8 @@ class Verdict:
 
 
 async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, ends: Sequence[BrokerEnd]) -> Verdict:
-    """Compare. A receiver's PUBACK makes a message the pipeline's for good, whenever it came; so is every other one
-    that a device had a PUBACK for, unless an end of the broker explains it."""
+    """Compare. What has reached a receiver's socket is the pipeline's for good; so is every other message that a device
+    had a PUBACK for, unless an end of the broker explains it."""
     rows: list[tuple[str, Any]] = []
     for kind, query in _STORED.items():
         arguments = [START] if "$1" in query else []
@@ -87,8 +83,9 @@ async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, ends: Se
     lost_by_broker = frozenset(
         number
         for number, payload in payloads.items()
-        if payload not in seen.acknowledged
-        and any(end.explains(load.record.confirmed[number], seen.delivered.get(payload)) for end in ends)
+        # What has reached a receiver it must store, whether the broker lives or not.
+        if payload not in seen.delivered.keys() | seen.acknowledged
+        and any(end.explains(load.record.confirmed[number]) for end in ends)
     )
     return Verdict(
         acknowledged,

@@ -8,11 +8,16 @@ import os
 import re
 import secrets
 import subprocess
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from ops.embedded.packages import package_directory
 from tests.compose import image
+from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.ops.embedded.packages import package_directory
 
 ROOT = Path(__file__).parents[2]
 FILES = (ROOT / "docker-compose.yml", ROOT / "tests/compose/override.yml")
@@ -25,6 +30,7 @@ class Project:
     def __init__(self, name: str, directory: Path) -> None:
         self.name = name
         self._env_file = directory / ".env"
+        self.port = free_port()  # where devices come in
         self.variables = {name: value or secrets.token_hex(8) for name, value in _variables(EXAMPLE).items()}
         self.set()
 
@@ -44,7 +50,7 @@ class Project:
         return await asyncio.to_thread(
             subprocess.run,
             self._command(command, *words),
-            env=_environment(),
+            env=_environment() | {"DEVICES_PORT": str(self.port)},
             capture_output=True,
             text=True,
             check=False,
@@ -58,6 +64,22 @@ class Project:
         """The names of those that run."""
         said = await self.compose(f"ps --format json {service}")
         return sorted(json.loads(line)["Name"] for line in said.splitlines())
+
+    def running(self) -> list[str]:
+        """The names of all containers that run."""
+        return self._docker("ps", "--format", "{{.Names}}")
+
+    def ended(self) -> list[str]:
+        """`name exit-code` of each container that has ended."""
+        ended = self._docker("ps", "--quiet", "--all", "--filter", "status=exited")
+        return _lines("inspect", "--format", "{{.Name}} {{.State.ExitCode}}", *ended) if ended else []
+
+    def left_behind(self) -> list[str]:
+        """Containers and networks that are there."""
+        return [*self._docker("ps", "--all", "--quiet"), *self._docker("network", "ls", "--quiet")]
+
+    def _docker(self, *words: str) -> list[str]:
+        return _lines(*words, "--filter", f"label=com.docker.compose.project={self.name}")
 
     async def sql(self, query: str) -> str:
         """One value."""
@@ -73,9 +95,35 @@ class Project:
         return ["docker", "compose", *files, *project, *command.split(), *words]
 
 
+def _lines(*words: str) -> list[str]:
+    """What `docker …` says."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def kill(container: str) -> None:
     """With no time to finish anything."""
     subprocess.run(["docker", "kill", container], capture_output=True, check=True)
+
+
+@asynccontextmanager
+async def publishing(project: Project, *options: str) -> AsyncIterator[asyncio.Task[dict[str, Any]]]:
+    """Devices on this host, that publish what `options` of `simulate` say; the task's result is what became of it."""
+    command = [sys.executable, "-m", "traksense_ingest.ops", "simulate", "--json", "--no-progress", *options]
+    variables = project.variables
+    environment = {"MQTT_URL": f"mqtt://127.0.0.1:{project.port}", "MQTT_USERNAME": "operator"}
+    environment |= {"MQTT_PASSWORD": variables["MQTT_OPERATOR_PASSWORD"]}
+    devices = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=os.environ | environment, stdout=PIPE)
+    try:
+        yield asyncio.create_task(_summary(devices))
+    finally:
+        if devices.returncode is None:
+            devices.kill()
+
+
+async def _summary(devices: asyncio.subprocess.Process) -> dict[str, Any]:
+    said, _ = await devices.communicate()
+    summary: dict[str, Any] = json.loads(said)
+    return summary
 
 
 def _variables(text: str) -> dict[str, str]:

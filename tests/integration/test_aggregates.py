@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
-from ops.shape.aggregates import present
-from ops.shape.apply import shape
-from ops.shape.wanted import Wanted
 from tests.support.shaped import connected, refresh, run_jobs
+from traksense_ingest.ops.schema.aggregates import existing_aggregates
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
 NAMES = ("1m", "5m", "1h")
 BUCKETS = {"1m": "1 minute", "5m": "5 minutes", "1h": "1 hour"}
-WITHOUT_RETENTION = Wanted(aggregates=NAMES)
-WITH_RETENTION = Wanted(retention=30, aggregates=NAMES)
+WITHOUT_RETENTION = DesiredPolicies(aggregates=NAMES)
+WITH_RETENTION = DesiredPolicies(retention=30, aggregates=NAMES)
 
 pytestmark = pytest.mark.timescaledb
 
@@ -50,9 +49,10 @@ async def readings_of(owner: Any, name: str, before: str = "now()") -> int:
 async def test_each_says_the_same_as_the_rows(timescale: str, owner: Any, is_refreshed: bool) -> None:
     """Before its first refresh as well: what isn't materialised yet is computed."""
     await shape(timescale, WITHOUT_RETENTION)
-    for hours in (1, 2, 30, 300):
-        await insert(owner, f"now() - INTERVAL '{hours} hours'", *(hours + at * 0.25 for at in range(200)))
-        await insert(owner, f"now() - INTERVAL '{hours} hours'", 1.0, None, -3.0, point="other")
+    async with owner.transaction():  # what is older than a refresh in between would wait for the next one
+        for hours in (1, 2, 30, 300):
+            await insert(owner, f"now() - INTERVAL '{hours} hours'", *(hours + at * 0.25 for at in range(200)))
+            await insert(owner, f"now() - INTERVAL '{hours} hours'", 1.0, None, -3.0, point="other")
     if is_refreshed:
         await refresh(owner)
     await owner.execute("SET app.tenant_id = 't'")
@@ -106,8 +106,8 @@ async def test_a_row_that_is_too_late_lands_and_is_dropped(timescale: str, owner
     assert await owner.fetchval("SELECT count(*) FROM ts_measure") == 0
 
 
-@pytest.mark.parametrize("then", [WITHOUT_RETENTION, Wanted(retention=300, aggregates=NAMES)])
-async def test_a_longer_retention_takes_nothing_out_of_them(timescale: str, owner: Any, then: Wanted) -> None:
+@pytest.mark.parametrize("then", [WITHOUT_RETENTION, DesiredPolicies(retention=300, aggregates=NAMES)])
+async def test_a_longer_retention_takes_nothing_out_of_them(timescale: str, owner: Any, then: DesiredPolicies) -> None:
     """Rows that an earlier one has dropped don't come back."""
     await shape(timescale, WITHOUT_RETENTION)
     await insert(owner, "now() - INTERVAL '40 days'", 1, 2)
@@ -128,7 +128,7 @@ async def test_nor_does_a_refresh_that_somebody_had_ended(timescale: str, owner:
     await owner.execute("SELECT drop_chunks('ts_measure', INTERVAL '30 days')")
     await shape(timescale, WITHOUT_RETENTION)
     await refresh(owner)
-    assert (await present(owner))["1m"].start == timedelta(days=1)
+    assert (await existing_aggregates(owner))["1m"].start == timedelta(days=1)
     for name in NAMES:
         assert await readings_of(owner, name) == 2
 
@@ -146,7 +146,7 @@ async def test_one_device_stops_nobodys_refresh(timescale: str, owner: Any) -> N
 
 async def test_a_finer_one_may_be_added_later(timescale: str, owner: Any) -> None:
     """The coarser one stays made from the rows."""
-    await shape(timescale, Wanted(retention=30, aggregates=("1h",)))
+    await shape(timescale, DesiredPolicies(retention=30, aggregates=("1h",)))
     await insert(owner, "now() - INTERVAL '1 day'", 1, 2)
     await refresh(owner)
     assert await shape(timescale, WITH_RETENTION) == [

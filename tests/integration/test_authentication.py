@@ -8,8 +8,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ops.embedded import Server
 from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import Server
 
 SECRET = "s3cret-of-the-test"
 
@@ -43,6 +44,30 @@ async def password_needed(stack: Stack, postgres: Server) -> Any:
     rules.write_text(before)
     await stack.execute("SELECT pg_reload_conf()")
     await stack.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("named_by", ["?passfile=", "PGPASSFILE"])
+async def test_a_password_file_is_read_again_at_each_connection(
+    stack: Stack, password_needed: str, tmp_path: Path, named_by: str
+) -> None:
+    """A password that is rotated needs no restart."""
+    file = tmp_path / "pgpass"
+    file.write_text(f"*:*:*:{password_needed}:{SECRET}\n")
+    file.chmod(0o600)
+    url = f"postgresql://{password_needed}@{stack.database_url.partition('@')[2]}"
+    if named_by == "PGPASSFILE":
+        writer = await stack.writer(DATABASE_URL=url, PGPASSFILE=file)
+    else:
+        writer = await stack.writer(DATABASE_URL=f"{url}?passfile={file}")
+    await stack.execute(f"ALTER ROLE {password_needed} PASSWORD '{SECRET}-2'")
+    await stack.end_sessions()
+    await stack.append(*telem())
+    await eventually(lambda: writer.get("/readyz")[0] == 503)
+    file.write_text(f"*:*:*:{password_needed}:{SECRET}-2\n")
+    await stack.has_rows("ts_measure", 1)
+    assert await stack.count("ingest_errors") == 0
+    assert SECRET not in writer.log
+    writer.kill()
 
 
 async def test_the_database(stack: Stack, password_needed: str) -> None:

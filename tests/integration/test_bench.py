@@ -29,6 +29,7 @@ def figures_in(path: Path) -> dict[str, Any]:
     return {figure["name"]: figure for figure in json.loads(path.read_text())["figures"]}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_scenario_runs_to_its_end(name: str, services: Services, tmp_path: Path) -> None:
     done = measure(name, "--services", services.name, "--json", tmp_path / "figures.json")

@@ -14,12 +14,12 @@ from typing import ClassVar
 import aiomqtt
 import pytest
 
-from ops.embedded import free_port
-from ops.embedded.ports import ask
-from tests.support.debian import Mosquitto
 from tests.support.handbook import blocks
 from tests.support.services import Services
 from tests.support.stack import Stack, telem
+from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.ops.embedded.debian import Mosquitto
+from traksense_ingest.ops.embedded.ports import ask
 
 pytestmark = pytest.mark.skipif(
     not (Mosquitto.installed() and shutil.which("mosquitto_passwd")), reason="needs Debian's mosquitto"

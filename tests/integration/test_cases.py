@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shared.reasons import POISON_REASONS
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
+from traksense_ingest.shared.messages import POISON_REASONS
 
 CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases" / "messages.jsonl").read_text().splitlines()]
 COLUMNS = ("point_id", "ts", "v_num", "v_bool", "v_text", "unit")
@@ -29,8 +29,10 @@ async def test_each_case_comes_out_as_it_does_alone(stack: Stack) -> None:
     await eventually(lambda: sum(count for _, count in settled(writer)) == len(CASES), "every message settled")
     failures = [f"{case['name']}: {wrong}" for case in CASES if (wrong := await outcome_of(stack, case))]
     assert not failures, "\n".join(failures)
-    assert receiver.metric("ingest_appended_messages_total") == len(CASES) - len(direct)
+    await eventually(lambda: receiver.metric("ingest_appended_messages_total") == len(CASES) - len(direct))
     await reasons_are_counted(writer)
+    empty = [case for case in CASES if case["expect"].get("ignored") == "empty"]
+    await writer.counts("ingest_ignored_total", len(empty), reason="empty")
 
 
 def settled(writer: Any) -> list[tuple[str, float]]:
@@ -47,6 +49,8 @@ async def outcome_of(stack: Stack, case: dict[str, Any]) -> str:
     """What is wrong with what became of a case; empty when nothing is."""
     expect = case["expect"]
     device = case["topic"].split("/")[3]
+    if "ignored" in expect:
+        return await ignored(stack, case)
     if "reason" in expect:
         return await rejected(stack, case)
     if "ack" in expect:
@@ -54,6 +58,11 @@ async def outcome_of(stack: Stack, case: dict[str, Any]) -> str:
     if "event" in expect:
         return await stored(stack, "device_event", device, expect["event"])
     return await measured(stack, device, expect["rows"])
+
+
+async def ignored(stack: Stack, case: dict[str, Any]) -> str:
+    letters = await stack.fetchval("SELECT count(*) FROM ingest_errors WHERE topic = $1", case["topic"])
+    return f"{letters} rows of ingest_errors" if letters else await measured(stack, case["topic"].split("/")[3], [])
 
 
 async def rejected(stack: Stack, case: dict[str, Any]) -> str:

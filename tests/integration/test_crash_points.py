@@ -10,25 +10,27 @@ from typing import Any
 
 import pytest
 
-import writer.store
-from receiver.acknowledge import Acknowledgements
-from receiver.durability import Durability
-from receiver.service import Receiver
-from shared import config, database, stream
-from shared.health import Health
-from shared.metrics import ReceiverMetrics, WriterMetrics
-from shared.shard import read_shard
-from shared.tasks import sole_error
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
-from writer.account import Account
-from writer.decode import Decoder
-from writer.devices import DeviceRegistry
-from writer.group import Group
-from writer.lane import Lane
-from writer.read_size import ReadSize
-from writer.source import Source
-from writer.store import Store
+from traksense_ingest.receiver.acknowledge import Acknowledgements
+from traksense_ingest.receiver.connection import subscriptions
+from traksense_ingest.receiver.durability import Durability
+from traksense_ingest.receiver.filters import Filters
+from traksense_ingest.receiver.service import Receiver
+from traksense_ingest.shared import config, database
+from traksense_ingest.shared.metrics import ReceiverMetrics, WriterMetrics
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.runtime.tasks import sole_error
+from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.keys import GROUP, key_of
+from traksense_ingest.shared.streams.snapshot import read_snapshot
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.lane import Lane
+from traksense_ingest.writer.read.consumer import Consumer
+from traksense_ingest.writer.read.source import ReadSize, Source
+from traksense_ingest.writer.service import health_of, lane_context
+from traksense_ingest.writer.store import copy_measures, sql
+from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
 
 CLAIM_IDLE_MS = 200
 
@@ -63,14 +65,14 @@ def crash_before(_function: Callable[..., Any]) -> Callable[..., Any]:
 async def lane_of(stack: Stack, name: str, stop: asyncio.Event) -> AsyncIterator[Lane]:
     """A writer's lane as the service makes it, in this process."""
     metrics = WriterMetrics()
-    health = Health(metrics, {"redis": "", "database": ""})
+    settings = config.load(database_url=stack.database_url)
+    health = health_of(settings, metrics)
     pool = await database.open_pool(stack.database_url, 1, 2)
     async with stream.connect(stack.redis_server.url) as client:
         source = Source(
-            Group(client, 0, name), ReadSize(800), 50, CLAIM_IDLE_MS, health.components["redis"], metrics, stop
+            Consumer(client, 0, name), ReadSize(800), 50, CLAIM_IDLE_MS, health.components["redis"], metrics, stop
         )
-        store = Store(pool, DeviceRegistry())
-        yield Lane(source, Decoder(10**6, 86_400), store, health.components["database"], Account(metrics), 5)
+        yield Lane(source, lane_context(settings, pool, health, metrics))
     pool.terminate()
 
 
@@ -103,16 +105,16 @@ async def fill(stack: Stack) -> None:
 async def everything_is_there_once(stack: Stack, rows: int = 30) -> None:
     assert await stack.count("ts_measure") == rows
     assert await stack.count("ingest_errors") == 1
-    shard = await read_shard(stack.redis, 0)
+    shard = await read_snapshot(stack.redis, 0)
     assert (shard.missing, shard.in_stream, shard.dead_lettered) == (0, 0, 1)
 
 
 WRITER_SEAMS = {
     "after the read, before decoding": (Decoder, "decode", crash_before),
-    "after COPY, before COMMIT": (writer.store, "_copy", crash_after),
-    "after all statements, before COMMIT": (writer.store, "_execute", crash_after),
+    "after COPY, before COMMIT": (copy_measures, "copy_all", crash_after),
+    "after all statements, before COMMIT": (sql, "execute", crash_after),
     "after COMMIT, before XACK": (Source, "settle", crash_before),
-    "after XACK, before it is counted": (Account, "settled", crash_before),
+    "after XACK, before it is counted": (MetricsRecorder, "settled", crash_before),
 }
 
 
@@ -129,11 +131,11 @@ async def test_a_writer_crashes(stack: Stack, monkeypatch: pytest.MonkeyPatch, s
 
 async def test_a_writer_crashes_in_the_middle_of_a_claim(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(stack)
-    await stack.redis.xgroup_create(stream.key_of(0), stream.GROUP, id="0")
-    await stack.redis.xreadgroup(stream.GROUP, "dead", {stream.key_of(0): ">"}, count=100)
+    await stack.redis.xgroup_create(key_of(0), GROUP, id="0")
+    await stack.redis.xreadgroup(GROUP, "dead", {key_of(0): ">"}, count=100)
     await eventually(lambda: _are_idle(stack))
     with monkeypatch.context() as patch:
-        patch.setattr(Group, "claim", crash_after(Group.claim))
+        patch.setattr(Consumer, "claim", crash_after(Consumer.claim))
         await crash(stack)
     consumers = {entry["consumer"] for entry in await _pending(stack)}
     assert consumers == {b"crashing"}, "the claim was carried out"
@@ -143,7 +145,7 @@ async def test_a_writer_crashes_in_the_middle_of_a_claim(stack: Stack, monkeypat
 
 
 async def _pending(stack: Stack) -> Any:
-    return await stack.redis.xpending_range(stream.key_of(0), stream.GROUP, "-", "+", 100)
+    return await stack.redis.xpending_range(key_of(0), GROUP, "-", "+", 100)
 
 
 async def _are_idle(stack: Stack) -> bool:
@@ -151,11 +153,9 @@ async def _are_idle(stack: Stack) -> bool:
 
 
 DUPLICATES = {
-    "unstored_of_mostly_new": telem(points=3),
-    "_copy_unstored": telem(points=3),
-    "_copy_staged": telem(
-        points=[{"name": "new", "v": 1}, {"name": "p0", "v": 1}]
-    ),  # not to be seen by its first point
+    "find_new_points_by_first": telem(points=3),
+    "copy_new": telem(points=3),
+    "copy_staged": telem(points=[{"name": "new", "v": 1}, {"name": "p0", "v": 1}]),  # not to be seen by its first point
 }
 
 
@@ -168,11 +168,11 @@ async def test_a_writer_crashes_in_the_duplicate_path(stack: Stack, monkeypatch:
         await stack.append(*telem(second=second, points=3))
     await stack.append("traksense/t/site/dev/telem", b"poison")
     with monkeypatch.context() as patch:
-        patch.setattr(writer.store, step, crash_after(getattr(writer.store, step)))
+        patch.setattr(copy_measures, step, crash_after(getattr(copy_measures, step)))
         await crash(stack)
     assert await stack.count("ts_measure") == 3, "nothing of it was committed"
     await drain(stack)
-    await everything_is_there_once(stack, rows=31 if step == "_copy_staged" else 30)
+    await everything_is_there_once(stack, rows=31 if step == "copy_staged" else 30)
 
 
 async def test_a_receiver_crashes_after_the_append_before_the_puback(
@@ -208,7 +208,8 @@ async def receive(stack: Stack, until: Callable[[], Awaitable[Any]]) -> None:
     health = Health(metrics, {"broker": "", "redis": ""})
     stop = asyncio.Event()
     async with stream.connect(stack.redis_server.url) as client, asyncio.TaskGroup() as tasks:
-        receiver = Receiver(settings, client, Durability("memory"), health, metrics)
+        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings))
+        receiver = Receiver(settings, client, filters, Durability("memory"), health, metrics)
         tasks.create_task(receiver.run(stop))
         await eventually(lambda: health.components["broker"].is_up)
         await until()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from ops.shape.apply import shape
-from ops.shape.wanted import Wanted
 from tests.support.shaped import connected, login, run_jobs
 from tests.support.waiting import eventually
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
 LETTERS = """
 INSERT INTO ingest_errors (ts, topic, payload, reason, error_class, stream, entry_id, deliveries, replayed_at)
@@ -62,6 +61,6 @@ async def test_timescaledb_calls_it(timescale: str) -> None:
         async def is_done() -> bool:
             return bool(await connection.fetchval("SELECT count(*) FROM ingest_errors") == 1)
 
-        await shape(timescale, Wanted(dlq_retention=90))
+        await shape(timescale, DesiredPolicies(dlq_retention=90))
         await run_jobs(connection, "purge_dead_letters")
         await eventually(is_done)

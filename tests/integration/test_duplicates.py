@@ -12,26 +12,25 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared import database
-from shared.database import transaction
 from tests.support.stack import START, Stack
 from tests.support.waiting import eventually
-from writer import store as ways
-from writer.devices import DeviceRegistry
-from writer.duplicates import WARY_BATCHES, unstored, unstored_of_mostly_new
-from writer.entry import Entry
-from writer.measures import Measures
-from writer.outcome import Decoded, Sighting
-from writer.store import Store
+from traksense_ingest.shared import database
+from traksense_ingest.shared.database import transaction
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import Decoded, Sighting
+from traksense_ingest.writer.store import copy_measures as ways
+from traksense_ingest.writer.store.devices import DeviceRegistry
+from traksense_ingest.writer.store.duplicates import CAREFUL_BATCHES, find_new_points, find_new_points_by_first
+from traksense_ingest.writer.store.tables import Tables
 
 Way = Callable[[Any, Sequence[Measures]], Awaitable[int]]
 
 CAREFUL: dict[str, Way] = {
-    "asked for all": partial(ways._copy_unstored, find=unstored),
-    "asked for first points": partial(ways._copy_unstored, find=unstored_of_mostly_new),
-    "staged": ways._copy_staged,
+    "asked for all": partial(ways.copy_new, find=find_new_points),
+    "asked for first points": partial(ways.copy_new, find=find_new_points_by_first),
+    "staged": ways.copy_staged,
 }
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def first_of_each(messages: Iterable[Measures]) -> dict[tuple[Any, ...], tuple[A
 @pytest.mark.parametrize("seed", range(5))
 async def test_only_what_is_new_and_first_is_stored(stack: Stack, pool: Any, seed: int) -> None:
     """Batches that overlap with the table and within themselves, wholly, in part and not at all."""
-    chance, store, said = random.Random(seed), Store(pool, DeviceRegistry()), list[Measures]()
+    chance, store, said = random.Random(seed), Tables(pool, DeviceRegistry()), list[Measures]()
     for number in range(40):
         moments, points = chance.choice([5, 30, 300]), chance.choice([1, 3, 6])
         batch = [
@@ -82,7 +81,7 @@ async def test_only_what_is_new_and_first_is_stored(stack: Stack, pool: Any, see
         ]
         before = len(first_of_each(said))
         said += batch
-        done = await store.store([decoded(each) for each in batch])
+        done = await store.write([decoded(each) for each in batch])
         assert done.points == len(first_of_each(said)) - before
         assert done.duplicates["telem"] == sum(map(len, batch)) - done.points
     assert await stored(stack) == first_of_each(said)
@@ -102,44 +101,44 @@ async def test_a_batch_is_refused_once_and_the_next_ones_ask(
 ) -> None:
     into: list[str] = []
 
-    async def copy_into(connection: Any, table: str, messages: Any, original: Any = ways._copy_into) -> None:
+    async def copy_into(connection: Any, table: str, messages: Any, original: Any = ways._copy_into) -> int:
         into.append(table)
-        await original(connection, table, messages)
+        return int(await original(connection, table, messages))
 
     monkeypatch.setattr(ways, "_copy_into", copy_into)
-    store = Store(pool, DeviceRegistry())
+    store = Tables(pool, DeviceRegistry())
     batches = ([decoded(message(number, range(3), device)) for device in "ab"] for number in range(100))
     known = [decoded(message(0, range(3)))]
-    assert (await store.store(known)).points == 3
+    assert (await store.write(known)).points == 3
     into.clear()
-    assert (await store.store([*known, *next(batches)])).points == 6
+    assert (await store.write([*known, *next(batches)])).points == 6
     assert into == ["ts_measure", "ts_measure"], "refused, and then what is new"
     for _ in range(3):
         into.clear()
-        assert (await store.store([*known, *next(batches)])).duplicates["telem"] == 3
+        assert (await store.write([*known, *next(batches)])).duplicates["telem"] == 3
         assert into == ["ts_measure"], "it asked first"
     into.clear()
-    assert (await store.store(known)).points == 0
+    assert (await store.write(known)).points == 0
     assert into == [], "nothing to store"
-    for _ in range(WARY_BATCHES):
-        await store.store(next(batches))
+    for _ in range(CAREFUL_BATCHES):
+        await store.write(next(batches))
     into.clear()
-    await store.store([*known, *next(batches)])
+    await store.write([*known, *next(batches)])
     assert into == ["ts_measure", "ts_measure"], "it has stopped to ask"
 
 
 async def test_two_writers_may_store_the_same_at_once(stack: Stack, pool: Any) -> None:
     """What the other has not committed can't be seen: it is waited for, refused, and goes through the staging table."""
-    store = Store(pool, DeviceRegistry())
+    store = Tables(pool, DeviceRegistry())
     known, contested, new = message(0, range(3)), message(1, range(3), value=1.0), message(2, range(3))
-    await store.store([decoded(known)])
-    await store.store([decoded(known)])  # from now on it asks
+    await store.write([decoded(known)])
+    await store.write([decoded(known)])  # from now on it asks
     other = await asyncpg.connect(stack.database_url)
     begun = other.transaction()
     await begun.start()
-    await ways._copy(other, [contested])
-    storing = asyncio.create_task(store.store([decoded(each) for each in (known, message(1, range(4)), new)]))
-    await eventually(lambda: stack.fetchval(WAITING))
+    await ways.copy_all(other, [contested])
+    storing = asyncio.create_task(store.write([decoded(each) for each in (known, message(1, range(4)), new)]))
+    await eventually(stack.waits_for_a_lock)
     await begun.commit()
     done = await storing
     await other.close()
@@ -149,7 +148,7 @@ async def test_two_writers_may_store_the_same_at_once(stack: Stack, pool: Any) -
 
 async def test_a_message_that_shares_its_moment_and_other_points_is_stored(stack: Stack, pool: Any) -> None:
     """Its first point tells nothing of the others then: the COPY is refused, and the rest of it is stored."""
-    store = Store(pool, DeviceRegistry())
+    store = Tables(pool, DeviceRegistry())
     for batch, points in (([(0, 1)], 2), ([(0, 1)], 0), ([(2, 1)], 1), ([(0, 1, 3), (4, 3), (4, 5)], 3)):
-        assert (await store.store([decoded(message(0, each)) for each in batch])).points == points
+        assert (await store.write([decoded(message(0, each)) for each in batch])).points == points
     assert await stack.count("ts_measure") == 6

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
+from typing import Any
 
 import pytest
-from redis.exceptions import ResponseError
+from redis.exceptions import ResponseError, TryAgainError
 
-from receiver.durability import ASK_AGAIN_S
+from tests.support.budget import few_of
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, pause
+from traksense_ingest.receiver.durability import ASK_AGAIN_S, Durability, DurabilityBarrier
+from traksense_ingest.receiver.service import serve
+from traksense_ingest.shared import config
+from traksense_ingest.shared.streams import client as stream
 
 ON_DISK, IN_MEMORY = "a PUBACK means on Redis's disk", "a PUBACK means in Redis's memory"
 NO_FILE = "this Redis has no append-only file: if it dies, every acknowledged message in the stream is lost"
-TOLD = " receiver.durability: durability: "
+LOGGER = " traksense_ingest.receiver.durability: durability: "
 A_SECOND = "up to about 1 s of acknowledged messages is lost, with a slow disk 2 s more, also if it dies alone"
 
 
@@ -29,15 +35,18 @@ async def has_waitaof(stack: Stack) -> bool:
 
 @pytest.mark.parametrize(
     ("appendonly", "appendfsync", "durability", "said", "said_without_waitaof"),
-    [
-        ("yes", "always", "auto", f"{ON_DISK} (WAITAOF)", f"{ON_DISK} (appendfsync always)"),
-        ("yes", "always", "aof", f"{ON_DISK} (WAITAOF)", f"{ON_DISK} (appendfsync always)"),
-        ("yes", "everysec", "auto", f"{ON_DISK} (WAITAOF)", A_SECOND),
-        ("yes", "everysec", "aof", f"{ON_DISK} (WAITAOF)", A_SECOND),
-        ("yes", "everysec", "memory", IN_MEMORY, IN_MEMORY),
-        ("no", "everysec", "auto", NO_FILE, NO_FILE),
-        ("no", "everysec", "memory", IN_MEMORY, IN_MEMORY),
-    ],
+    few_of(
+        [
+            ("yes", "always", "auto", f"{ON_DISK} (WAITAOF)", f"{ON_DISK} (appendfsync always)"),
+            ("yes", "everysec", "aof", f"{ON_DISK} (WAITAOF)", A_SECOND),
+            ("no", "everysec", "auto", NO_FILE, NO_FILE),
+            ("no", "everysec", "memory", IN_MEMORY, IN_MEMORY),
+            ("yes", "always", "aof", f"{ON_DISK} (WAITAOF)", f"{ON_DISK} (appendfsync always)"),
+            ("yes", "everysec", "auto", f"{ON_DISK} (WAITAOF)", A_SECOND),
+            ("yes", "everysec", "memory", IN_MEMORY, IN_MEMORY),
+        ],
+        4,
+    ),
 )
 async def test_one_line_says_what_could_be_lost(
     stack: Stack, appendonly: str, appendfsync: str, durability: str, said: str, said_without_waitaof: str
@@ -85,9 +94,59 @@ async def test_memory_is_acknowledged_without_waiting_for_the_disk(stack: Stack)
     assert await stack.backlog() == 2, "the first one didn't come again"
 
 
-def told(receiver: Process) -> list[str]:
-    """What it has said of durability, in order."""
-    return [line.partition(TOLD)[2] for line in receiver.log.splitlines() if TOLD in line]
+def reported(receiver: Process) -> list[str]:
+    """The durability that it has logged, in order."""
+    return [line.partition(LOGGER)[2] for line in receiver.log.splitlines() if LOGGER in line]
+
+
+async def test_the_first_contact_says_it_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many times it takes, and whatever fails after the question."""
+    stop, tries = asyncio.Event(), itertools.count(1)
+    require = stream.require
+
+    async def refused_for_a_while(*arguments: Any) -> None:
+        if next(tries) < 4:
+            raise TryAgainError("not now")
+        await require(*arguments)
+
+    monkeypatch.setattr(stream, "require", refused_for_a_while)
+    settings = config.load(
+        mqtt_url=stack.broker.url, redis_url=stack.redis_server.url, metrics_host="127.0.0.1", metrics_port=0
+    )
+    with caplog.at_level(logging.INFO):
+        serving = asyncio.create_task(serve(settings, stop))
+        await eventually(lambda: "subscribed at QoS" in caplog.text)
+        stop.set()
+        await serving
+    assert caplog.text.count("durability: ") == 1
+
+
+async def test_a_disk_that_is_late_is_said_once(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not await has_waitaof(stack):
+        pytest.skip("this Redis has no WAITAOF")
+    monkeypatch.setattr("traksense_ingest.receiver.durability.WAIT_MS", 20)
+    async with stream.connect(stack.redis_server.url) as pool, pool.client() as client:
+        confirmation = DurabilityBarrier(Durability("auto"), client)
+        for _ in range(2):
+            await stack.redis.config_set("appendfsync", "no")
+            await confirmation.prepare()
+            await client.set("key", "value")
+            await stack.redis.config_resetstat()
+            confirming = asyncio.create_task(confirmation.confirm())
+            await eventually(lambda: _has_waited(stack, 3), "it has waited several times")
+            await stack.redis.config_set("appendfsync", "always")
+            await stack.redis.set("key", "value")  # which writes what was held back
+            await confirming
+    assert caplog.text.count("redis has not written its append-only file") == 2
+
+
+async def _has_waited(stack: Stack, times: int) -> bool:
+    stats: Any = await stack.redis.info("commandstats")
+    return bool(stats.get("cmdstat_waitaof", {}).get("calls", 0) >= times)
 
 
 async def test_a_replica_for_a_while_changes_no_promise(stack: Stack) -> None:
@@ -106,13 +165,14 @@ async def test_a_replica_for_a_while_changes_no_promise(stack: Stack) -> None:
     assert appended(receiver) == 0
     await stack.redis.config_set("appendfsync", "always")
     await eventually(lambda: appended(receiver) == 1)
-    assert told(receiver) == [f"{ON_DISK} (WAITAOF)"]
+    assert reported(receiver) == [f"{ON_DISK} (WAITAOF)"]
 
 
 async def _backlog_is(stack: Stack, count: int) -> bool:
     return await stack.backlog() >= count
 
 
+@pytest.mark.long
 async def test_connections_that_are_killed_change_no_promise(stack: Stack) -> None:
     """In the middle of WAITAOF, or of asking what is promised: neither is an answer."""
     if not await has_waitaof(stack):
@@ -122,39 +182,39 @@ async def test_connections_that_are_killed_change_no_promise(stack: Stack) -> No
     await stack.publish(*(telem(f"dev{number}") for number in range(12)))
     for _ in range(20):
         await stack.redis_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        await asyncio.sleep(0.05)
+        await pause(0.05)
     await receiver.says("redis has not written its append-only file for 4 s")
     assert appended(receiver) == 0
     await stack.redis.config_set("appendfsync", "always")
     await eventually(lambda: appended(receiver) == 12)
-    assert told(receiver) == [f"{ON_DISK} (WAITAOF)"]
+    assert reported(receiver) == [f"{ON_DISK} (WAITAOF)"]
 
 
-@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
+@pytest.mark.parametrize("appendfsync", few_of(["always", "everysec"], 1))
 async def test_an_append_only_file_that_goes_and_comes_back(stack: Stack, appendfsync: str) -> None:
     """Each change of the promise is one line, with several shards too, and a PUBACK waits for the disk again."""
     await stack.redis.config_set("appendfsync", appendfsync)
     receiver = await stack.receiver(INGEST_SHARDS=3)
-    (first,) = told(receiver)
+    (first,) = reported(receiver)
     numbers = itertools.count()
 
     async def load_until(lines: int) -> bool:
         await stack.publish(*(telem(f"dev{device}", next(numbers)) for device in range(12)))
-        return len(told(receiver)) == lines
+        return len(reported(receiver)) == lines
 
     await eventually(lambda: load_until(1))
     await stack.redis.config_set("appendonly", "no")
     await eventually(lambda: load_until(2))
     await stack.redis.config_set("appendonly", "yes")
     await eventually(lambda: load_until(3))
-    assert [line.partition(",")[0] for line in told(receiver)] == [
+    assert [line.partition(",")[0] for line in reported(receiver)] == [
         first.partition(",")[0],
         NO_FILE.partition(",")[0],
         first.partition(",")[0],
     ]
     if await has_waitaof(stack):
         await eventually(lambda: appended(receiver) == receiver.metric("ingest_received_messages_total"))
-        await asyncio.sleep(ASK_AGAIN_S)  # the other shards' connections have a promise of their own
+        await pause(ASK_AGAIN_S)  # the other shards' connections have a promise of their own
         await load_until(3)
         await eventually(lambda: appended(receiver) == receiver.metric("ingest_received_messages_total"))
         await stack.redis.config_set("appendfsync", "no")

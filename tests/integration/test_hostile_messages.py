@@ -12,17 +12,18 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared import database
-from shared.database import transaction
-from shared.shard import read_shard
 from tests.fuzz import target
 from tests.support.hostile import generate
+from tests.support.rows import measures_in
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from writer import store as ways
-from writer.duplicates import unstored, unstored_of_mostly_new
-from writer.measures import Measure, Measures
-from writer.outcome import Decoded
+from traksense_ingest.shared import database
+from traksense_ingest.shared.database import transaction
+from traksense_ingest.shared.streams.snapshot import read_snapshot
+from traksense_ingest.writer.decode.measures import Measure, Measures
+from traksense_ingest.writer.outcome import Decoded
+from traksense_ingest.writer.store import copy_measures as ways
+from traksense_ingest.writer.store.duplicates import find_new_points, find_new_points_by_first
 
 EXAMPLES = 400
 TS = "2025-10-07T15:30:00Z"
@@ -44,13 +45,15 @@ async def test_each_is_either_stored_or_one_dead_letter(stack: Stack) -> None:
     for row in await stack.fetch("SELECT * FROM ingest_errors"):
         letters[row["entry_id"]].append(row)
     stored = {row["device_id"] for row in await stack.fetch("SELECT device_id FROM device")}
+    empty = [entry_id for entry_id, (_, payload) in sent.items() if not payload]
     for entry_id, (device, payload) in sent.items():
-        assert len(letters[entry_id]) == (device not in stored), (seed, entry_id, payload)
+        assert len(letters[entry_id]) == (device not in stored and payload != b""), (seed, entry_id, payload)
         for row in letters[entry_id]:
             assert _bytes_of(row) == payload, (seed, entry_id)
             assert row["error_class"] in {"parse_error", "out_of_range"}, (seed, entry_id, row["reason"], payload)
-    shard = await read_shard(stack.redis, 0)
-    assert (shard.stored, shard.dead_lettered) == (len(stored), len(sent) - len(stored))
+    shard = await read_snapshot(stack.redis, 0)
+    assert (shard.stored, shard.ignored) == (len(stored), len(empty))
+    assert shard.dead_lettered == len(sent) - len(stored) - len(empty)
     assert min(shard.stored, shard.dead_lettered) > EXAMPLES // 20, "some of each"
     assert await stack.pending() == 0
     assert "Traceback" not in writer.log
@@ -117,10 +120,10 @@ async def test_names_are_just_names(stack: Stack) -> None:
 
 Way = Callable[[Any, Sequence[Measures]], Awaitable[int]]
 WAYS: dict[str, Way] = {
-    "straight": ways._copy,
-    "asked for all": partial(ways._copy_unstored, find=unstored),
-    "asked for first points": partial(ways._copy_unstored, find=unstored_of_mostly_new),
-    "staged": ways._copy_staged,
+    "straight": ways.copy_all,
+    "asked for all": partial(ways.copy_new, find=find_new_points),
+    "asked for first points": partial(ways.copy_new, find=find_new_points_by_first),
+    "staged": ways.copy_staged,
 }
 
 
@@ -152,7 +155,7 @@ def _measures(name: str) -> Measures:
     payload = {"schema": "v1", "ts": TS, "points": points}
     outcome = target.decode(f"traksense/{name}/{name}/{name}/telem".encode(), json.dumps(payload).encode())
     assert isinstance(outcome, Decoded)
-    return outcome.measures
+    return measures_in(outcome)
 
 
 def _messages(name: str, number: int) -> dict[str, bytes]:

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import asyncpg
 import pytest
 
-from ops.embedded import Server
-from ops.shape.apply import shape
-from ops.shape.wanted import Wanted
 from tests.support.shaped import TENANTS, connected, fill, login, refresh, run_jobs
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
 TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
 AGGREGATES = ("1m", "5m", "1h")
@@ -22,10 +21,10 @@ REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.DataCorruptedError)
 NO_INDEXES = "SET enable_indexscan = off; SET enable_indexonlyscan = off; SET enable_bitmapscan = off"
 SHAPES = {
     "plain": None,
-    "hypertable": Wanted(),
-    "aggregates": Wanted(retention=30, aggregates=AGGREGATES),
-    "compressed": Wanted(retention=30, compress_after=2),
-    "both": Wanted(retention=30, compress_after=2, aggregates=AGGREGATES),
+    "hypertable": DesiredPolicies(),
+    "aggregates": DesiredPolicies(retention=30, aggregates=AGGREGATES),
+    "compressed": DesiredPolicies(retention=30, compress_after=2),
+    "both": DesiredPolicies(retention=30, compress_after=2, aggregates=AGGREGATES),
 }
 
 
@@ -33,7 +32,7 @@ class Shaped(NamedTuple):
     """A database with rows of five tenants, old ones and new ones, and what readers have of it."""
 
     url: str
-    wanted: Wanted | None
+    wanted: DesiredPolicies | None
     owner: Any
 
     @property
@@ -58,7 +57,7 @@ async def shaped(request: pytest.FixtureRequest, database: str, postgres: Server
         yield Shaped(database, wanted, owner)
 
 
-async def check_shape(owner: Any, wanted: Wanted) -> None:
+async def check_shape(owner: Any, wanted: DesiredPolicies) -> None:
     """That the test tests what it says."""
     compressed = "SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed"
     assert await owner.fetchval(compressed) == (1 if wanted.compress_after else 0)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ops.embedded import Server
-from ops.shape.apply import shape
-from ops.shape.wanted import Wanted
-from tests.integration.test_roles import AsWriterRole, login_role
 from tests.support.shaped import connected, run_jobs
 from tests.support.stack import Stack, telem
+from tests.support.writer_role import AsWriterRole, login_role
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
 CHUNKS = "FROM timescaledb_information.chunks WHERE hypertable_name = 'ts_measure'"
 IS_COMPRESSED = f"SELECT is_compressed {CHUNKS}"
@@ -28,7 +27,7 @@ async def compressed(stack: Stack, postgres: Server, tmp_path: Path) -> AsyncIte
     if not getattr(postgres, "has_timescaledb", False):
         pytest.skip("this PostgreSQL has no timescaledb")
     as_role = AsWriterRole(stack.broker, stack.redis_server, stack.database_url, tmp_path)
-    await shape(stack.database_url, Wanted(compress_after=7, aggregates=("1m",)))
+    await shape(stack.database_url, DesiredPolicies(compress_after=7, aggregates=("1m",)))
     async with login_role(stack) as as_role.role_url:
         for device in ("a", "b"):
             for second in range(100):

@@ -11,10 +11,11 @@ import sys
 import asyncpg
 import pytest
 
-from ops.embedded import Server
-from ops.migrate import migrate
-from shared.database import check, migrations
+from tests.support import program
 from tests.support.stack import Stack
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.ops.schema.migrate import migrate
+from traksense_ingest.shared.database import check, migrations
 
 
 async def fetchval(url: str, query: str) -> object:
@@ -27,7 +28,9 @@ async def fetchval(url: str, query: str) -> object:
 
 async def test_several_processes_at_once_apply_each_migration_once(empty_database: str) -> None:
     applied = await asyncio.gather(*(migrate(empty_database) for _ in range(5)))
-    assert sorted(len(some) for some in applied) == [0, 0, 0, 0, len(migrations())]
+    assert sorted(migration.version for some in applied for migration in some) == [
+        migration.version for migration in migrations()
+    ]
     assert await fetchval(empty_database, "SELECT count(*) FROM schema_migrations") == len(migrations())
     assert await migrate(empty_database) == []
 
@@ -79,11 +82,11 @@ async def test_a_writer_refuses_a_database_that_is_not_migrated(stack: Stack, em
 
 
 async def test_a_writer_refuses_a_database_that_is_not_migrated_far_enough(stack: Stack) -> None:
-    newest = migrations()[-1].version
+    *_, before, newest = (migration.version for migration in migrations())
     await stack.execute(f"DELETE FROM schema_migrations WHERE version = {newest}")
     writer = stack.start("writer")
     assert writer.wait() == 2
-    assert f"at version {newest - 1} of the schema" in writer.log.splitlines()[-1]
+    assert f"at version {before} of the schema" in writer.log.splitlines()[-1]
 
 
 async def test_with_json_logs_the_last_line_is_json_too(stack: Stack) -> None:
@@ -109,7 +112,7 @@ async def test_a_writer_refuses_a_database_that_does_not_exist(stack: Stack) -> 
 async def test_a_writer_waits_for_a_database_server_that_is_away(stack: Stack) -> None:
     await stack.refuse_connections()
     writer = stack.start("writer")
-    await writer.says("database is away, waiting for it")
+    await writer.says("database is unreachable, waiting for it")
     await stack.allow_connections()
     await writer.ready()
 
@@ -131,24 +134,24 @@ async def test_the_owner_of_a_database_may_migrate_it(empty_database: str) -> No
 
 
 async def test_the_command_waits_for_a_server_and_says_once_what_it_did(empty_database: str) -> None:
-    def start(url: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "ops", "migrate"],
-            env={"DATABASE_URL": url},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    waiting = start(empty_database.replace(empty_database.rpartition(":")[2].partition("/")[0], "1"))
-    assert waiting.stderr is not None
-    assert "database is away, waiting for it" in await asyncio.to_thread(waiting.stderr.readline)
-    waiting.kill()
-    waiting.communicate()
+    nowhere = empty_database.replace(empty_database.rpartition(":")[2].partition("/")[0], "1")
+    assert "database is unreachable, waiting for it" in await asyncio.to_thread(first_line_of_migrate, nowhere)
     for said in (f"{len(migrations())} migrations applied", "nothing to do: the database is up to date"):
-        out, _ = await asyncio.to_thread(start(empty_database).communicate)
-        assert out.strip() == said
-    wrong = start(empty_database + "_not")
-    _, err = await asyncio.to_thread(wrong.communicate)
+        assert (await run_migrate(empty_database)).stdout.strip() == said
+    wrong = await run_migrate(empty_database + "_not")
     assert wrong.returncode == 2
-    assert err.startswith("DATABASE_URL: database: database ")
+    assert wrong.stderr.startswith("DATABASE_URL: database: database ")
+
+
+def first_line_of_migrate(url: str) -> str:
+    """On stderr, started as a user does it."""
+    command = [sys.executable, "-m", "traksense_ingest.ops", "migrate"]
+    with subprocess.Popen(command, env={"DATABASE_URL": url}, stderr=subprocess.PIPE, text=True) as waiting:
+        assert waiting.stderr is not None
+        line = waiting.stderr.readline()
+        waiting.kill()
+    return line
+
+
+async def run_migrate(url: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(program.run, "ops", "migrate", environment={"DATABASE_URL": url})

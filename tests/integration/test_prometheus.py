@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.embedded import free_port
 from tests.support.prometheus import DEPLOY, RULE_TESTS, RULES, Prometheus, queries
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import free_port
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("promtool") and shutil.which("prometheus")), reason="Prometheus is not installed here"
@@ -37,6 +37,7 @@ def test_alerts_fire_when_they_should_and_only_then(tests: Path) -> None:
     assert "SUCCESS" in promtool("test", "rules", str(tests))
 
 
+@pytest.mark.long
 async def test_every_panel_has_data_and_no_alert_fires(stack: Stack, tmp_path: Path) -> None:
     receiver, writer = await stack.receiver(), await stack.writer()
     ports = {"receiver": receiver.port, "writer": writer.port}

@@ -19,12 +19,12 @@ from typing import Any
 
 import pytest
 
-from ops.simulate.messages import encode, point, telem_v1
-from shared.shard import read_shard
-from shared.stream import GROUP, key_of, ledger_of, shard_of
 from tests.support.stack import Stack
 from tests.support.transcript import Direction, Shell, Step, rewritten, shape, steps
 from tests.support.waiting import eventually
+from traksense_ingest.ops.simulate.messages import encode, point, telem_v1
+from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of, shard_of
+from traksense_ingest.shared.streams.snapshot import read_snapshot
 
 PAGE = Path(__file__).parents[2] / "docs" / "redis-cli.md"
 STREAM, LEDGER = key_of(0), ledger_of(0)
@@ -57,8 +57,8 @@ class Scene:
         match direction.text:
             case "a backlog, since the table is locked":
                 await self._fill()
-            case "as looker":
-                await self._shell.run("export REDISCLI_AUTH=PASSWORD; user='--user looker'")
+            case "as inspector":
+                await self._shell.run("export REDISCLI_AUTH=PASSWORD; user='--user inspector'")
             case "as the default user":
                 await self._shell.run("unset REDISCLI_AUTH user")
             case "the table is unlocked, and the backlog stored":
@@ -72,7 +72,7 @@ class Scene:
     async def _fill(self) -> None:
         await self._simulate(1000, "--bad", "0.01")
         await eventually(self._is_drained)
-        await eventually(lambda: self._stack.redis.hexists(LEDGER, "looks"), "a look at the ledger")
+        await eventually(lambda: self._stack.redis.hexists(LEDGER, "revision"), "a snapshot of the ledger")
         await self._locks.enter_async_context(self._stack.locked("ts_measure"))
         await self._simulate(206)
         await self._publish()  # the simulator's last message is now this one's and now that one's
@@ -90,16 +90,14 @@ class Scene:
 
     async def _simulate(self, count: int, *options: str) -> None:
         """Publish so many messages, and wait until the last of them is in the stream."""
-        before = (await read_shard(self._stack.redis, 0)).added
-        command = [sys.executable, "-m", "ops", "simulate", "--tenant", "acme", "--devices", "8", "--seed", "7"]
-        pace = ["--rate", "2000", "--connections", "1", "--no-progress", "--messages", str(count), *options]
-        environment = {**os.environ, **self._stack.environment}
-        await asyncio.to_thread(
-            subprocess.run, [*command, *pace], env=environment, check=True, stdout=subprocess.DEVNULL
-        )
+        before = (await read_snapshot(self._stack.redis, 0)).added
+        fleet = ("--tenant", "acme", "--devices", "8", "--seed", "7")
+        pace = ("--rate", "2000", "--connections", "1", "--no-progress", "--messages", str(count))
+        done = await self._stack.command("simulate", *fleet, *pace, *options)
+        assert done.returncode == 0, done.stderr
 
         async def is_appended() -> bool:
-            return (await read_shard(self._stack.redis, 0)).added == before + count
+            return (await read_snapshot(self._stack.redis, 0)).added == before + count
 
         await eventually(is_appended, f"{count} more entries")
 
@@ -107,7 +105,7 @@ class Scene:
         return await self._stack.backlog() == 0
 
     async def _is_stuck(self) -> bool:
-        shard = await read_shard(self._stack.redis, 0)
+        shard = await read_snapshot(self._stack.redis, 0)
         return [consumer.pending > 0 for consumer in shard.consumers] == [True, True]
 
     async def _somebody_waits(self) -> bool:
@@ -135,7 +133,7 @@ async def scene(stack: Stack, tmp_path: Path) -> AsyncIterator[Scene]:
     }
     async with Shell.started(tmp_path, environment) as shell:
         await shell.run('redis-cli() { command redis-cli -p "$PORT" $user "$@"; }')
-        await shell.run('traksense-ingest() { "$PYTHON" -m ops "$@"; }')
+        await shell.run('traksense-ingest() { "$PYTHON" -m traksense_ingest.ops "$@"; }')
         scene = Scene(stack, shell)
         yield scene
         await scene.close()
@@ -173,7 +171,7 @@ async def test_who_may_look_breaks_nothing(stack: Stack) -> None:
     (setuser,) = (step.command for step in commands() if "ACL SETUSER" in step.command)
     await stack.redis_command(*shlex.split(setuser)[1:])
     for command in (f"DEL {STREAM}", f"XTRIM {STREAM} MAXLEN 0", f"XACK {STREAM} {GROUP} 0-0", "FLUSHALL", "MONITOR"):
-        assert b"no permissions" in await stack.redis_command("ACL", "DRYRUN", "looker", *command.split()), command
+        assert b"no permissions" in await stack.redis_command("ACL", "DRYRUN", "inspector", *command.split()), command
 
 
 def commands() -> list[Step]:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 from typing import Any
 
 import asyncpg
 import pytest
 
-from ops.embedded import Server
-from ops.migrate import migrate
-from ops.shape.apply import shape
-from ops.shape.refused import Refused
-from ops.shape.wanted import Wanted
-from shared.failure import Kind, kind_of
+from tests.support import program
 from tests.support.shaped import connected, fill, login, refresh, run_jobs
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.ops.schema import Refused
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
+from traksense_ingest.ops.schema.migrate import migrate
+from traksense_ingest.shared.failure import Kind, kind_of
 
-ALL = Wanted(retention=30, dlq_retention=90, compress_after=7, aggregates=("1m", "5m", "1h"))
-OFF = Wanted()
+ALL = DesiredPolicies(retention=30, dlq_retention=90, compress_after=7, aggregates=("1m", "5m", "1h"))
+OFF = DesiredPolicies()
 
 JOBS = "SELECT proc_name, hypertable_name, config FROM timescaledb_information.jobs WHERE job_id >= 1000 ORDER BY 1, 2"
 HAS_ROW_SECURITY = "SELECT relrowsecurity FROM pg_class WHERE oid = 'ts_measure'::regclass"
@@ -46,8 +44,8 @@ async def test_all_at_once_and_then_nothing_is_left_to_do(timescale: str) -> Non
 
 
 async def test_what_is_changed_is_said_and_what_is_unset_ends(timescale: str) -> None:
-    await shape(timescale, Wanted(retention=30, dlq_retention=90))
-    assert await shape(timescale, Wanted(retention=60, dlq_retention=45)) == [
+    await shape(timescale, DesiredPolicies(retention=30, dlq_retention=90))
+    assert await shape(timescale, DesiredPolicies(retention=60, dlq_retention=45)) == [
         "ts_measure: rows are kept 60 days (before: 30 days)",
         "ingest_errors: rows are kept 45 days (before: 90 days)",
     ]
@@ -60,7 +58,7 @@ async def test_what_is_changed_is_said_and_what_is_unset_ends(timescale: str) ->
 
 
 async def test_rows_are_dropped_only_when_no_refresh_of_before_runs_any_more(timescale: str) -> None:
-    await shape(timescale, Wanted(retention=30))
+    await shape(timescale, DesiredPolicies(retention=30))
     next_run = "SELECT next_start > now() + INTERVAL '30 minutes' FROM timescaledb_information.jobs"
     async with connected(timescale) as connection:
         assert await connection.fetchval(f"{next_run} WHERE proc_name = 'policy_retention'")
@@ -69,39 +67,87 @@ async def test_rows_are_dropped_only_when_no_refresh_of_before_runs_any_more(tim
 async def test_row_security_is_off_for_as_long_as_it_must_be(timescale: str, caplog: pytest.LogCaptureFixture) -> None:
     async with connected(timescale) as connection:
         await fill(connection, 20)
-        await shape(timescale, Wanted(aggregates=("1m",)))
+        await shape(timescale, DesiredPolicies(aggregates=("1m",)))
         assert await connection.fetchval(HAS_ROW_SECURITY), "aggregates don't need it off"
-        await shape(timescale, Wanted(compress_after=7, aggregates=("1m",)))
+        await shape(timescale, DesiredPolicies(compress_after=7, aggregates=("1m",)))
         assert not await connection.fetchval(HAS_ROW_SECURITY)
         await run_jobs(connection, "policy_compression")
-        changes = await shape(timescale, Wanted(aggregates=("1m",)))
+        changes = await shape(timescale, DesiredPolicies(aggregates=("1m",)))
         assert changes == ["ts_measure: chunks are not compressed"]
         assert not await connection.fetchval(HAS_ROW_SECURITY)
         assert "1 chunks of ts_measure stay compressed, and row level security stays off" in caplog.text
         await connection.fetch("SELECT decompress_chunk(chunk) FROM show_chunks('ts_measure') AS chunk")
-        assert await shape(timescale, Wanted(aggregates=("1m",))) == ["ts_measure: row level security is on again"]
+        assert await shape(timescale, DesiredPolicies(aggregates=("1m",))) == [
+            "ts_measure: row level security is on again"
+        ]
         assert await connection.fetchval(HAS_ROW_SECURITY)
+
+
+@pytest.mark.parametrize("days", [None, 14, 30])
+async def test_another_schema_s_table_of_the_same_name_is_another_table(timescale: str, days: int | None) -> None:
+    """It has every policy there is, and its jobs have lower numbers."""
+    wanted = DesiredPolicies(retention=days, dlq_retention=days, compress_after=days and days - 7, aggregates=("1h",))
+    async with connected(timescale) as connection:
+        await make_another(connection)
+        before = await connection.fetch(OTHERS)
+        changes = await shape(timescale, wanted)
+        assert len(changes) == (6 if days else 2)
+        assert await shape(timescale, wanted) == []
+        found = {row["proc_name"]: row["config"] for row in await connection.fetch(OURS)}
+        assert ("policy_retention" in found, "policy_compression" in found) == (bool(days), bool(days))
+        assert f'"drop_after": "{days} days"' in found.get("policy_retention", f'"drop_after": "{days} days"')
+        assert len(await shape(timescale, OFF, drop_others=True)) == (5 if days else 1)
+        assert await connection.fetch(OTHERS) == before, "theirs stay as they were"
+
+
+OURS = (
+    "SELECT proc_name, config FROM timescaledb_information.jobs WHERE job_id >= 1000 AND "
+    "hypertable_schema IN ('public', 'aggregates')"
+)
+OTHERS = (
+    "SELECT job_id, proc_schema, proc_name, hypertable_schema, hypertable_name, config, scheduled FROM "
+    "timescaledb_information.jobs WHERE job_id >= 1000 AND 'other' IN (hypertable_schema, proc_schema) ORDER BY 1"
+)
+
+
+async def make_another(connection: Any) -> None:
+    """A schema with our tables' names, and policies of other ages on each."""
+    statements = """
+        CREATE SCHEMA other;
+        CREATE TABLE other.ts_measure (LIKE public.ts_measure);
+        SELECT create_hypertable('other.ts_measure', by_range('ts'));
+        SELECT add_retention_policy('other.ts_measure', INTERVAL '14 days');
+        ALTER TABLE other.ts_measure SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'tenant_id');
+        CALL add_columnstore_policy('other.ts_measure', after => INTERVAL '7 days');
+        CREATE MATERIALIZED VIEW other.ts_measure_1h WITH (timescaledb.continuous) AS
+            SELECT tenant_id, time_bucket('1 hour', ts), count(*) FROM other.ts_measure GROUP BY 1, 2 WITH NO DATA;
+        SELECT add_continuous_aggregate_policy('other.ts_measure_1h', NULL, INTERVAL '1 hour', INTERVAL '1 hour');
+        CREATE PROCEDURE other.purge_dead_letters(job_id integer, config jsonb) LANGUAGE sql AS '';
+        SELECT add_job('other.purge_dead_letters', INTERVAL '1 day', '{"older_than": "14 days"}')
+    """
+    for statement in statements.split(";"):
+        await connection.execute(statement)
 
 
 async def test_an_aggregate_is_dropped_only_when_told_so(timescale: str, caplog: pytest.LogCaptureFixture) -> None:
     async with connected(timescale) as connection:
-        await shape(timescale, Wanted(aggregates=("1m", "5m")))
+        await shape(timescale, DesiredPolicies(aggregates=("1m", "5m")))
         await fill(connection, 1)
         await refresh(connection)
-        assert await shape(timescale, Wanted(aggregates=("1m",))) == []
+        assert await shape(timescale, DesiredPolicies(aggregates=("1m",))) == []
         assert "aggregates.ts_measure_5m is not in INGEST_AGGREGATES and stays, with " in caplog.text
         assert await connection.fetchval("SELECT count(*) FROM aggregates.ts_measure_5m") == 5
-        (dropped,) = await shape(timescale, Wanted(aggregates=("1m",)), drop_aggregates=True)
+        (dropped,) = await shape(timescale, DesiredPolicies(aggregates=("1m",)), drop_others=True)
         assert dropped.startswith("aggregates.ts_measure_5m: dropped, with ")
         assert await connection.fetchval("SELECT to_regclass('tenant.ts_measure_5m')") is None
         assert await connection.fetchval("SELECT count(*) FROM aggregates.ts_measure_1m") > 0
 
 
 async def test_one_that_another_is_made_from_is_not_dropped(timescale: str) -> None:
-    await shape(timescale, Wanted(aggregates=("1m", "1h")))
+    await shape(timescale, DesiredPolicies(aggregates=("1m", "1h")))
     with pytest.raises(Refused, match="ts_measure_1h is made from ts_measure_1m"):
-        await shape(timescale, Wanted(aggregates=("1h",)), drop_aggregates=True)
-    assert len(await shape(timescale, OFF, drop_aggregates=True)) == 2
+        await shape(timescale, DesiredPolicies(aggregates=("1h",)), drop_others=True)
+    assert len(await shape(timescale, OFF, drop_others=True)) == 2
 
 
 async def test_several_processes_at_once_change_each_thing_once(timescale: str) -> None:
@@ -125,7 +171,7 @@ async def test_writers_write_on(timescale: str) -> None:
         return copied
 
     writer = asyncio.create_task(write())
-    for wanted in (ALL, Wanted(aggregates=ALL.aggregates), ALL, OFF):
+    for wanted in (ALL, DesiredPolicies(aggregates=ALL.aggregates), ALL, OFF):
         await shape(timescale, wanted)
     stop.set()
     async with connected(timescale) as connection:
@@ -147,15 +193,15 @@ async def test_a_table_in_use_is_waited_for_as_for_an_outage(timescale: str) -> 
 @pytest.mark.parametrize(
     ("grant", "wanted"),
     [
-        ("GRANT SELECT ON ts_measure TO {role}", Wanted(compress_after=7)),
-        ("GRANT SELECT (v_num) ON ts_measure TO {role}", Wanted(compress_after=7)),
-        ("GRANT DELETE ON ts_measure TO {role}", Wanted(compress_after=7)),
-        ("GRANT pg_read_all_data TO {role}", Wanted(compress_after=7)),
-        ("GRANT pg_read_all_data TO {role}", Wanted(aggregates=("1m",))),
-        ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}", Wanted(aggregates=("1m",))),
+        ("GRANT SELECT ON ts_measure TO {role}", DesiredPolicies(compress_after=7)),
+        ("GRANT SELECT (v_num) ON ts_measure TO {role}", DesiredPolicies(compress_after=7)),
+        ("GRANT DELETE ON ts_measure TO {role}", DesiredPolicies(compress_after=7)),
+        ("GRANT pg_read_all_data TO {role}", DesiredPolicies(compress_after=7)),
+        ("GRANT pg_read_all_data TO {role}", DesiredPolicies(aggregates=("1m",))),
+        ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {role}", DesiredPolicies(aggregates=("1m",))),
     ],
 )
-async def test_nobody_is_let_in_by_it(timescale: str, grant: str, wanted: Wanted) -> None:
+async def test_nobody_is_let_in_by_it(timescale: str, grant: str, wanted: DesiredPolicies) -> None:
     async with login(timescale, grant=grant) as reader:
         role = await reader.fetchval("SELECT current_user")
         with pytest.raises(Refused, match=f"nothing was changed: {role} would read every tenant's telemetry"):
@@ -167,10 +213,10 @@ async def test_nobody_is_let_in_by_it(timescale: str, grant: str, wanted: Wanted
 
 
 async def test_who_came_in_later_is_a_warning(timescale: str, caplog: pytest.LogCaptureFixture) -> None:
-    await shape(timescale, Wanted(compress_after=7))
+    await shape(timescale, DesiredPolicies(compress_after=7))
     async with login(timescale, grant="GRANT SELECT ON ts_measure TO {role}") as reader:
         role = await reader.fetchval("SELECT current_user")
-        assert await shape(timescale, Wanted(compress_after=7)) == []
+        assert await shape(timescale, DesiredPolicies(compress_after=7)) == []
     assert f"{role} may read every tenant's telemetry" in caplog.text
 
 
@@ -192,7 +238,7 @@ async def test_the_owner_of_a_database_may_shape_it(empty_database: str, postgre
                 for procedure in ("policy_compression", "policy_retention", "purge_dead_letters"):
                     await run_jobs(owner, procedure)
                 assert await owner.fetchval("SELECT count(*) FROM ts_measure") == 2 * 5 * 30
-            assert len(await shape(url, OFF, drop_aggregates=True)) > 5
+            assert len(await shape(url, OFF, drop_others=True)) > 5
         finally:
             await admin.execute(f"REASSIGN OWNED BY owner_{name} TO postgres")
             await admin.execute(f"ALTER DATABASE {name} OWNER TO postgres")
@@ -202,7 +248,6 @@ async def test_the_owner_of_a_database_may_shape_it(empty_database: str, postgre
 
 async def test_the_command_says_what_it_changed(timescale: str) -> None:
     variables = {"INGEST_RETENTION_DAYS": "30", "INGEST_AGGREGATES": "1h", "DATABASE_URL": timescale}
-    command = [sys.executable, "-m", "ops", "migrate"]
     for said in (
         [
             "aggregates.ts_measure_1h: made from ts_measure",
@@ -211,10 +256,10 @@ async def test_the_command_says_what_it_changed(timescale: str) -> None:
         ],
         ["nothing to do: the database is up to date"],
     ):
-        done = await asyncio.to_thread(subprocess.run, command, env=variables, capture_output=True, text=True)
+        done = await asyncio.to_thread(program.run, "ops", "migrate", environment=variables)
         assert done.stdout.splitlines() == said
     async with login(timescale, grant="GRANT SELECT ON ts_measure TO {role}"):
         variables["INGEST_COMPRESS_AFTER_DAYS"] = "7"
-        done = await asyncio.to_thread(subprocess.run, command, env=variables, capture_output=True, text=True)
+        done = await asyncio.to_thread(program.run, "ops", "migrate", environment=variables)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith("nothing was changed: reader_")

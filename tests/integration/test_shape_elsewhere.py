@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from ops.embedded import Server, free_port
-from ops.migrate import migrate
-from ops.shape.apply import shape
-from ops.shape.wanted import Wanted
 from tests.support.services import DEBIAN, missing
 from tests.support.shaped import connected, fill
+from traksense_ingest.ops.embedded import Server, free_port
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
+from traksense_ingest.ops.schema.migrate import migrate
 
-ALL = Wanted(retention=30, dlq_retention=90, compress_after=7, aggregates=("1m", "5m", "1h"))
-OFF = Wanted()
+ALL = DesiredPolicies(retention=30, dlq_retention=90, compress_after=7, aggregates=("1m", "5m", "1h"))
+OFF = DesiredPolicies()
 
 
 async def test_a_plain_table_is_left_as_it_is_with_what_to_do_instead(
@@ -28,7 +27,7 @@ async def test_a_plain_table_is_left_as_it_is_with_what_to_do_instead(
     with caplog.at_level(logging.WARNING):
         assert await shape(empty_database, ALL) == []
     reason = "this PostgreSQL has no timescaledb"
-    by_hand = "DELETE FROM ts_measure WHERE ts < now() - INTERVAL '30 days'"
+    by_hand = "DELETE FROM public.ts_measure WHERE ts < now() - INTERVAL '30 days'"
     assert [record.message for record in caplog.records] == [
         f"INGEST_RETENTION_DAYS=30: {reason}; let cron run `{by_hand}` as the tables' owner",
         f"INGEST_DLQ_RETENTION_DAYS=90: {reason}; let cron run `traksense-ingest dlq purge --older-than 90d --yes`",
@@ -49,8 +48,8 @@ async def test_the_apache_edition_is_told_from_the_other(tmp_path: Path, caplog:
             pytest.skip("this PostgreSQL has no timescaledb")
         await migrate(server.url)
         assert await shape(server.url, ALL) == []
-        by_hand = "SELECT drop_chunks('ts_measure', INTERVAL '30 days')"
-        assert "INGEST_RETENTION_DAYS=30: this timescaledb is its Apache edition; the Community edition has it " in (
+        by_hand = "SELECT drop_chunks('public.ts_measure', INTERVAL '30 days')"
+        assert "INGEST_RETENTION_DAYS=30: this timescaledb is its Apache edition; the Community edition has them " in (
             caplog.text
         )
         assert by_hand in caplog.text

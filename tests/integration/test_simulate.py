@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
 
-from ops.embedded import Broker, Server, free_port
-from ops.simulate.fleet import Plan, fleet
-from ops.simulate.publish import publish
-from ops.simulate.tally import Tally
-from shared.config import Settings, load
-from shared.outage import Misconfigured
+from tests.support.program import Program
 from tests.support.services import Services
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import Broker, Server, free_port
+from traksense_ingest.ops.simulate.fleet import Plan, fleet
+from traksense_ingest.ops.simulate.report import Tally
+from traksense_ingest.ops.simulate.run import publish
+from traksense_ingest.shared.config import Settings, load
+from traksense_ingest.shared.errors import ConfigurationError
 
 START = datetime(2025, 10, 7, 15, 30, tzinfo=UTC)
 PLAN = Plan(START, seed=7, rate=20_000.0, messages=2000, bad=0.05)
-COMMAND = "from ops.simulate.command import simulate; simulate()"
-ROOT = Path(__file__).parents[2]
 
 Received = list[tuple[str, bytes]]
 
@@ -69,24 +67,32 @@ def by_device(messages: Received) -> dict[str, list[bytes]]:
     return devices
 
 
-@asynccontextmanager
-async def command(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command as a process of its own, that ends with the test."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        COMMAND,
-        *arguments,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+class Command:
+    """The command as a process of its own."""
+
+    def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
+        self._out, self._err = directory / "stdout", directory / "stderr"
+        with self._out.open("wb") as out, self._err.open("wb") as err:
+            self.process = Program("ops", "simulate", *arguments, environment=environment, stdout=out, stderr=err)
+
+    async def ended(self) -> tuple[int, str, str]:
+        """Its return code and what it has said, when it has ended."""
+        code = await asyncio.to_thread(self.process.wait, 60)
+        return code, self._out.read_text(), self._err.read_text()
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Iterator[Callable[..., Command]]:
+    """Start a command that ends with the test."""
+    started: list[Command] = []
+
+    def start(*arguments: str, **environment: str) -> Command:
+        started.append(Command(tmp_path, *arguments, **environment))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
 
 
 async def test_every_message_arrives_once_and_each_devices_in_order(broker: Server) -> None:
@@ -107,7 +113,7 @@ async def test_it_speaks_mqtt_5(tmp_path: Path) -> None:
     assert (tally.published, tally.refused) == (2000, {})
 
 
-async def test_a_brokers_crash_loses_nothing_and_is_told_once(broker: Server) -> None:
+async def test_a_brokers_crash_loses_nothing_and_is_reported_once(broker: Server) -> None:
     said: list[str] = []
     tally, plan = Tally(), Plan(START, seed=7, rate=2000.0, messages=4000)
     running = asyncio.create_task(publish(settings_of(broker), plan, 2, tally, asyncio.Event(), said.append))
@@ -118,8 +124,28 @@ async def test_a_brokers_crash_loses_nothing_and_is_told_once(broker: Server) ->
     await running
     assert tally.published == 4000
     assert tally.unconfirmed == 0
-    assert "away" in said[0]
-    assert "there" in said[-1]
+    assert "unreachable" in said[0]
+    assert "reachable again" in said[-1]
+
+
+async def test_a_broker_that_stops_again_and_again_leaves_no_stray_error(broker: Server) -> None:
+    stray: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: stray.append(context))
+    stop, tally = asyncio.Event(), Tally()
+    plan = Plan(START, seed=7, devices=100, rate=8000.0)
+    running = asyncio.create_task(publish(settings_of(broker), plan, 4, tally, stop, lambda _: None))
+    for _ in range(6):
+        enough = tally.published + 200
+        await eventually(partial(_has_published, tally, enough), "it publishes again")
+        await asyncio.to_thread(broker.stop)
+        broker.start()
+    stop.set()
+    await running
+    assert stray == []
+
+
+def _has_published(tally: Tally, count: int) -> bool:
+    return tally.published >= count
 
 
 async def test_it_waits_for_a_broker_and_counts_from_when_it_is_there(tmp_path: Path) -> None:
@@ -166,31 +192,29 @@ async def refusing() -> AsyncIterator[int]:
 
 async def test_refused_credentials_end_it(refusing: int) -> None:
     settings = load(mqtt_url=f"mqtt://127.0.0.1:{refusing}")
-    with pytest.raises(Misconfigured, match="Not authorized"):
+    with pytest.raises(ConfigurationError, match="Not authorized"):
         await publish(settings, PLAN, 2, Tally(), asyncio.Event(), pytest.fail)
 
 
-async def test_the_command_says_so_in_one_line_with_exit_code_2(refusing: int) -> None:
-    async with command("--messages", "1", MQTT_URL=f"mqtt://user:secret@127.0.0.1:{refusing}") as process:
-        out, err = await process.communicate()
-    assert (process.returncode, out) == (2, b"")
-    assert err.count(b"\n") == 1
-    assert b"secret" not in err
+async def test_the_command_says_so_in_one_line_with_exit_code_2(refusing: int, command: Callable[..., Command]) -> None:
+    code, out, err = await command("--messages", "1", MQTT_URL=f"mqtt://user:secret@127.0.0.1:{refusing}").ended()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "secret" not in err
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_it_with_its_summary(broker: Server, signum: signal.Signals) -> None:
+async def test_a_signal_ends_it_with_its_summary(
+    broker: Server, command: Callable[..., Command], signum: signal.Signals
+) -> None:
     received: Received = []
-    async with (
-        listening(broker, received),
-        command("--rate", "200", "--json", "--seed", "7", MQTT_URL=broker.url) as process,
-    ):
+    async with listening(broker, received):
+        running = command("--rate", "200", "--json", "--seed", "7", MQTT_URL=broker.url)
         await eventually(lambda: len(received) > 20)
-        process.send_signal(signum)
-        out, err = await process.communicate()
+        running.process.send_signal(signum)
+        code, out, err = await running.ended()
         summary = json.loads(out)
         await eventually(lambda: len(received) >= summary["published"])
-    assert (process.returncode, err) == (0, b"")
+    assert (code, err) == (0, "")
     assert len(received) == summary["published"]
     assert summary["unconfirmed"] == 0
 
@@ -198,11 +222,10 @@ async def test_a_signal_ends_it_with_its_summary(broker: Server, signum: signal.
 async def test_what_it_expects_is_what_the_pipeline_stores(stack: Stack) -> None:
     await stack.receiver()
     await stack.writer()
-    async with command(
-        "--messages", "1500", "--rate", "2000", "--bad", "0.1", "--tenants", "2", "--json", MQTT_URL=stack.broker.url
-    ) as process:
-        out, _ = await process.communicate()
-    summary = json.loads(out)
+    done = await stack.command(
+        "simulate", "--messages", "1500", "--rate", "2000", "--bad", "0.1", "--tenants", "2", "--json"
+    )
+    summary = json.loads(done.stdout)
     rows_query, reasons_query = summary["sql"]
     await eventually(is_stored(stack, rows_query), lambda: f"{summary['expected_rows']} stored")
     reasons = {row["error_class"]: row["count"] for row in await stack.fetch(reasons_query)}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
 import pytest
 
-from ops.embedded import Server
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import Server
 
 TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
 
@@ -58,79 +59,80 @@ async def connected_as(stack: Stack, options: str, grant: str = "SELECT 1") -> A
     await stack.execute(f"DROP ROLE {role}")
 
 
-@pytest.mark.parametrize("table", TABLES)
-async def test_a_reader_sees_its_tenant_alone(reader: Any, table: str) -> None:
-    await sees_its_tenant_alone(reader, f"tenant.{table}")
+async def test_a_reader_sees_its_tenant_alone(reader: Any) -> None:
+    for table in TABLES:
+        await sees_its_tenant_alone(reader, f"tenant.{table}")
 
 
-@pytest.mark.parametrize("table", TABLES)
-async def test_so_does_who_was_given_the_tables_themselves(granted: Any, table: str) -> None:
-    await sees_its_tenant_alone(granted, f"public.{table}")
+async def test_so_does_who_was_given_the_tables_themselves(granted: Any) -> None:
+    for table in TABLES:
+        await sees_its_tenant_alone(granted, f"public.{table}")
 
 
 async def sees_its_tenant_alone(connection: Any, table: str) -> None:
     seen = f"SELECT array_agg(DISTINCT tenant_id) FROM {table}"
-    assert await connection.fetchval(seen) is None, "nothing while the setting is absent"
+    assert await connection.fetchval(seen) is None, f"{table}: nothing while the setting is absent"
     for tenant in ("one", "two"):
         await connection.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
-        assert await connection.fetchval(seen) == [tenant]
+        assert await connection.fetchval(seen) == [tenant], table
     for stranger in ("three", "", "%", "one' OR '1'='1"):
         await connection.execute("SELECT set_config('app.tenant_id', $1, false)", stranger)
-        assert await connection.fetchval(seen) is None
+        assert await connection.fetchval(seen) is None, table
     await connection.execute("RESET app.tenant_id")
-    assert await connection.fetchval(seen) is None
+    assert await connection.fetchval(seen) is None, table
 
 
-@pytest.mark.parametrize("table", TABLES)
-async def test_a_reader_may_neither_write_nor_go_round_the_views(reader: Any, table: str) -> None:
+async def is_denied(connection: Any, statement: str) -> None:
+    with suppress(asyncpg.InsufficientPrivilegeError):
+        await connection.execute(statement)
+        pytest.fail(f"allowed: {statement}")
+
+
+async def test_a_reader_may_neither_write_nor_go_round_the_views(reader: Any) -> None:
     await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
-    for relation in (f"tenant.{table}", f"public.{table}"):
-        for statement in (
-            f"DELETE FROM {relation}",
-            f"UPDATE {relation} SET tenant_id = 'one'",
-            f"INSERT INTO {relation} (tenant_id) VALUES ('one')",
-        ):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await reader.execute(statement)
-    for statement in (f"SELECT count(*) FROM public.{table}", f"TRUNCATE public.{table}"):
-        with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await reader.execute(statement)
+    for relation in (f"{schema}.{table}" for schema in ("tenant", "public") for table in TABLES):
+        await is_denied(reader, f"DELETE FROM {relation}")
+        await is_denied(reader, f"UPDATE {relation} SET tenant_id = 'one'")
+        await is_denied(reader, f"INSERT INTO {relation} (tenant_id) VALUES ('one')")
+    for table in TABLES:
+        await is_denied(reader, f"SELECT count(*) FROM public.{table}")
+        await is_denied(reader, f"TRUNCATE public.{table}")
 
 
-@pytest.mark.parametrize("table", TABLES)
-async def test_a_function_of_the_readers_own_sees_no_other_rows(filled: Stack, reader: Any, table: str) -> None:
+async def test_a_function_of_the_readers_own_sees_no_other_rows(filled: Stack, reader: Any) -> None:
     """Cheap enough for the planner to ask it before anything else, were the view no barrier."""
     heard: list[str] = []
     reader.add_log_listener(lambda _connection, message: heard.append(message.message))
     await reader.execute("""
-        CREATE FUNCTION pg_temp.overhear(tenant text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
-        BEGIN RAISE NOTICE '%', tenant; RETURN true; END $$""")
+        CREATE FUNCTION pg_temp.overhear(source text, tenant text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
+        BEGIN RAISE NOTICE '% %', source, tenant; RETURN true; END $$""")
     await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
-    await reader.fetch(f"SELECT * FROM tenant.{table} WHERE pg_temp.overhear(tenant_id)")
-    await eventually(lambda: heard)
-    assert set(heard) == {"one"}
+    for table in TABLES:
+        await reader.fetch(f"SELECT * FROM tenant.{table} WHERE pg_temp.overhear('{table}', tenant_id)")
+    expected = {f"{table} one" for table in TABLES}
+    await eventually(lambda: expected <= set(heard))
+    assert set(heard) == expected
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT * FROM public.stream_ledger",
-        "SELECT * FROM public.schema_migrations",
-        "CREATE TABLE tenant.mine ()",
-        "CREATE TABLE public.mine ()",
-        "CREATE OR REPLACE VIEW tenant.device AS SELECT * FROM public.device",
-        "ALTER VIEW tenant.device RESET (security_barrier)",
-        "DROP VIEW tenant.device",
-        "SET ROLE traksense_writer",
-        "SET ROLE postgres",
-        "SET row_security = off; SELECT * FROM public.device",
-        "COPY public.device TO STDOUT",
-        "SELECT pg_read_file('/etc/passwd')",
-    ],
+DENIED = (
+    "SELECT * FROM public.stream_ledger",
+    "SELECT * FROM public.schema_migrations",
+    "CREATE TABLE tenant.mine ()",
+    "CREATE TABLE public.mine ()",
+    "CREATE OR REPLACE VIEW tenant.device AS SELECT * FROM public.device",
+    "ALTER VIEW tenant.device RESET (security_barrier)",
+    "DROP VIEW tenant.device",
+    "SET ROLE traksense_writer",
+    "SET ROLE postgres",
+    "SET row_security = off; SELECT * FROM public.device",
+    "COPY public.device TO STDOUT",
+    "SELECT pg_read_file('/etc/passwd')",
 )
-async def test_a_reader_may_nothing_else(reader: Any, statement: str) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await reader.execute(statement)
+
+
+async def test_a_reader_may_nothing_else(reader: Any) -> None:
+    for statement in DENIED:
+        await is_denied(reader, statement)
 
 
 async def test_statistics_tell_a_reader_nothing(filled: Stack, reader: Any) -> None:

@@ -10,14 +10,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from ops.embedded import free_port
-from ops.embedded.orphans import processes_in
+from tests.support import program
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.ops.embedded.postgres import processes_in
 
 PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_REDIS_PORT", "UP_POSTGRES_PORT", "METRICS_PORT")  # the last one is two
 
@@ -45,7 +47,7 @@ class Up:
     def start(self, *arguments: str) -> None:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ops", "up", *arguments],
+                [sys.executable, "-m", "traksense_ingest.ops", "up", *arguments],
                 cwd=self.directory,
                 env=self.environment,
                 stdout=log,
@@ -64,17 +66,9 @@ class Up:
         self.process.send_signal(signum)
         return self.process.wait(60)
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        metrics = self.ports["METRICS_PORT"]
-        return subprocess.run(
-            [sys.executable, "-m", "ops", *arguments],
-            cwd=self.directory,
-            env={**self.environment, **self.urls, "METRICS_PORT": str(metrics)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {**self.environment, **(variables or self.urls)}
+        return program.run("ops", *arguments, environment=environment, timeout=120)
 
     async def count(self, table: str, condition: str = "true") -> int:
         connection = await asyncpg.connect(self.urls["DATABASE_URL"])
@@ -85,7 +79,8 @@ class Up:
 
 
 @pytest.fixture
-async def up(tmp_path: Path) -> AsyncIterator[Up]:
+async def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Up]:
+    monkeypatch.chdir(tmp_path)
     up = Up(tmp_path)
     yield up
     if up.process.poll() is None:
@@ -99,13 +94,17 @@ def children_in(directory: Path) -> list[int]:
     return [pid for part in parts if part.is_dir() for pid in processes_in(part)]
 
 
-async def test_rows_in_a_table_and_all_checks_passed(up: Up) -> None:
+async def test_all_checks_pass_and_a_second_one_keeps_out_of_its_directory(up: Up) -> None:
     up.start()
     await up.says("publish   mosquitto_pub -h 127.0.0.1")
     metrics = up.ports["METRICS_PORT"]
     checked = up.command(
         "validate",
         "--json",
+        "--points",
+        "5000",
+        "--min-rate",
+        "1",
         "--receiver-metrics",
         f"http://127.0.0.1:{metrics}/metrics",
         "--writer-metrics",
@@ -116,6 +115,10 @@ async def test_rows_in_a_table_and_all_checks_passed(up: Up) -> None:
     assert report["passed"] is True
     assert [check["passed"] for check in report["checks"]] == [True] * 5
     assert await up.count("ts_measure", "tenant_id LIKE 'validate-%'") == 0, "it removes what it wrote"
+
+    again = up.command("up")
+    assert again.returncode == 2
+    assert "another `up` runs there: stop it, or choose another" in again.stderr
     assert up.stop() == 0
 
 
@@ -137,19 +140,25 @@ async def test_what_is_simulated_is_what_is_stored_also_over_a_restart(up: Up) -
     assert up.stop(signal.SIGTERM) == 0
 
 
-async def test_a_crashed_part_is_shown_and_restarted(up: Up) -> None:
+async def test_a_crashed_part_is_restarted_and_killed_with_9_it_leaves_nothing_behind(up: Up) -> None:
     up.start("--simulate", "5")
     await up.says("publish   mosquitto_pub")
     (writer,) = [pid for pid in processes_in(up.directory / ".traksense") if _is(pid, "writer")]
     os.kill(writer, signal.SIGKILL)
-    await up.says("writer was killed by signal 9: starting it again")
+    await up.says("writer was killed by signal 9: restarting it")
     before = await up.count("ts_measure")
     await eventually(lambda: _grows(up, before), "rows again", timeout=120)
+
+    up.process.kill()
+    up.process.wait()
+    await eventually(lambda: not children_in(up.directory), "no child outlives it")
+    up.start()
+    await up.says("publish   mosquitto_pub")
     assert up.stop() == 0
 
 
 def _is(pid: int, service: str) -> bool:
-    return service.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return f"traksense_ingest.{service}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
 async def _grows(up: Up, before: int) -> bool:
@@ -169,12 +178,21 @@ async def test_a_busy_port_is_named_with_the_variable(up: Up) -> None:
     assert "Traceback" not in up.said
 
 
-async def test_killed_with_9_it_leaves_nothing_behind(up: Up) -> None:
-    up.start()
-    await up.says("publish   mosquitto_pub")
-    up.process.kill()
-    up.process.wait()
-    await eventually(lambda: not children_in(up.directory), "no child outlives it")
-    up.start()
-    await up.says("publish   mosquitto_pub")
-    assert up.stop() == 0
+@pytest.mark.long
+async def test_taken_ports_are_replaced_by_free_ones_that_it_prints(up: Up) -> None:
+    with ExitStack() as others:
+        for port in (1883, 6379, 5432, 9100):  # in whose place `up` looks for others; somebody may have them already
+            with suppress(OSError):
+                others.enter_context(socket.create_server(("127.0.0.1", port)))
+        up.ports = {}
+        up.start()
+        await up.says("moved     export ")
+        assert up.said.count("is taken by another program") == 4, up.said
+        exported = re.search(r"export (MQTT_URL=\S+) (REDIS_URL=\S+) (DATABASE_URL=\S+)", up.said)
+        assert exported, up.said
+        urls = dict(word.split("=", 1) for word in exported.groups())
+        metrics = re.search(r"validate (--receiver-metrics \S+ --writer-metrics \S+)", up.said)
+        assert metrics, up.said
+        checked = up.command("validate", *metrics[1].split(), "--points", "1000", "--min-rate", "1", **urls)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert up.stop() == 0

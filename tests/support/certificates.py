@@ -22,7 +22,8 @@ class Authority:
         self._key = directory / "ca.key"
         self._openssl(
             *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"),
-            *("-subj", "/CN=throwaway", "-keyout", self._key, "-out", self.certificate),
+            *("-subj", "/CN=throwaway", "-addext", "keyUsage=critical,keyCertSign"),  # Python 3.13 wants that
+            *("-keyout", self._key, "-out", self.certificate),
         )
 
     def sign(self, name: str, address: str) -> tuple[Path, Path]:

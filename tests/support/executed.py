@@ -15,11 +15,11 @@ class Executed(NamedTuple):
 
     instructions: int  # of bytecode, in our functions and in those of libraries
     calls: int  # of functions written in C
-    peak_bytes: int  # most that was allocated at one moment beyond what was there before
+    peak_bytes: int  # most that was allocated at one moment beyond what was allocated before
 
 
 def executed(work: Callable[[], object]) -> Executed:
-    """Run it some times: first for what is done only once, then to count, then to look at memory."""
+    """Run it some times: first for what is done only once, then to count, then to measure memory."""
     work()
     work()
     gc.collect()

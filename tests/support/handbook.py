@@ -1,4 +1,4 @@
-"""What an operator is told to paste, taken from the documentation as it stands there."""
+"""What the documentation asks an operator to paste."""
 
 from __future__ import annotations
 

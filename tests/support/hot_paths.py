@@ -1,7 +1,7 @@
 """What is done for each message, without servers, for counting what it executes; `python -m tests.support.hot_paths`
 writes the figures of this version of Python to `tests/unit/hot_paths.json`.
 
-Renew them with the change that makes a path longer, if that is what it is worth, or shorter.
+Update them with a change that makes a path cheaper, or more expensive on purpose.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bench.packets import V5, V311, published
 from bench.shape import Shape
-from receiver.acknowledge import Acknowledgements
-from receiver.append import Appender
-from receiver.durability import Durability
-from receiver.inbox import Inbox
-from receiver.wire import Wire, is_there
-from shared.health import Health
-from shared.metrics import ReceiverMetrics
 from tests.support.agreeing import AgreeingPool, AgreeingRedis, Socket
 from tests.support.executed import executed
-from writer.decode import Decoder
-from writer.devices import DeviceRegistry
-from writer.entry import Entry, parse_entry
-from writer.outcome import Decoded
-from writer.store import Store
+from traksense_ingest.receiver.acknowledge import Acknowledgements
+from traksense_ingest.receiver.append import Appender
+from traksense_ingest.receiver.durability import Durability
+from traksense_ingest.receiver.inbox import Inbox
+from traksense_ingest.receiver.wire import PahoFastPath, is_supported
+from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.entry import Entry, parse_entry
+from traksense_ingest.writer.outcome import Decoded
+from traksense_ingest.writer.store.devices import DeviceRegistry
+from traksense_ingest.writer.store.tables import Tables
 
 FILE = Path(__file__).parents[1] / "unit" / "hot_paths.json"
 MESSAGES = 100  # at once; figures are for one of them
@@ -68,7 +68,7 @@ _BATCH = [outcome for outcome in decode() if isinstance(outcome, Decoded)]
 
 def store() -> int:
     """Rows → what COPY is given."""
-    return asyncio.run(Store(AgreeingPool(), DeviceRegistry()).store(_BATCH)).points
+    return asyncio.run(Tables(AgreeingPool(), DeviceRegistry()).write(_BATCH)).points
 
 
 def receive(protocol: str) -> Callable[[], int]:
@@ -85,7 +85,7 @@ def receive(protocol: str) -> Callable[[], int]:
         put: Any = inbox.put
         socket: Any = Socket(packets)
         paho._sock = socket
-        wire = Wire(paho, protocol == V5, put, is_fast=is_there())
+        wire = PahoFastPath(paho, protocol == V5, put, is_fast=is_supported())
         while socket.has_more:
             paho.loop_read()
         batch = await inbox.take(MESSAGES, sys.maxsize)

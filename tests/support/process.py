@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from ops.embedded import free_port
+from tests.support.program import Program
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import free_port
 
 EXIT_TIMEOUT_S = 30.0
 
@@ -22,17 +23,21 @@ EXIT_TIMEOUT_S = 30.0
 class Process:
     """`python -m receiver` or `python -m writer`. Its log goes to a file that an assertion can quote."""
 
-    def __init__(self, service: str, environment: Mapping[str, str], directory: Path) -> None:
+    popen: Program | subprocess.Popen[bytes]
+
+    def __init__(self, service: str, environment: Mapping[str, str], directory: Path, *, is_cold: bool = False) -> None:
+        """A cold start is one of Python and all imports, as a user's; the others fork a process that has done that."""
+        self.name = service
         self.port = free_port()
         self.log_path = directory / f"{service}-{self.port}.log"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        given = {**clean, "METRICS_PORT": str(self.port), "METRICS_HOST": "127.0.0.1", **environment}
         with self.log_path.open("wb") as log:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", service],
-                env={**clean, "METRICS_PORT": str(self.port), "METRICS_HOST": "127.0.0.1", **environment},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            if is_cold or "LD_PRELOAD" in given:  # which is read at an exec alone
+                command = [sys.executable, "-m", f"traksense_ingest.{service}"]
+                self.popen = subprocess.Popen(command, env=given, stdout=log, stderr=subprocess.STDOUT)
+            else:
+                self.popen = Program(service, environment=given, stdout=log)
 
     @property
     def log(self) -> str:
@@ -41,21 +46,26 @@ class Process:
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of one of its HTTP paths; status 0 while nobody listens."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as response:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+            try:
+                connection.request("GET", path)
+                response = connection.getresponse()
                 return response.status, response.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+            except (OSError, HTTPException):
+                return 0, ""
 
     def metric(self, name: str, **labels: str) -> float:
-        """The value of a sample, 0 while it isn't there."""
-        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+        """The value of a sample, 0 while there is none."""
+        lines = [line for line in self.get("/metrics")[1].splitlines() if line.startswith(name)]
+        for family in text_string_to_metric_families("\n".join(lines)):  # it is slow: no more lines than needed
             for sample in family.samples:
                 if sample.name == name and sample.labels == labels:
                     return float(sample.value)
         return 0.0
+
+    async def counts(self, name: str, value: float, **labels: str) -> None:
+        """Wait until a sample has this value: what follows a reply of Redis is counted a moment later."""
+        await eventually(lambda: self.metric(name, **labels) == value, lambda: f"{name} {self.metric(name, **labels)}")
 
     def negative_samples(self) -> list[str]:
         """The lines of /metrics with a value below zero, which no metric of ours can have."""
@@ -98,4 +108,4 @@ class Process:
         return self.popen.poll() is not None
 
 
-_OURS = ("MQTT_", "REDIS_", "INGEST_", "DATABASE_", "DB_", "METRICS_", "LOG_")
+_OURS = ("MQTT_", "REDIS_", "INGEST_", "DATABASE_", "MIGRATE_", "DB_", "METRICS_", "LOG_")

@@ -14,8 +14,8 @@ from urllib.request import urlopen
 import yaml
 
 from deploy.grafana.dashboard import PATH as DASHBOARD
-from ops.embedded import Server
-from shared.metrics import ReceiverMetrics, WriterMetrics
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.shared.metrics import ReceiverMetrics, WriterMetrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULES = sorted((DEPLOY / "rules").glob("*.yml"))
@@ -33,9 +33,9 @@ def rules(kind: str) -> list[dict[str, Any]]:
 
 
 def rule_tests() -> list[dict[str, Any]]:
-    """What promtool is told to expect of alerts."""
+    """What promtool has to expect of alerts."""
     files = [yaml.safe_load(path.read_text()) for path in RULE_TESTS]
-    return [case for file in files for test in file["tests"] for case in test["alert_rule_test"]]
+    return [case for file in files for test in file["tests"] for case in test.get("alert_rule_test", ())]
 
 
 def panels() -> list[dict[str, Any]]:

@@ -1,44 +1,29 @@
-"""Which servers the integration tests run on: the embedded ones, or Debian's where asked for."""
+"""Which servers the integration tests run on, and work on a server that belongs to no test's database."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import os
+from dataclasses import replace
+from typing import IO
 
 import asyncpg
 
-from ops.embedded import Broker, PostgresServer, RedisServer, Server, free_port
-from tests.support.debian import DebianPostgres, DebianRedis, Mosquitto
+from tests.support.program import Program
+from traksense_ingest.ops.embedded import Broker, Server, debian
+from traksense_ingest.ops.embedded.debian import DEBIAN, Services, missing
+
+__all__ = ["DEBIAN", "EMBEDDED", "Services", "administer", "database_url", "missing"]
 
 
-@dataclass(frozen=True)
-class Services:
-    """Makes servers of one kind, each in a directory of its own."""
+class ForkedBroker(Broker):
+    """The embedded broker, without the start of Python and of its imports: most of what a start costs."""
 
-    name: str
-    broker_type: type[Server]
-    redis_type: type[Server]
-    postgres_type: type[PostgresServer] | type[DebianPostgres]
-
-    def broker(self, directory: Path) -> Server:
-        """A broker that isn't started yet."""
-        if self.broker_type is Broker:
-            return Broker(directory / "broker", free_port(), free_port())
-        return self.broker_type(directory / "broker", free_port())
-
-    def redis(self, directory: Path) -> Server:
-        """A Redis that isn't started yet."""
-        return self.redis_type(directory / "redis", free_port())
+    def _launch(self, log: IO[bytes]) -> Program:
+        _, _, module, *arguments = self._command()
+        return Program(module, *arguments, package="", environment=os.environ, stdout=log, directory=self.directory)
 
 
-EMBEDDED = Services("embedded", Broker, RedisServer, PostgresServer)
-DEBIAN = Services("debian", Mosquitto, DebianRedis, DebianPostgres)
-
-
-def missing(services: Services) -> list[str]:
-    """What of these isn't installed here."""
-    kinds = (services.broker_type, services.redis_type, services.postgres_type)
-    return [kind.__name__ for kind in kinds if not getattr(kind, "installed", lambda: True)()]
+EMBEDDED = replace(debian.EMBEDDED, broker_type=ForkedBroker)
 
 
 def database_url(server: Server, name: str) -> str:
@@ -46,10 +31,11 @@ def database_url(server: Server, name: str) -> str:
     return f"{server.url.rpartition('/')[0]}/{name}"
 
 
-async def administer(server: Server, statement: str) -> None:
-    """Run a statement that belongs to no test's database."""
+async def administer(server: Server, *statements: str) -> None:
+    """Run statements that belong to no test's database."""
     connection = await asyncpg.connect(database_url(server, "postgres"))
     try:
-        await connection.execute(statement)
+        for statement in statements:
+            await connection.execute(statement)
     finally:
         await connection.close()

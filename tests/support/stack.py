@@ -6,9 +6,8 @@ import asyncio
 import itertools
 import json
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,13 @@ import asyncpg
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from ops.embedded import Server
-from shared.stream import GROUP, key_of
 from tests.support.process import Process
+from tests.support.program import run
 from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import Server
+from traksense_ingest.shared.streams.keys import GROUP, key_of
 
+WITHOUT_BROKER = ("writer", "dlq", "migrate")  # programs that never connect to it
 IN_FLIGHT = 50  # messages that a test's publisher sends ahead of their PUBACKs
 
 
@@ -30,23 +31,44 @@ class Stack:
     """What one integration test works with. Everything that it started ends with it."""
 
     def __init__(self, broker: Server, redis: Server, database_url: str, directory: Path) -> None:
-        self.broker = broker
+        self._broker = broker
+        self._is_broker_needed = False
         self.redis_server = redis
         self.database_url = database_url
+        self.is_cold = False  # services are started as a user starts them
         self.redis: Redis = Redis.from_url(redis.url, protocol=2)
         self._directory = directory
         self._processes: list[Process] = []
+        self._sessions: list[asyncpg.Connection] = []
         self._numbers = itertools.count()
 
     @property
+    def broker(self) -> Server:
+        """The broker, which starts when a test first needs it."""
+        if not self._is_broker_needed:
+            self._is_broker_needed = True
+            self._broker.start()
+        return self._broker
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """The variables with the addresses of all servers."""
+        return {"MQTT_URL": self._broker.url, "REDIS_URL": self.redis_server.url, "DATABASE_URL": self.database_url}
+
+    @property
     def environment(self) -> dict[str, str]:
-        """What tells a service where everything is."""
-        return {"MQTT_URL": self.broker.url, "REDIS_URL": self.redis_server.url, "DATABASE_URL": self.database_url}
+        """The same, with a broker that runs."""
+        _ = self.broker
+        return self.addresses
+
+    def _environment_of(self, program: str, given: Mapping[str, object]) -> dict[str, str]:
+        own = self.addresses if program in WITHOUT_BROKER else self.environment
+        return own | {name: str(value) for name, value in given.items()}
 
     def start(self, service: str, **variables: object) -> Process:
         """Start `receiver` or `writer`, without waiting for it."""
-        given = {name: str(value) for name, value in variables.items()}
-        process = Process(service, self.environment | given, self._directory)
+        environment = self._environment_of(service, variables)
+        process = Process(service, environment, self._directory, is_cold=self.is_cold)
         self._processes.append(process)
         return process
 
@@ -60,14 +82,12 @@ class Stack:
 
     async def status(self, *options: str, **variables: object) -> subprocess.CompletedProcess[str]:
         """What `traksense-ingest status` says on 80 columns, and its exit code."""
-        return await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "ops", "status", "--sample", "0", "--timeout", "30", *options],
-            env={"COLUMNS": "80", **self.environment, **{name: str(value) for name, value in variables.items()}},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return await self.command("status", "--sample", "0", "--timeout", "30", *options, **variables)
+
+    async def command(self, *words: str, **variables: object) -> subprocess.CompletedProcess[str]:
+        """What a command of `traksense-ingest` says on 80 columns, and its exit code."""
+        environment = {"COLUMNS": "80", **self._environment_of(words[0], variables)}
+        return await asyncio.to_thread(run, "ops", *words, environment=environment)
 
     async def publish(self, *messages: tuple[str, bytes]) -> None:
         """Publish at QoS 1, in order, and return when the broker has acknowledged all."""
@@ -140,8 +160,24 @@ class Stack:
         await self.administer("ALTER DATABASE {name} ALLOW_CONNECTIONS true")
 
     async def count(self, table: str) -> int:
-        """Rows in a table."""
-        return int(await self.fetchval(f"SELECT count(*) FROM {table}"))
+        """Rows in a table. Asked again and again, hence on a session that is kept."""
+        session = await self._kept_session()
+        try:
+            count = int(await session.fetchval(f"SELECT count(*) FROM {table}"))
+        except BaseException:
+            session.terminate()
+            raise
+        self._sessions.append(session)
+        return count
+
+    async def _kept_session(self) -> asyncpg.Connection:
+        while self._sessions:
+            session = self._sessions.pop()
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # a test may have ended it
+                await session.execute("SELECT 1")
+                return session
+            session.terminate()
+        return await asyncpg.connect(self.database_url, statement_cache_size=0)
 
     async def backlog(self, shard: int = 0) -> int:
         """Entries in a stream."""
@@ -153,6 +189,15 @@ class Stack:
             return int((await self.redis.xpending(key_of(0), GROUP))["pending"])
         except ResponseError:  # the writer hasn't made the group yet
             return 0
+
+    async def waits_for_a_lock(self) -> bool:
+        """Whether a session of this database waits for another one at this moment."""
+        return bool(
+            await self.fetchval(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock' AND wait_event IN ('relation', 'tuple', 'transactionid')"
+            )
+        )
 
     async def has_rows(self, table: str, count: int) -> None:
         """Wait for exactly so many rows, and for the stream to be empty."""
@@ -166,6 +211,8 @@ class Stack:
         """End what was started."""
         for process in self._processes:
             process.kill()
+        for session in self._sessions:
+            session.terminate()
         await self.redis.aclose()
 
 

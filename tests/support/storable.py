@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.metrics import MESSAGE_TYPES
-from shared.reasons import POISON_REASONS
-from writer.dead_letter import dead_letter_row
-from writer.measures import Measure
-from writer.outcome import Decoded, Outcome, Rejected
+from tests.support.rows import points_in
+from traksense_ingest.shared.messages import POISON_REASONS
+from traksense_ingest.shared.metrics import MESSAGE_TYPES
+from traksense_ingest.writer.decode.measures import Measure, Measures
+from traksense_ingest.writer.outcome import Decoded, Ignored, Outcome, Rejected
+from traksense_ingest.writer.store.dead_letter import dead_letter_row
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
 JSON_COLUMNS = ("meta", "payload", "data")
@@ -20,12 +21,15 @@ JSON_COLUMNS = ("meta", "payload", "data")
 
 def check_storable(outcome: Outcome) -> None:
     """No NUL, no lone surrogate, no number that isn't one, no key too long for an index: PostgreSQL refuses nothing."""
-    assert isinstance(outcome, Decoded | Rejected), outcome
+    assert isinstance(outcome, Decoded | Rejected | Ignored), outcome
     assert outcome.kind in MESSAGE_TYPES
-    if isinstance(outcome, Rejected):
-        _check_dead_letter(outcome)
-    else:
-        _check_rows(outcome)
+    match outcome:
+        case Rejected():
+            _check_dead_letter(outcome)
+        case Decoded():
+            _check_rows(outcome)
+        case Ignored():
+            assert outcome.entry.payload == b""
 
 
 def _check_dead_letter(outcome: Rejected) -> None:
@@ -39,10 +43,9 @@ def _check_dead_letter(outcome: Rejected) -> None:
 
 
 def _check_rows(outcome: Decoded) -> None:
-    kinds = {"telem": outcome.measures, "ack": outcome.ack, "event": outcome.event}
-    assert not any(rows for kind, rows in kinds.items() if kind != outcome.kind)
-    rows: list[Any] = [*outcome.measures, *filter(None, (outcome.ack, outcome.event, outcome.device))]
-    for row in rows:
+    measures = points_in(outcome)
+    rows: list[Any] = [*(outcome.rows if isinstance(outcome.rows, Measures) else [outcome.rows]), outcome.device]
+    for row in filter(None, rows):
         _check_texts(value for value in row if isinstance(value, str))
         columns = row._asdict()
         for column in JSON_COLUMNS:
@@ -52,9 +55,9 @@ def _check_rows(outcome: Decoded) -> None:
             assert EARLIEST <= value <= LATEST
         key = [len(str(value).encode()) for column, value in columns.items() if column.endswith("_id")]
         assert sum(key) + 8 < 2704, "what a page of a btree holds of one row"
-    for measure in outcome.measures:
+    for measure in measures:
         _check_measure(measure)
-    names = [measure.point_id for measure in outcome.measures]
+    names = [measure.point_id for measure in measures]
     assert len(set(names)) == len(names)
 
 

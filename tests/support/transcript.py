@@ -1,7 +1,7 @@
-"""A page of commands with their output, as in docs/redis-cli.md: read, run again, compared and written anew.
+"""A page of commands with their output, as in docs/redis-cli.md: read, run, compared and rewritten.
 
 In its blocks `console` a line that starts with `$ ` is a command, what follows is its output. A comment
-`<!-- test: … -->` is a direction to whoever runs them.
+`<!-- test: … -->` is a direction for the test that runs them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def rewritten(page: str, outputs: Sequence[tuple[Step, str]]) -> str:
 def shape(output: str) -> str:
     """What stays the same from run to run: words and layout, but no figures, dates, writers' names or payloads. A lag
     isn't always known to Redis."""
-    text = re.sub(r'"[\w.-]+-\d+-[0-9a-f]{6}-\d"', '"writer"', output)
+    text = re.sub(r'"[\w.-]+-\d+-[0-9a-f]{8}-\d"', '"writer"', output)
     text = re.sub(r'("?)\{\\?".*\}\1', "payload", text)
     text = re.sub(r"(?<=traksense/)\S+?(?=\"|$)", "topic", text, flags=re.MULTILINE)
     text = re.sub(rf"\b({DAYS}) ({MONTHS})\b", "day", text)

@@ -1,4 +1,4 @@
-"""Waiting for a condition, the only place in the tests that sleeps; and watching that one holds."""
+"""Waiting for a condition, the only module of the tests that sleeps; and watching that one holds."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 TIMEOUT_S = 90.0  # for a machine that does other things too; nothing that works waits for it
-PERIOD_S = 0.02
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.1
 
 
 async def eventually(
     condition: Callable[[], Any | Awaitable[Any]], what: str | Callable[[], str] = "", timeout: float = TIMEOUT_S
 ) -> Any:
     """The condition's first true value; raises AssertionError, with its last value, after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    deadline, pause = time.monotonic() + timeout, FIRST_PAUSE_S
     while True:
         value = condition()
         if inspect.isawaitable(value):
@@ -25,7 +25,21 @@ async def eventually(
         if value:
             return value
         assert time.monotonic() < deadline, f"not within {timeout} s: {_told(what, condition)} ({value!r})"
-        await asyncio.sleep(PERIOD_S)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, LONGEST_PAUSE_S)
+
+
+def eventually_blocking(condition: Callable[[], bool], timeout: float = TIMEOUT_S) -> None:
+    """The same without an event loop."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s: {_told('', condition)}"
+        time.sleep(FIRST_PAUSE_S)
+
+
+async def pause(seconds: float) -> None:
+    """The pace of a load, or a time that has to pass. It waits for nothing: a condition has `eventually`."""
+    await asyncio.sleep(seconds)
 
 
 @asynccontextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from receiver.acknowledge import Acknowledgements
-from receiver.message import Message
+from traksense_ingest.receiver.acknowledge import Acknowledgements
+from traksense_ingest.receiver.message import Message
 
 
 def message(ticket: int, qos: int = 1) -> Message:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from receiver.connection import SESSION_EXPIRY_S
-from shared.metrics import OUTAGE_REASONS
 from tests.support.prometheus import DEPLOY, RULES, catalogue, names_in, rule_tests, rules
+from traksense_ingest.receiver.connection import SESSION_EXPIRY_S
+from traksense_ingest.shared.metrics import OUTAGE_REASONS
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 GAUGES_OF_THE_STREAMS = (
@@ -21,6 +21,7 @@ GAUGES_OF_THE_STREAMS = (
     "ingest_pending",
     "ingest_oldest_entry_age_seconds",
     "ingest_lost_entries",
+    "ingest_receivers_gone",
 )
 ALERTS = [pytest.param(rule, id=f"{rule['alert']}-{rule['labels']['severity']}") for rule in rules("alert")]
 
@@ -69,7 +70,7 @@ def test_an_alert_says_how_bad_what_and_where_to_read_on(rule: dict[str, Any]) -
     assert annotations["runbook_url"] == "{{ $externalLabels.docs }}/operations.md#" + name.lower()
 
 
-def test_who_runs_it_is_told_how_the_runbook_is_reached() -> None:
+def test_the_documentation_says_how_the_runbook_is_reached() -> None:
     assert "docs" in yaml.safe_load((DEPLOY / "prometheus.yml").read_text())["global"]["external_labels"]
     assert re.search(r"`runbook_url`.*\n?.*`docs` in `deploy/prometheus/prometheus\.yml`", OPERATIONS)
 
@@ -86,9 +87,11 @@ def runbook(name: str) -> str:
 
 
 def test_who_loses_a_receiver_learns_how_long_the_broker_waits_for_it() -> None:
-    told = [rule["annotations"]["description"] for rule in rules("alert") if rule["alert"] == "IngestReceiverDown"]
-    assert len(told) == 3
-    for text in (*told, runbook("IngestReceiverDown")):
+    descriptions = [
+        rule["annotations"]["description"] for rule in rules("alert") if rule["alert"] == "IngestReceiverDown"
+    ]
+    assert len(descriptions) == 3
+    for text in (*descriptions, runbook("IngestReceiverDown")):
         assert "session_expiry_interval" in text
         assert "a day" in text
     assert SESSION_EXPIRY_S == 86_400

@@ -19,9 +19,8 @@ from bench.figure import Figure, Reading, at_least, at_most, figures_of
 from bench.flow import Incomplete, require_rows
 from bench.lane import Lane
 from bench.load import due_now
-from bench.machine import Machine, this_machine
 from bench.process import cpu_seconds, peak_mib
-from bench.results import Results
+from bench.results import Machine, Results, this_machine
 from bench.scenario import Plan
 from bench.scenarios import SCENARIOS
 from bench.scenarios.growth import conclude
@@ -29,9 +28,10 @@ from bench.scenarios.shape import spread
 from bench.shape import START, Shape
 from bench.stage import Stuck, just_before, reached
 from bench.table import number, report
-from writer.decode import Decoder
-from writer.entry import Entry
-from writer.outcome import Decoded
+from tests.support.rows import points_in
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import Decoded
 
 RESULTS = Results(
     at=datetime(2026, 1, 2, tzinfo=UTC),
@@ -50,7 +50,7 @@ RESULTS = Results(
         Figure("growth", "tenants 1, CPU", "µs/point", (5.0,)),
         Figure("growth", "backlog 1, CPU", "µs/point", (5.0,)),
     ],
-    impossible={"shape": "nobody knows how"},
+    impossible={"shape": "no way known"},
 )
 
 
@@ -91,7 +91,7 @@ def test_the_table_has_each_target_beside_its_figure() -> None:
         "met",
     ]
     assert any("MQTT 5, CPU" in line and "not met" in line for line in lines)
-    assert any("shape was not measured: nobody knows how" in line for line in lines)
+    assert any("shape was not measured: no way known" in line for line in lines)
     assert any("medians of 3 rounds, sizes × 0.5" in line for line in lines)
 
 
@@ -103,7 +103,7 @@ def test_the_json_has_all_of_it() -> None:
     assert (figure["target"], figure["met"], figure["values"]) == ("≥ 75", True, [75, 81, 84])
 
 
-def test_the_machine_is_told_without_its_name() -> None:
+def test_the_machine_is_described_without_its_name() -> None:
     assert this_machine().cores >= 1
     assert os.uname().nodename not in repr(this_machine())
 
@@ -114,16 +114,16 @@ def test_the_chart_is_a_picture(tmp_path: Path) -> None:
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_growth_is_told_by_its_dearest_step() -> None:
+def test_growth_is_summed_up_by_its_most_expensive_step() -> None:
     figures = [
         Figure("growth", f"{axis} {step}, {what}", "", (value,))
         for axis in ("rows", "devices", "tenants", "backlog")
         for step, value in ((1, 4.0), (10, 7.0), (100, 5.0))
         for what in ("CPU", "memory of writer", "memory of receiver")
     ]
-    told = {reading.name: reading.value for reading in conclude(figures)}
-    assert told["rows: cost a point"] == told["backlog: cost a point"] == 7 / 4
-    assert told["all: memory of writer"] == told["all: memory of receiver"] == 7
+    readings = {reading.name: reading.value for reading in conclude(figures)}
+    assert readings["rows: cost a point"] == readings["backlog: cost a point"] == 7 / 4
+    assert readings["all: memory of writer"] == readings["all: memory of receiver"] == 7
 
 
 def test_every_scenario_has_its_name() -> None:
@@ -146,7 +146,7 @@ def test_a_load_is_the_same_as_messages_and_as_rows(shape: Shape) -> None:
     ]
     outcomes = [decoder.decode(entry) for entry in entries]
     assert all(isinstance(outcome, Decoded) for outcome in outcomes)
-    stored = [tuple(row) for outcome in outcomes if isinstance(outcome, Decoded) for row in outcome.measures]
+    stored = [tuple(row) for outcome in outcomes if isinstance(outcome, Decoded) for row in points_in(outcome)]
     assert stored == list(shape.records(range(shape.messages)))
     assert len({row[:4] for row in stored}) == shape.rows
     assert len({row[:2] for row in stored}) == min(shape.devices, shape.messages)
@@ -165,8 +165,8 @@ def test_a_load_with_a_rate_has_each_message_due_at_its_moment() -> None:
 
 @pytest.mark.parametrize("percent", [0, 1, 50, 100])
 def test_duplicates_are_spread_evenly(percent: int) -> None:
-    there = spread(1_000, percent)
-    assert [sum(number // 100 == hundred for number in there) for hundred in range(10)] == [percent] * 10
+    spread_out = spread(1_000, percent)
+    assert [sum(number // 100 == hundred for number in spread_out) for hundred in range(10)] == [percent] * 10
 
 
 class Rows:
@@ -187,17 +187,17 @@ async def test_a_run_that_lost_rows_or_made_some_up_has_no_figures(rows: int) ->
 
 
 async def test_the_clock_starts_before_anything_moved() -> None:
-    backlog, looks = iter([10, 10, 10, 7]), iter("abcdefgh")
+    backlog, snapshots = iter([10, 10, 10, 7]), iter("abcdefgh")
 
     async def measure() -> int:
         return next(backlog)
 
-    # Looks a, then before each measurement b, c, d, e: d is the last one that was over while nothing had moved.
-    assert await just_before(measure, lambda entries: entries < 10, lambda: next(looks)) == "d"
+    # Snapshots a, then before each measurement b, c, d, e: d is the last one that was over while nothing had moved.
+    assert await just_before(measure, lambda entries: entries < 10, lambda: next(snapshots)) == "d"
 
 
 async def test_what_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "SILENCE_S", 0.0)
+    monkeypatch.setattr(stage, "STUCK_S", 0.0)
 
     async def measure() -> int:
         return 3
@@ -208,7 +208,7 @@ async def test_what_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
 
 
 class Socket:
-    """Takes so many bytes a turn, and has PUBACKs to read when the test says so."""
+    """Takes so many bytes a turn, and has PUBACKs to read when the test wants it."""
 
     def __init__(self, takes: int) -> None:
         self.sent, self.readable, self._takes = b"", b"", takes

@@ -1,15 +1,19 @@
-"""Who may import whom: the receiver and the writer never each other, and `shared` neither of them."""
+"""Who may import whom: the receiver and the writer never each other, and `shared` neither of them; and all of it by the
+package's one name."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("receiver", "writer", "shared", "ops", "bench", "migrations", "tests")
+PACKAGE = "traksense_ingest"
+FOLDERS = ("receiver", "writer", "shared", "ops", "migrations")  # of the package, which has links to them
+PACKAGES = (*FOLDERS, "bench", "tests")
 ALLOWED = {
     "shared": {"shared", "migrations"},
     "receiver": {"receiver", "shared"},
@@ -19,11 +23,9 @@ ALLOWED = {
 }
 # The command line offers both services, and its checks know what the writer would say of a payload.
 EXCEPTIONS = {("ops/cli.py", "receiver"), ("ops/cli.py", "writer")}
-# A replay appends as a receiver does, and foretells what the writer would make of a dead letter.
-EXCEPTIONS |= {("ops/dlq/append.py", "receiver"), ("ops/dlq/forecast.py", "writer")}
-
-# The benchmark starts Debian's servers as the tests do. It looks at the services from outside only.
-EXCEPTIONS |= {(f"bench/{name}.py", "tests") for name in ("__main__", "footprint", "run", "servers")}
+# A replay appends as a receiver does, and foretells what the writer would make of a dead letter; `show` unpacks it.
+EXCEPTIONS |= {("ops/dlq/append.py", "receiver"), ("ops/dlq/dry_run.py", "writer")}
+EXCEPTIONS |= {("ops/dlq/payload.py", "writer"), ("ops/dlq/show.py", "writer")}
 
 
 def modules(package: str) -> list[Path]:
@@ -33,10 +35,10 @@ def modules(package: str) -> list[Path]:
 def imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (alias.name.removeprefix(f"{PACKAGE}.") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            yield node.module or ""
+            yield (node.module or "").removeprefix(f"{PACKAGE}.")
 
 
 @pytest.mark.parametrize("package", ALLOWED)
@@ -53,6 +55,25 @@ def test_a_package_imports_only_what_it_may(package: str) -> None:
     assert not wrong
 
 
+def test_the_folders_are_imported_by_the_package_alone() -> None:
+    """`from ops import …` would be another distribution's `ops` where the package is installed."""
+    bare = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for package in (*PACKAGES, "deploy")
+        for path in modules(package)
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _named(node)
+        if name.partition(".")[0] in FOLDERS
+    ]
+    assert not bare
+
+
+def _named(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
 def test_nothing_below_a_main_reads_the_environment() -> None:
     readers = [
         str(path.relative_to(ROOT))
@@ -64,7 +85,7 @@ def test_nothing_below_a_main_reads_the_environment() -> None:
     assert readers == ["shared/config.py"]
 
 
-def test_one_module_looks_at_sqlstates() -> None:
+def test_one_module_classifies_sqlstates() -> None:
     lookers = [
         str(path.relative_to(ROOT))
         for package in ("receiver", "writer", "shared", "ops")
@@ -72,7 +93,7 @@ def test_one_module_looks_at_sqlstates() -> None:
         if "sqlstate"
         in {node.attr for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
     ]
-    assert lookers == ["writer/dead_letter.py", "shared/failure.py"]
+    assert lookers == ["writer/store/dead_letter.py", "shared/failure.py"]
 
 
 @pytest.mark.parametrize("library", ["aiomqtt", "paho"])
@@ -80,10 +101,30 @@ def test_the_writer_knows_no_mqtt(library: str) -> None:
     assert not [path for path in modules("writer") if any(name.startswith(library) for name in imports(path))]
 
 
+def test_private_names_of_libraries_are_used_in_two_files_with_their_reasons() -> None:
+    uses = {
+        str(path.relative_to(ROOT)): re.findall(r"# noqa: SLF001(.*)", path.read_text())
+        for package in ("receiver", "writer", "shared", "ops", "bench")
+        for path in modules(package)
+    }
+    assert {path for path, found in uses.items() if found} == {"receiver/wire.py", "shared/mqtt_client.py"}
+    assert all(re.fullmatch(r"  \(.+\)", reason) for found in uses.values() for reason in found)
+
+
+def test_what_asyncpg_raises_for_a_lost_connection_is_listed_once() -> None:
+    lists = [
+        str(path.relative_to(ROOT))
+        for package in ("receiver", "writer", "shared", "ops", "bench")
+        for path in modules(package)
+        if re.search(r"asyncpg\.(InterfaceError|InternalClientError)", path.read_text())
+    ]
+    assert lists == ["shared/failure.py"]
+
+
 def test_no_file_is_over_300_lines() -> None:
     long = {
         str(path.relative_to(ROOT)): lines
-        for package in ("receiver", "writer", "shared", "ops", "bench")
+        for package in ("receiver", "writer", "shared", "ops", "bench", "tests")
         for path in modules(package)
         if (lines := len(path.read_text().splitlines())) > 300
     }

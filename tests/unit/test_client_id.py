@@ -16,8 +16,8 @@ from click.testing import CliRunner
 from dns.rcode import NXDOMAIN
 from dns.resolver import Resolver
 
-from ops import cli, client_id
-from shared.config import ConfigError
+from traksense_ingest.ops import cli
+from traksense_ingest.shared.errors import ConfigurationError
 
 ADDRESS = "172.20.0.6"
 QUESTION = dns.reversename.from_address(ADDRESS)
@@ -66,12 +66,12 @@ def unknown(query: dns.message.Message) -> dns.message.Message:
 
 def test_it_is_the_containers_name_without_the_networks() -> None:
     with server(named("traksense-receiver-2.traksense_default.")) as resolver:
-        assert client_id.from_dns(resolver) == "traksense-receiver-2"
+        assert cli.from_dns(resolver) == "traksense-receiver-2"
 
 
 def test_a_host_that_dns_does_not_know_is_one_line() -> None:
-    with server(unknown) as resolver, pytest.raises(ConfigError) as raised:
-        client_id.from_dns(resolver)
+    with server(unknown) as resolver, pytest.raises(ConfigurationError) as raised:
+        cli.from_dns(resolver)
     assert str(raised.value).startswith(f"--client-id-from-dns: no name of {ADDRESS}: ")
     assert str(raised.value).endswith("; set MQTT_CLIENT_ID instead")
     assert "\n" not in str(raised.value)
@@ -79,22 +79,22 @@ def test_a_host_that_dns_does_not_know_is_one_line() -> None:
 
 def test_the_option_goes_before_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_CLIENT_ID", "of the environment")
-    monkeypatch.setattr(client_id, "from_dns", lambda: "traksense-receiver-2")
-    monkeypatch.setattr("receiver.__main__.main", lambda: print(os.environ["MQTT_CLIENT_ID"]))
+    monkeypatch.setattr(cli, "from_dns", lambda: "traksense-receiver-2")
+    monkeypatch.setattr("traksense_ingest.receiver.__main__.main", lambda **_: print(os.environ["MQTT_CLIENT_ID"]))
     assert CliRunner().invoke(cli.main, ["receiver", "--client-id-from-dns"]).output == "traksense-receiver-2\n"
 
 
 def test_without_the_option_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_CLIENT_ID", "of the environment")
-    monkeypatch.delattr(client_id, "from_dns")
-    monkeypatch.setattr("receiver.__main__.main", lambda: print(os.environ["MQTT_CLIENT_ID"]))
+    monkeypatch.delattr(cli, "from_dns")
+    monkeypatch.setattr("traksense_ingest.receiver.__main__.main", lambda **_: print(os.environ["MQTT_CLIENT_ID"]))
     assert CliRunner().invoke(cli.main, ["receiver"]).output == "of the environment\n"
 
 
 def test_a_name_that_is_not_there_ends_the_receiver(monkeypatch: pytest.MonkeyPatch) -> None:
     def nameless() -> str:
-        raise ConfigError("no name")
+        raise ConfigurationError("no name")
 
-    monkeypatch.setattr(client_id, "from_dns", nameless)
+    monkeypatch.setattr(cli, "from_dns", nameless)
     result = CliRunner().invoke(cli.main, ["receiver", "--client-id-from-dns"])
     assert (result.exit_code, result.output) == (2, "no name\n")

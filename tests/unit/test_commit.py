@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from shared.health import Component
-from shared.metrics import WriterMetrics
-from tests.unit.test_isolate import decoded
-from writer.account import Account
-from writer.commit import Commit
-from writer.outcome import Settleable
-from writer.store import Stored
+from tests.unit.test_bisect import Canary, Database, decoded
+from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.runtime.health import Component
+from traksense_ingest.writer.outcome import Storable
+from traksense_ingest.writer.store.commit import BatchCommit, Committed
+from traksense_ingest.writer.store.tables import Changes
+from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
 
 
 class Slow:
@@ -21,25 +21,28 @@ class Slow:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    async def store(self, batch: Sequence[Settleable]) -> Stored:
+    async def write(self, batch: Sequence[Storable]) -> Changes:
         self.sizes.append(len(batch))
         if len(batch) > 3:
             raise TimeoutError
-        return Stored(duplicates=Counter(telem=1))
+        return Changes(duplicates=Counter(telem=1))
 
 
 async def test_it_halves_what_timed_out_keeps_to_it_and_says_so() -> None:
     metrics = WriterMetrics()
     store: Any = Slow()
-    told: list[int] = []
     database = Component("database", "", metrics)
-    commit = Commit(store, database, Account(metrics), told.append)
+    canary: Any = Canary(Database(set(), KeyError()))
+    batch_commit = BatchCommit(store, canary, database, MetricsRecorder(metrics))
     batch = [decoded(number) for number in range(16)]
-    assert await commit(batch) == 2
-    assert await commit(batch[2:]) == 2
-    assert await commit(batch[4:5]) == 1
+    stored = []
+    for rest in (batch, batch[2:], batch[4:5]):
+        attempt = await batch_commit.commit(rest)
+        assert isinstance(attempt, Committed)
+        stored.append(len(attempt.messages))
+    assert stored == [2, 2, 1]
     assert store.sizes == [16, 8, 4, 2, 2, 1]
-    assert told == [8, 4, 2]
-    assert commit.duplicates["telem"] == 3
+    assert batch_commit.limit == 2
+    assert batch_commit.duplicates == 3
     assert database.is_up
     assert metrics.registry.get_sample_value("ingest_errors_total", {"reason": "db_error"}) == 3

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from receiver import connection, forward
-from shared.config import Settings
-from tests.unit.test_compose import ROOT, SERVICES, TEXT
+from tests.support.compose import ROOT, SERVICES, TEXT
+from traksense_ingest.receiver import connection, forward
+from traksense_ingest.shared.config import Settings
 
 HOCON = (ROOT / "deploy/emqx/base.hocon").read_text()
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "kb": 2**10, "mb": 2**20, "gb": 2**30}
@@ -16,7 +16,7 @@ TIMES = {"s": 1, "m": 60, "h": 3600}
 TOPIC = 65_535  # the longest that MQTT allows
 PROCESS = 100 * 2**20  # a receiver or writer by itself, and room
 HEAP, PAYLOAD = 800, 1_000  # bytes of a message at EMQX, as the comment has them
-RATE = 500  # messages/s of all devices there
+RATE = 500  # messages/s of all devices in that file
 
 
 def size(text: str) -> int:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared import config
-from shared.config import ConfigError
+from traksense_ingest.shared import config
+from traksense_ingest.shared.errors import ConfigurationError
 
 
 @pytest.fixture(autouse=True)
@@ -96,7 +96,7 @@ def test_it_is_frozen() -> None:
 )
 def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str) -> None:
     monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(ConfigurationError) as raised:
         config.load()
     assert str(raised.value).startswith(line)
     assert "\n" not in str(raised.value)
@@ -113,7 +113,7 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, name: str, v
 def test_days_that_contradict_each_other(monkeypatch: pytest.MonkeyPatch, values: dict[str, str], line: str) -> None:
     for name, value in values.items():
         monkeypatch.setenv(f"INGEST_{name}", value)
-    with pytest.raises(ConfigError, match=line):
+    with pytest.raises(ConfigurationError, match=line):
         config.load()
 
 
@@ -150,7 +150,7 @@ def test_whatever_a_password_is_made_of(before: str, after: str, scheme: str) ->
 
 
 def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.misspelt() == []
+    assert config.unknown_variables() == []
     monkeypatch.setenv("INGEST_BATCHSIZE", "3")
     monkeypatch.setenv("INGEST_BATCH_SIZE", "3")
-    assert config.misspelt() == ["INGEST_BATCHSIZE (did you mean INGEST_BATCH_SIZE?)"]
+    assert config.unknown_variables() == ["INGEST_BATCHSIZE (did you mean INGEST_BATCH_SIZE?)"]

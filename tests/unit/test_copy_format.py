@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from writer import copy_format
-from writer.copy_format import encode
-from writer.measures import Measure, Measures
+from traksense_ingest.writer.decode.measures import Measure, Measures
+from traksense_ingest.writer.store import copy_format
+from traksense_ingest.writer.store.copy_format import encode
 
 NUL = "\0"
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=NUL), max_size=20)

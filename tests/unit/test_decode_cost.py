@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from tests.fuzz import target
-from writer.decode import Decoder
-from writer.entry import parse_entry
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.entry import parse_entry
 
 SMALL = 8 * 1024  # bytes
 DECODER = Decoder(max_payload_bytes=10**7, max_future_s=86_400, clock=lambda: target.NOW)

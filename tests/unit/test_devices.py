@@ -5,8 +5,8 @@ from __future__ import annotations
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
-from writer.devices import DeviceRegistry, one_of_each_device
-from writer.outcome import Sighting
+from traksense_ingest.writer.outcome import Sighting
+from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
 
 START = datetime(2025, 10, 7, tzinfo=UTC)
 

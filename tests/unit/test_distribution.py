@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from shared.distribution import Distribution
+from traksense_ingest.shared.metrics import Distribution
 
 VALUES = [0.0, 0.125, 0.125, 0.5, 0.5625, 1.0, 7.0]
 

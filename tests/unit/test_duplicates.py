@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.support.stack import START
-from writer.duplicates import Wariness, without_repetitions
-from writer.measures import Measures
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.store.duplicates import DuplicateTracker, without_repetitions
 
 
 def message(points: str, tenant: str = "t", device: str = "d", second: int = 0, value: float = 0.0) -> Measures:
@@ -34,18 +34,18 @@ def test_a_message_of_which_nothing_is_left_is_gone() -> None:
     assert list(left) == list(message("ab"))
 
 
-def test_wariness_lasts_for_some_batches_after_the_last_duplicate() -> None:
-    wary = Wariness()
-    assert not wary
-    wary.learn(points=10, new=9)
+def test_duplicates_are_expected_for_some_batches_after_the_last_duplicate() -> None:
+    tracker = DuplicateTracker()
+    assert not tracker.expects_duplicates()
+    tracker.learn(points=10, new=9)
     lasted = 0
-    while wary:
-        assert not wary.of_all
-        wary.learn(points=10, new=10)
+    while tracker.expects_duplicates():
+        assert not tracker.are_most
+        tracker.learn(points=10, new=10)
         lasted += 1
     assert lasted == 8
-    wary.learn(points=100, new=5)
-    assert wary.of_all
-    wary.learn(points=0, new=0)
-    assert wary
-    assert not wary.of_all
+    tracker.learn(points=100, new=5)
+    assert tracker.are_most
+    tracker.learn(points=0, new=0)
+    assert tracker.expects_duplicates()
+    assert not tracker.are_most

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from writer.entry import parse_entry
+import pytest
+
+from traksense_ingest.writer.entry import parse_entry
 
 AT = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
@@ -51,3 +53,14 @@ def test_no_two_entries_have_the_same_time_though_an_id_is_far_ahead() -> None:
     ids = (b"9999999999999-1", b"9999999999999-999999", b"9999999999999-1000000", b"9999999999999-5000000")
     times = [parse_entry("s", id_, []).appended_at for id_ in ids]
     assert sorted(set(times)) == times
+
+
+@pytest.mark.parametrize(
+    ("more", "is_retained"),
+    [([], False), ([b"retained", b"1"], True), ([b"retained", b"0"], False), ([b"retained", b""], False)],
+    ids=["absent", "1", "0", "empty"],
+)
+def test_only_a_1_says_that_a_message_is_retained(more: list[bytes], is_retained: bool) -> None:
+    fields = [b"topic", b"t", b"payload", b"p", b"received_at", b"1700000000000"]
+    assert parse_entry("s", b"1-0", [*fields, *more]).retained is is_retained
+    assert parse_entry("s", b"1-0", [*more, *fields]).retained is is_retained

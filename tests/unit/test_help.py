@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-import pty
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import click
 import pytest
-from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
-from ops.cli import main
-from ops.completion import PROGRAM, VARIABLE
-from ops.help import Argument
-from tests.support.waiting import eventually
+from traksense_ingest.ops.cli import main
+from traksense_ingest.ops.help import PROGRAM, VARIABLE, Argument
 
 HEAVY = {"aiomqtt", "asyncio", "asyncpg", "paho", "prometheus_client", "pydantic", "redis", "rich"}
 ORDER = ["up", "migrate", "receiver", "writer", "status", "dlq", "validate", "simulate", "completion"]
@@ -88,7 +80,7 @@ def test_help_fits(path: tuple[str, ...], width: int) -> None:
     assert not [line for line in listed if line.endswith("...")], "a short help that is cut off"
 
 
-def test_commands_are_told_in_the_order_in_which_they_are_met() -> None:
+def test_commands_are_listed_in_the_order_in_which_they_are_needed() -> None:
     listed = help_of(()).partition("Commands:\n")[2].partition("\n\n")[0]
     assert re.findall(r"^  (\w+)", listed, re.MULTILINE) == ORDER
 
@@ -106,8 +98,8 @@ def test_each_argument_and_option_is_explained_and_shows_its_default(path: tuple
     for option in command_of(path).params:
         if isinstance(option, click.Argument):
             assert isinstance(option, Argument)
-            assert option.told.endswith(".")
-            line = rf"^  {re.escape(option.human_readable_name)} +{re.escape(option.told)}$"
+            assert option.explanation.endswith(".")
+            line = rf"^  {re.escape(option.human_readable_name)} +{re.escape(option.explanation)}$"
             assert re.search(line, help_of(path, 200), re.MULTILINE)
         if isinstance(option, click.Option):
             record = option.get_help_record(click.Context(main))
@@ -158,35 +150,6 @@ def test_what_is_mistyped_is_one_line_with_what_is_near_and_where_to_read_on(
     assert result.stderr.endswith(f". See: {where}\n")
 
 
-def complete(*words: str) -> list[str]:
-    """What a shell would offer for the last word."""
-    offered = ShellComplete(main, {}, PROGRAM, VARIABLE).get_completions(list(words[:-1]), words[-1])
-    return [item.value for item in offered]
-
-
-@pytest.mark.parametrize(
-    ("words", "offered"),
-    [
-        (["s"], ["status", "simulate"]),
-        (["dlq", ""], ["list", "show", "replay", "purge", "export"]),
-        (["dlq", "list", "--re"], ["--reason", "--replayed"]),
-        (["dlq", "list", "--reason", "p"], ["parse_error", "payload_too_large"]),
-        (["status", "--skip", ""], ["broker", "database"]),
-        (["status", "--a"], ["--accept-loss"]),
-        (["completion", ""], ["bash", "zsh", "fish"]),
-    ],
-)
-def test_completion(words: list[str], offered: list[str]) -> None:
-    assert complete(*words) == offered
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shells_script_asks_this_program(shell: str) -> None:
-    script = CliRunner().invoke(main, ["completion", shell]).stdout
-    assert VARIABLE in script
-    assert f"{VARIABLE}={shell}_complete" in script
-
-
 @pytest.mark.parametrize(
     ("variables", "arguments"),
     [
@@ -201,7 +164,7 @@ def test_help_and_completion_import_nothing_that_takes_time(variables: dict[str,
     program = (
         "import sys, atexit\n"
         "atexit.register(lambda: print('imported', *sys.modules, file=sys.stderr))\n"
-        "from ops.cli import main\n"
+        "from traksense_ingest.ops.cli import main\n"
         f"main(prog_name={PROGRAM!r})\n"
     )
     done = subprocess.run(
@@ -215,93 +178,3 @@ def test_help_and_completion_import_nothing_that_takes_time(variables: dict[str,
     imported = done.stderr.partition("imported ")[2].split()
     assert "click" in imported
     assert not HEAVY & set(imported)
-
-
-@pytest.fixture
-def program(tmp_path: Path) -> dict[str, str]:
-    """An environment in which a shell finds the program."""
-    script = tmp_path / PROGRAM
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m ops "$@"\n')
-    script.chmod(0o755)
-    return {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": ":".join(sys.path)}
-
-
-def test_bash_completes(program: dict[str, str]) -> None:
-    session = f"""
-        (( BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 404 )) || exit 77
-        eval "$({PROGRAM} completion bash)"
-        complete -p {PROGRAM} >/dev/null || exit 1
-        COMP_WORDS=({PROGRAM} dlq list --reason p) COMP_CWORD=4
-        _traksense_ingest_completion {PROGRAM}
-        echo "${{COMPREPLY[@]}}"
-    """
-    if not shutil.which("bash"):
-        pytest.skip("needs bash")
-    done = subprocess.run(["bash", "-c", session], env=program, capture_output=True, text=True, check=False)
-    if done.returncode == 77:
-        pytest.skip("needs bash 4.4")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "parse_error payload_too_large\n", "")
-
-
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_zsh_and_fish_take_their_scripts(shell: str, program: dict[str, str], tmp_path: Path) -> None:
-    if not shutil.which(shell):
-        pytest.skip(f"needs {shell}")
-    script = tmp_path / "script"
-    script.write_text(CliRunner().invoke(main, ["completion", shell]).stdout)
-    done = subprocess.run([shell, "-n", script], env=program, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-
-
-def test_fish_completes(program: dict[str, str], tmp_path: Path) -> None:
-    if not shutil.which("fish"):
-        pytest.skip("needs fish")
-    session = f"""
-        {PROGRAM} completion fish | source
-        complete -C '{PROGRAM} dlq list --reason p'
-        complete -C '{PROGRAM} st'
-    """
-    environment = {**program, "HOME": str(tmp_path)}
-    done = subprocess.run(["fish", "-c", session], env=environment, capture_output=True, text=True, check=False)
-    offered = [line.partition("\t")[0] for line in done.stdout.splitlines()]
-    assert (done.returncode, offered, done.stderr) == (0, ["parse_error", "payload_too_large", "status"], "")
-
-
-class Zsh:
-    """An interactive one, at a terminal."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._ours, theirs = pty.openpty()
-        self._popen = subprocess.Popen(
-            ["zsh", "-f", "-i"], env=environment, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
-        )
-        os.close(theirs)
-        os.set_blocking(self._ours, False)
-        self._screen = bytearray()
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    async def shows(self, *words: str) -> None:
-        await eventually(lambda: all(word in self._seen() for word in words), self._seen)
-
-    def _seen(self) -> str:
-        with contextlib.suppress(BlockingIOError):
-            self._screen.extend(os.read(self._ours, 65_536))
-        return self._screen.decode(errors="replace")
-
-    def close(self) -> None:
-        self._popen.kill()
-        self._popen.wait()
-        os.close(self._ours)
-
-
-async def test_zsh_completes(program: dict[str, str], tmp_path: Path) -> None:
-    """At a terminal: it completes nowhere else."""
-    if not shutil.which("zsh"):
-        pytest.skip("needs zsh")
-    with contextlib.closing(Zsh({**program, "HOME": str(tmp_path), "TERM": "dumb", "PS1": "> "})) as zsh:
-        zsh.type(f'autoload -U compinit; compinit -D -u; eval "$({PROGRAM} completion zsh)"; print rea""dy\n')
-        await zsh.shows("ready")
-        zsh.type(f"{PROGRAM} dlq list --reason p\t\t")
-        await zsh.shows("parse_error", "payload_too_large")

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz import target
+from tests.support.budget import examples
 from tests.support.hostile import anything, kinds, messages
+from tests.support.rows import points_in
 from tests.support.storable import check_storable
-from writer.dead_letter import READABLE_MAX, dead_letter_row
-from writer.decode import Decoder
-from writer.entry import parse_entry
-from writer.outcome import Decoded, Outcome, Rejected
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.entry import parse_entry
+from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
+from traksense_ingest.writer.store.dead_letter import READABLE_MAX, dead_letter_row
 
 MIB = 1024 * 1024
 TS = '"ts":"2025-10-07T15:30:00Z"'
@@ -36,7 +38,7 @@ def test_any_json(value: object, kind: str) -> None:
     check_storable(decode(json.dumps(value).encode(), kind))
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(messages)
 def test_messages_that_are_nearly_right(message: tuple[str, bytes]) -> None:
     kind, payload = message
@@ -119,7 +121,7 @@ def test_ten_thousand_points_and_a_megabyte_of_text_are_rows() -> None:
         )
         check_storable(outcome)
         assert isinstance(outcome, Decoded)
-        assert len(outcome.measures) == rows
+        assert len(points_in(outcome)) == rows
 
 
 @pytest.mark.parametrize("path", sorted(target.CORPUS.iterdir()), ids=lambda path: path.name)

@@ -1,5 +1,5 @@
-"""No message gets dearer unseen: what is executed and allocated for one is compared with figures in a file. Time is not
-looked at: it is never the same."""
+"""No message gets more expensive unnoticed: what is executed and allocated for one is compared with figures in a file.
+Time is not compared, because it is never the same."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.support import hot_paths
-from writer.decode import Decoder
+from traksense_ingest.writer.decode.decode import Decoder
 
 TOLERANCE = 0.05
-RENEW = "python -m tests.support.hot_paths writes them anew"
+RENEW = "python -m tests.support.hot_paths updates them"
 
 
-def dearer(figures: Mapping[str, float], than: Mapping[str, float]) -> list[str]:
+def increases(figures: Mapping[str, float], than: Mapping[str, float]) -> list[str]:
     """What is more than it was, beyond the tolerance."""
     return [
         f"{name}: {value:.0f} a message, were {than[name]:.0f}"
@@ -39,13 +39,13 @@ def test_every_path_does_what_it_is_measured_for() -> None:
     results = {name: path() for name, path in hot_paths.PATHS.items()}
     assert results["receive, MQTT 3.1.1"] == results["receive, MQTT 5"] == hot_paths.MESSAGES
     assert len(results["parse an entry"]) == hot_paths.MESSAGES
-    assert sum(len(outcome.measures) for outcome in results["decode"]) == hot_paths.SHAPE.rows
+    assert sum(len(outcome.rows) for outcome in results["decode"]) == hot_paths.SHAPE.rows
     assert results["store"] == hot_paths.SHAPE.rows
 
 
 @pytest.mark.parametrize("path", hot_paths.PATHS)
 def test_a_message_costs_no_more_than_it_did(path: str, stored: dict[str, dict[str, float]]) -> None:
-    worse = dearer(hot_paths.measured(hot_paths.PATHS[path]), stored[path])
+    worse = increases(hot_paths.measured(hot_paths.PATHS[path]), stored[path])
     changed = {
         name: f"{then} → {now}"
         for name, now in hot_paths.libraries().items()
@@ -57,8 +57,8 @@ def test_a_message_costs_no_more_than_it_did(path: str, stored: dict[str, dict[s
 @pytest.mark.parametrize("path", hot_paths.PATHS)
 def test_doing_a_tenth_of_it_twice_is_noticed(path: str, stored: dict[str, dict[str, float]]) -> None:
     once = hot_paths.measured(hot_paths.PATHS[path])
-    assert not dearer(once, once)
-    assert dearer({name: value * 1.1 for name, value in once.items()}, stored[path])
+    assert not increases(once, once)
+    assert increases({name: value * 1.1 for name, value in once.items()}, stored[path])
 
 
 def test_decoding_twice_is_noticed(monkeypatch: pytest.MonkeyPatch, stored: dict[str, dict[str, float]]) -> None:
@@ -69,7 +69,7 @@ def test_decoding_twice_is_noticed(monkeypatch: pytest.MonkeyPatch, stored: dict
         return decode(self, entry)
 
     monkeypatch.setattr(Decoder, "decode", twice)
-    assert [worse.partition(":")[0] for worse in dearer(hot_paths.measured(hot_paths.decode), stored["decode"])] == [
+    assert [worse.partition(":")[0] for worse in increases(hot_paths.measured(hot_paths.decode), stored["decode"])] == [
         "instructions",
         "calls",
     ]
@@ -80,5 +80,5 @@ def test_keeping_more_of_a_message_is_noticed(stored: dict[str, dict[str, float]
         return [(entry, dict(enumerate(entry))) for entry in hot_paths.parse()]
 
     assert any(
-        worse.startswith("peak_bytes") for worse in dearer(hot_paths.measured(keeps_more), stored["parse an entry"])
+        worse.startswith("peak_bytes") for worse in increases(hot_paths.measured(keeps_more), stored["parse an entry"])
     )

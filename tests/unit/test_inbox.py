@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from receiver.inbox import QOS_0_BYTES, Inbox
-from receiver.message import Message
+from traksense_ingest.receiver.inbox import QOS_0_BYTES, Inbox
+from traksense_ingest.receiver.message import Message
 
 
 def message(number: int, size: int = 1) -> Message:

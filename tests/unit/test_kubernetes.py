@@ -13,9 +13,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from ops.cli import main
-from shared.config import Settings, load
-from shared.service import GRACE_S
+from traksense_ingest.ops.cli import main
+from traksense_ingest.shared.config import Settings, load
+from traksense_ingest.shared.runtime.service import GRACE_S
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()

@@ -9,9 +9,10 @@ import urllib.request
 
 import pytest
 
-from ops.embedded import free_port
-from shared.health import Health, HealthServer, MetricsPortError
-from shared.metrics import ReceiverMetrics
+from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.runtime.health import Health, HealthServer
 
 
 def has_ipv6() -> bool:
@@ -57,22 +58,22 @@ def test_it_listens_on_that_address_alone(host: str, reached: list[str], out_of_
 @pytest.mark.parametrize(
     "host", ["192.0.2.1", "no-such-host.invalid", "2001:db8::1", "127.0.0.1:9100", "a..b", "x" * 64]
 )
-def test_an_address_that_is_not_ours_is_told(host: str) -> None:
-    with pytest.raises(MetricsPortError) as raised:
+def test_an_address_that_is_not_ours_is_reported(host: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
         serve(host)
     assert str(raised.value).startswith(f"port 0 on {host} can't be used for metrics (")
     assert str(raised.value).endswith("; set METRICS_HOST to another")
 
 
-def test_a_port_that_is_taken_is_told() -> None:
-    with serve("127.0.0.1") as server, pytest.raises(MetricsPortError, match="set METRICS_PORT to another"):
+def test_a_port_that_is_in_use_is_reported() -> None:
+    with serve("127.0.0.1") as server, pytest.raises(ConfigurationError, match="set METRICS_PORT to another"):
         serve("127.0.0.1", server.port)
 
 
 @pytest.mark.parametrize("service", ["receiver", "writer"])
 def test_a_wrong_address_is_one_line_and_exit_code_2(service: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", service],
+        [sys.executable, "-m", f"traksense_ingest.{service}"],
         env={"METRICS_HOST": "192.0.2.1", "METRICS_PORT": str(free_port()), "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,

@@ -7,11 +7,11 @@ import asyncio
 import aiomqtt
 import pytest
 
-from shared import config, mqtt
+from traksense_ingest.shared import config, mqtt
 
 
 async def test_a_broker_that_hangs_up_without_an_answer_is_noticed_at_once() -> None:
-    """As a proxy does whose broker is away. aiomqtt alone would wait for its time-out: here for ever."""
+    """As a proxy does whose broker is unreachable. aiomqtt alone would wait for its time-out: here for ever."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)

@@ -10,16 +10,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from shared.config import Settings
-from shared.health import Health
-from shared.log import JsonFormatter
-from shared.metrics import Metrics
 from tests.support.handbook import DOCS
-from writer.service import LANES
+from traksense_ingest.shared import config
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.runtime.log import FIELDS, JsonFormatter
+from traksense_ingest.writer.service import LANES, health_of
 
 PAGE = (DOCS / "operations.md").read_text()
 SIZE = PAGE.partition("\n## Size\n")[2].partition("\n## Scale\n")[0]
 POINTS = 10
+FOLDERS = ("receiver", "shared", "writer")
+_GIVEN = re.compile(r"(?:extra|about) ?= ?(\{[^{}]*\})")  # what log calls are given as `extra`
 CAP = Settings.model_fields["ingest_queue_max"].default
 
 
@@ -69,12 +71,25 @@ def test_a_log_line_has_the_documented_fields() -> None:
         raise ValueError
     except ValueError:
         record = logging.LogRecord("shared", logging.ERROR, "", 0, "said", (), sys.exc_info())
+    vars(record).update({name: name for name in FIELDS})
     documented = PAGE.partition("\n## Logs\n")[2].partition("\n## Health\n")[0]
     assert re.findall(r"^\| `(\w+)` \|", documented, re.MULTILINE) == list(json.loads(JsonFormatter().format(record)))
 
 
+def test_a_log_line_has_no_field_that_is_not_about_it() -> None:
+    record = logging.LogRecord("shared", logging.INFO, "", 0, "text", (), None)
+    assert list(json.loads(JsonFormatter().format(record))) == ["ts", "level", "logger", "message"]
+
+
+def test_fields_of_log_lines_have_documented_names() -> None:
+    sources = [path.read_text() for folder in FOLDERS for path in (DOCS.parent / folder).rglob("*.py")]
+    given = {name for text in sources for name in re.findall(r'"(\w+)": ', "".join(_GIVEN.findall(text)))}
+    assert given <= set(FIELDS)
+    assert {"component", "stream", "count", "sqlstate"} <= given
+
+
 def test_health_says_what_the_page_shows() -> None:
     (shown,) = (json.loads(line) for line in re.findall(r'^    (\{"alive".*\})$', PAGE, re.MULTILINE))
-    health = Health(Metrics(("redis", "database")), {"redis": "", "database": ""})
+    health = health_of(config.load(), WriterMetrics())
     health.components["redis"].up()
     assert health.report() == shown

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ops.cli import main
 from tests.support.handbook import DOCS
 from tests.unit.test_help import parse
+from traksense_ingest.ops.cli import main
 
 ROOT = DOCS.parent
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("README*.md")), *sorted(DOCS.rglob("*.md"))]
 COMPOSE = "docker compose run --rm ops"
 OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z][^`#|>)…&\n]*)")
 

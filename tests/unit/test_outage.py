@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from shared.health import Component
-from shared.metrics import WriterMetrics
-from shared.outage import Misconfigured, first_contact, outlast
-from shared.tasks import raise_sole_error, sole_error
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.failure import Unusable
+from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.runtime.health import LINES, Component
+from traksense_ingest.shared.runtime.retry import retry_through_outage, wait_until_reachable
+from traksense_ingest.shared.runtime.tasks import raise_sole_error, sole_error
 
 
 @pytest.fixture
@@ -35,17 +37,41 @@ def failing(times: int, error: Exception) -> Callable[[], Awaitable[str]]:
     return operation
 
 
-async def test_an_outage_is_outlasted_counted_and_told_once(
+async def test_an_outage_is_retried_counted_and_logged_once(
     redis: Component, metrics: WriterMetrics, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
-        assert await outlast(redis, failing(3, ConnectionRefusedError("no"))) == "done"
+        assert await retry_through_outage(redis, failing(3, ConnectionRefusedError("no"))) == "done"
     assert [record.getMessage() for record in caplog.records] == [
-        "redis is away, waiting for it: no (redis://somewhere)",
-        "redis is there",
+        "redis is unreachable, waiting for it: no (redis://somewhere)",
+        "redis is reachable",
     ]
     assert metrics.registry.get_sample_value("ingest_errors_total", {"reason": "redis_error"}) == 3
     assert redis.is_up
+
+
+async def test_what_comes_back_and_cannot_be_used_is_logged_too(
+    redis: Component, caplog: pytest.LogCaptureFixture
+) -> None:
+    for error in (
+        ConnectionRefusedError("no"),
+        Unusable("a Sentinel"),
+        ConnectionRefusedError("no"),
+        Unusable("a Sentinel"),
+    ):
+        redis.down(error)
+    assert [record.getMessage() for record in caplog.records] == [
+        "redis is unreachable, waiting for it: no (redis://somewhere)",
+        "redis can't be used, waiting for it: a Sentinel (redis://somewhere)",
+    ]
+
+
+async def test_a_reason_that_differs_at_each_try_does_not_fill_the_log(
+    redis: Component, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(100):
+        redis.down(Unusable(f"row {number} is refused"))
+    assert len(caplog.records) == LINES
 
 
 @pytest.mark.parametrize("before", [0, 2])
@@ -59,17 +85,17 @@ async def test_what_is_no_outage_is_raised(redis: Component, before: int) -> Non
         raise KeyError("a bug")
 
     with pytest.raises(KeyError):
-        await outlast(redis, operation)
+        await retry_through_outage(redis, operation)
 
 
 async def test_while_somebody_waits_no_one_elses_success_makes_it_up(redis: Component) -> None:
-    waiting = asyncio.create_task(outlast(redis, failing(10**6, ConnectionRefusedError())))
+    waiting = asyncio.create_task(retry_through_outage(redis, failing(10**6, ConnectionRefusedError())))
     await asyncio.sleep(0)
-    assert await outlast(redis, failing(0, OSError())) == "done"
+    assert await retry_through_outage(redis, failing(0, OSError())) == "done"
     assert not redis.is_up
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await outlast(redis, failing(0, OSError()))
+    await retry_through_outage(redis, failing(0, OSError()))
     assert redis.is_up
 
 
@@ -88,7 +114,7 @@ async def test_a_cancellation_that_a_library_swallows_ends_it_all_the_same(redis
             return "a result"
         return ""
 
-    task = asyncio.create_task(outlast(redis, operation))
+    task = asyncio.create_task(retry_through_outage(redis, operation))
     await reached.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -96,12 +122,14 @@ async def test_a_cancellation_that_a_library_swallows_ends_it_all_the_same(redis
 
 
 async def test_a_first_contact_that_is_hopeless_names_the_variable(redis: Component) -> None:
-    with pytest.raises(Misconfigured, match=r"^REDIS_URL: redis: .*CERTIFICATE_VERIFY_FAILED"):
-        await first_contact(redis, "REDIS_URL", failing(1, OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")))
-    assert await first_contact(redis, "REDIS_URL", failing(2, ConnectionRefusedError())) == "done"
+    with pytest.raises(ConfigurationError, match=r"^REDIS_URL: redis: .*CERTIFICATE_VERIFY_FAILED"):
+        await wait_until_reachable(
+            redis, "REDIS_URL", failing(1, OSError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"))
+        )
+    assert await wait_until_reachable(redis, "REDIS_URL", failing(2, ConnectionRefusedError())) == "done"
 
 
-def test_of_several_errors_the_one_that_is_no_outage_is_told() -> None:
+def test_of_several_errors_the_one_that_is_no_outage_is_raised() -> None:
     bug = KeyError()
     nested = BaseExceptionGroup("", [OSError(), BaseExceptionGroup("", [TimeoutError(), bug])])
     assert sole_error(nested) is bug

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 from paho.mqtt.client import Client as Paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-import receiver.connection  # noqa: F401  # mends how paho reads a text property
-from receiver import wire
-from receiver.message import Message
-from receiver.packets import publishes
-from receiver.wire import CHUNK, Wire
-from tests.support.packets import Pieces, packet, puback, publish, varint
+from bench.packets import packet, puback, publish, varint
+from tests.support.budget import examples
+from tests.support.packets import Pieces
+from traksense_ingest.receiver import wire
+from traksense_ingest.receiver.message import Message, publishes
+from traksense_ingest.receiver.wire import CHUNK, PahoFastPath
+from traksense_ingest.shared.mqtt_client import accept_any_text
+
+accept_any_text()
 
 names = st.binary(min_size=1, max_size=200)
 payloads = st.binary(max_size=300) | st.sampled_from([b"x" * 127, b"x" * 20_000, b"y" * (CHUNK + 1)])
@@ -70,7 +73,7 @@ class Received:
         self.paho = paho
         self.paho.manual_ack_set(True)
         self.paho.on_socket_register_write = lambda *_: None
-        self.wire = Wire(self.paho, v5, self.messages.extend, is_fast=is_fast)
+        self.wire = PahoFastPath(self.paho, v5, self.messages.extend, is_fast=is_fast)
 
     def read_all(self) -> Received:
         while self.socket.pieces and self.paho.socket():
@@ -91,14 +94,14 @@ def both(pieces: list[bytes], v5: bool) -> tuple[Received, Received]:
 
 
 @pytest.mark.parametrize("v5", [False, True])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data())
 def test_cut_at_any_places(v5: bool, data: st.DataObject) -> None:
     fast, plain = both(data.draw(streams(v5)), v5)
     assert fast.seen == plain.seen
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(streams(v5=False), st.integers(0), st.integers(0, 255))
 def test_a_wrong_byte_ends_the_connection_where_paho_ends_it(pieces: list[bytes], place: int, byte: int) -> None:
     data = bytearray(b"".join(pieces))
@@ -171,12 +174,12 @@ def test_what_comes_keeps_the_connection_alive(is_fast: bool) -> None:
 class Reset(Pieces):
     """A socket whose other end is gone: it says so once, and from then on that there is nothing more."""
 
-    was_told = False
+    was_reported = False
 
     def recv(self, size: int) -> bytes:
-        if self.pieces or self.was_told:
+        if self.pieces or self.was_reported:
             return super().recv(size)
-        self.was_told = True
+        self.was_reported = True
         raise ConnectionResetError
 
 
@@ -201,13 +204,13 @@ def test_what_follows_a_disconnect_was_never_sent() -> None:
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.lists(mids, min_size=1, max_size=30), max_size=8), st.lists(st.integers(0, 40), max_size=12))
 def test_pubacks_leave_whole_and_in_order_however_little_a_socket_takes(
-    is_fast: bool, batches: list[list[int]], portions: list[int]
+    is_fast: bool, batches: list[list[int]], split_by_size: list[int]
 ) -> None:
     received = Received([], v5=False, is_fast=is_fast)
-    received.paho._sock = socket = Pieces([], portions)
+    received.paho._sock = socket = Pieces([], split_by_size)
     expected = b""
     for number, batch in enumerate(batches):
         received.wire.puback([Message(b"t", b"", 0, mid, 1, 0) for mid in batch])
@@ -238,6 +241,6 @@ def test_every_length_of_a_length(size: int) -> None:
 
 
 def test_this_paho_has_what_the_seam_needs(caplog: pytest.LogCaptureFixture) -> None:
-    wire.is_there.cache_clear()
-    assert wire.is_there()
+    wire.is_supported.cache_clear()
+    assert wire.is_supported()
     assert not caplog.text

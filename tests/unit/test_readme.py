@@ -1,49 +1,47 @@
-"""The README's tables are the program's."""
+"""README.md and README.pt-BR.md: the same commands and links, and both short enough to be read."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from click.testing import CliRunner
+import pytest
 
-from ops.cli import main
-from shared.config import Settings
-from shared.metrics import ReceiverMetrics, WriterMetrics
-
-README = (Path(__file__).parents[2] / "README.md").read_text()
-METRICS = README.partition("## Metrics")[2].partition("## Tables")[0]
+ROOT = Path(__file__).parents[2]
+ENGLISH, PORTUGUESE = (ROOT / name for name in ("README.md", "README.pt-BR.md"))
 
 
-def rows(pattern: str) -> dict[str, str]:
-    return dict(re.findall(rf"^\| `({pattern})` \| .*?(?:\| )?([^|]*) \|$", README, re.MULTILINE))
+def code(page: Path) -> list[str]:
+    """The lines of code, indented or fenced, without their comments, which are prose."""
+    blocks = re.findall(r"^```\w*\n(?:.*\n)*?```$|^    .*$", page.read_text(), re.MULTILINE)
+    return [re.sub(r" {2,}# .*", "", line.strip()) for block in blocks for line in block.splitlines()]
 
 
-def test_every_variable_is_there_with_what_is_allowed() -> None:
-    documented = rows(r"[A-Z][A-Z0-9_]+")
-    assert documented == {name.upper(): field.description for name, field in Settings.model_fields.items()}
+def links(page: Path) -> list[str]:
+    return re.findall(r"\]\(([^)]+)\)", page.read_text())
 
 
-def test_the_defaults_are_right() -> None:
-    for name, field in Settings.model_fields.items():
-        default = ",".join(field.default) if isinstance(field.default, tuple) else field.default
-        if default not in (None, ""):
-            assert re.search(rf"^\| `{name.upper()}` \| `{re.escape(str(default))}` \|", README, re.MULTILINE), name
+def test_both_have_the_same_commands_and_output() -> None:
+    assert code(PORTUGUESE) == code(ENGLISH)
 
 
-def test_every_metric_is_there() -> None:
-    documented = set(re.findall(r"^\| `(ingest_[a-z_]+)(?:\{\w+\})?` \|", METRICS, re.MULTILINE))
-    families = [*ReceiverMetrics().registry.collect(), *WriterMetrics().registry.collect()]
-    assert documented == {family.name + ("_total" if family.type == "counter" else "") for family in families}
+def test_both_have_the_same_links() -> None:
+    others = {ENGLISH: "README.pt-BR.md", PORTUGUESE: "README.md"}
+    english, portuguese = ([link for link in links(page) if link != others[page]] for page in (ENGLISH, PORTUGUESE))
+    assert sorted(set(english)) == sorted(set(portuguese))
 
 
-def test_every_command_is_there() -> None:
-    documented = set(re.findall(r"^\| `traksense-ingest (\w+)`", README, re.MULTILINE))
-    assert documented == set(main.commands)
+def test_both_have_the_same_sections() -> None:
+    english, portuguese = (re.findall(r"^#+(?= )", page.read_text(), re.MULTILINE) for page in (ENGLISH, PORTUGUESE))
+    assert portuguese == english
 
 
-def test_each_command_explains_itself() -> None:
-    for name in main.commands:
-        result = CliRunner().invoke(main, [name, "--help"])
-        assert result.exit_code == 0
-        assert len(result.output.splitlines()) > 5
+@pytest.mark.parametrize("page", [ENGLISH, PORTUGUESE], ids=lambda page: page.name)
+def test_it_begins_with_a_clone(page: Path) -> None:
+    commands = [line for line in code(page) if re.match(r"git |cd |make ", line)]
+    assert [line.split()[0] for line in commands[:3]] == ["git", "cd", "make"]
+
+
+@pytest.mark.parametrize("page", [ENGLISH, PORTUGUESE], ids=lambda page: page.name)
+def test_it_is_short(page: Path) -> None:
+    assert len(page.read_text().splitlines()) <= 145

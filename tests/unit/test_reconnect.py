@@ -7,9 +7,10 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from receiver.reconnect import HELD_S, QUARREL_CAP_S, SETTLED_S, Reconnect
+from traksense_ingest.receiver.reconnect import CONFLICT_CAP_S, HELD_S, RESOLVED_S, Closed, Reconnect
 
-LOST = aiomqtt.MqttError("Disconnected")
+LOST = Closed("Disconnected")
+RESET = aiomqtt.MqttError("Disconnected")
 TAKEN_OVER = aiomqtt.MqttCodeError(ReasonCode(PacketTypes.DISCONNECT, identifier=0x8E), "")
 OUTAGE_CAP_S = 1.0
 
@@ -20,7 +21,7 @@ class Broker:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._now = 0.0
         self._reconnect = Reconnect("the-id")
-        monkeypatch.setattr("receiver.reconnect.time.monotonic", lambda: self._now)
+        monkeypatch.setattr("traksense_ingest.receiver.reconnect.time.monotonic", lambda: self._now)
 
     def lose(self, held: float, error: Exception = LOST) -> float:
         self._reconnect.subscribed()
@@ -46,21 +47,35 @@ def test_only_a_connection_that_held_starts_the_delays_again(broker: Broker) -> 
 def test_short_connections_are_a_sign_of_another_client(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     delays = [broker.lose(0.1) for _ in range(20)]
     assert delays[1] < OUTAGE_CAP_S
-    assert QUARREL_CAP_S / 2 <= delays[-1] <= QUARREL_CAP_S
-    (told,) = caplog.messages
-    assert "another client probably uses this client id, the-id" in told
+    assert CONFLICT_CAP_S / 2 <= delays[-1] <= CONFLICT_CAP_S
+    (line,) = caplog.messages
+    assert "another client probably uses this client id, the-id" in line
 
 
-def test_a_broker_that_is_away_in_between_is_none(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_broker_that_is_unreachable_in_between_is_none(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(20):
         assert broker.lose(0.1) <= OUTAGE_CAP_S
         assert broker.refuse() <= OUTAGE_CAP_S
     assert not caplog.messages
 
 
-def test_a_reason_is_told_once_until_it_is_settled(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+def test_connections_that_are_reset_are_none(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(20):
+        assert broker.lose(0.1, RESET) <= OUTAGE_CAP_S
+    assert not caplog.messages
+
+
+def test_a_reset_between_does_not_hide_it(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    """A broker that closes a connection with something unread on it resets it, and that is by chance."""
+    for _ in range(3):
+        broker.lose(0.1)
+        broker.lose(0.1, RESET)
+    assert len(caplog.messages) == 1
+
+
+def test_a_reason_is_logged_once_until_it_is_settled(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     for _ in range(5):
         assert broker.lose(2 * HELD_S, TAKEN_OVER) <= OUTAGE_CAP_S
     assert len(caplog.messages) == 1
-    broker.lose(SETTLED_S, TAKEN_OVER)
+    broker.lose(RESOLVED_S, TAKEN_OVER)
     assert len(caplog.messages) == 2

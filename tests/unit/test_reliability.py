@@ -12,10 +12,12 @@ from tests.chaos.faults import all_faults
 from tests.support.handbook import DOCS
 
 PAGE = (DOCS / "reliability.md").read_text()
-WAYS_TO_DIE = PAGE.partition("\n## Each way to die\n")[2].partition("\n## Operators' mistakes\n")[0]
+FAILURES = PAGE.partition("\n## Failures\n")[2].partition("\n## Operators' mistakes\n")[0]
 TESTS = Path(__file__).parents[1]
 FILES = [*TESTS.rglob("test_*.py")]
-FAULTS = {fault.name for fault in all_faults(cast("Any", type("Pipeline", (), {"broker_survives": True})))}
+FAULTS = {
+    fault.name for fault in all_faults(cast("Any", type("Pipeline", (), {"broker_survives": True, "pooler": True})))
+}
 
 
 def quoted(pattern: str, text: str = PAGE) -> list[str]:
@@ -43,12 +45,12 @@ def test_a_test_of_another_file_is_in_it() -> None:
 
 @pytest.mark.parametrize("link", ["broker", "redis", "database"])
 def test_each_link_has_its_faults(link: str) -> None:
-    assert f"`{link} connection: …`" in WAYS_TO_DIE
+    assert f"`{link} connection: …`" in FAILURES
     assert {name.partition(": ")[2] for name in FAULTS if name.startswith(f"{link} connection: ")} == set(
-        re.search(r"any connection: ([^|]+) \|", WAYS_TO_DIE)[1].split(", ")  # type: ignore[index]
+        re.search(r"any connection: ([^|]+) \|", FAILURES)[1].split(", ")  # type: ignore[index]
     )
 
 
 def test_the_faults_that_are_named_are_there() -> None:
-    named = set(quoted(r"[a-z ]+: [^`…]+", WAYS_TO_DIE))
+    named = set(quoted(r"[a-z ]+: [^`…]+", FAILURES))
     assert named == {name for name in FAULTS if " connection: " not in name}

@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from shared.backoff import Backoff
-from shared.stream import shard_of
-from writer.ack_repetitions import merge_acks
-from writer.dead_letter import dead_letter_row
-from writer.decode import reject
-from writer.entry import Entry, parse_entry
-from writer.outcome import Ack
-from writer.read_size import BATCH_BYTES, ReadSize
+from traksense_ingest.shared.runtime.retry import Backoff
+from traksense_ingest.shared.streams.keys import shard_of
+from traksense_ingest.writer.decode.decode import reject
+from traksense_ingest.writer.entry import Entry, parse_entry
+from traksense_ingest.writer.outcome import AckRow
+from traksense_ingest.writer.read.source import BATCH_BYTES, ReadSize
+from traksense_ingest.writer.store.acks import merge_acks
+from traksense_ingest.writer.store.dead_letter import dead_letter_row
 
 START = datetime(2025, 10, 7, tzinfo=UTC)
 
 
-def ack(cmd: str, minute: int | None, at: int, ok: bool = True) -> Ack:
+def ack(cmd: str, minute: int | None, at: int, ok: bool = True) -> AckRow:
     ts_exec = None if minute is None else START + timedelta(minutes=minute)
-    return Ack("t", "d", cmd, ok, ts_exec, None, "{}", START + timedelta(seconds=at))
+    return AckRow("t", "d", cmd, ok, ts_exec, None, "{}", START + timedelta(seconds=at))
 
 
 def test_the_newest_ts_exec_wins_and_every_repetition_counts() -> None:

@@ -6,15 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from ops.shape.aggregates import Present, window
-from ops.shape.edition import lacking
-from ops.shape.wanted import Wanted
-from shared import config
+from traksense_ingest.ops.schema.aggregates import ExistingAggregate, window
+from traksense_ingest.ops.schema.apply import DesiredPolicies, unsupported_reason
+from traksense_ingest.shared import config
 
 
-def present(**given: object) -> Present:
+def present(**given: object) -> ExistingAggregate:
     facts = {"name": "1m", "source": None, "is_refreshed": True, "start": None, "size": "1 MB"} | given
-    return Present(**facts)  # type: ignore[arg-type]
+    return ExistingAggregate(**facts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -35,14 +34,14 @@ def present(**given: object) -> Present:
     ],
 )
 def test_a_window_never_outreaches_the_rows(
-    one: Present, retention: int | None, is_new: bool, days: int | None
+    one: ExistingAggregate, retention: int | None, is_new: bool, days: int | None
 ) -> None:
     expected = timedelta(days=days) if days else None
     assert window(one, retention, is_new=is_new) == expected
 
 
 class Database:
-    """Says which TimescaleDB it has."""
+    """Answers which TimescaleDB it has."""
 
     def __init__(self, version: str | None, license_: str = "timescale", is_hypertable: bool = True) -> None:
         self._row = {"version": version, "license": license_} if version else None
@@ -61,16 +60,19 @@ class Database:
         (Database(None), "this PostgreSQL has no timescaledb"),
         (Database("2.28.4", "apache"), "this timescaledb is its Apache edition"),
         (Database("2.17.2"), "timescaledb 2.17.2 is too old, 2.18 or newer is needed"),
-        (Database("2.28.4", is_hypertable=False), "ts_measure was made a plain table before timescaledb came"),
+        (
+            Database("2.28.4", is_hypertable=False),
+            "ts_measure was created as a plain table, before timescaledb was installed",
+        ),
     ],
 )
 async def test_what_is_lacking_has_a_reason(database: Database, reason: str) -> None:
-    assert (await lacking(database) or "").startswith(reason)
+    assert (await unsupported_reason(database) or "").startswith(reason)
 
 
 @pytest.mark.parametrize("version", ["2.18.0", "2.28.4", "2.30.0-dev", "3.0.0"])
 async def test_nothing_is_lacking(version: str) -> None:
-    assert await lacking(Database(version)) is None
+    assert await unsupported_reason(Database(version)) is None
 
 
 def test_the_variables_are_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,4 +80,4 @@ def test_the_variables_are_what_is_wanted(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("INGEST_DLQ_RETENTION_DAYS", "90")
     monkeypatch.setenv("INGEST_COMPRESS_AFTER_DAYS", "7")
     monkeypatch.setenv("INGEST_AGGREGATES", "1m, 1h")
-    assert Wanted.by(config.load()) == Wanted(30, 90, 7, ("1m", "1h"))
+    assert DesiredPolicies.from_settings(config.load()) == DesiredPolicies(30, 90, 7, ("1m", "1h"))

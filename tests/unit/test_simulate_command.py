@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ops.simulate.command import simulate
-from ops.simulate.publish import connections_for
+from traksense_ingest.ops.cli import main
+from traksense_ingest.ops.simulate.run import connections_for
 
 
 def run(*arguments: str, **environment: str) -> Result:
-    return CliRunner(env=environment).invoke(simulate, arguments)
+    return CliRunner(env=environment).invoke(main, ["simulate", *arguments])
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from random import Random
 
 import pytest
 
-from ops.simulate.devices import PARSEC_EVERY, Device
-from ops.simulate.faults import FAULTS, Fault, pick
-from shared.reasons import POISON_REASONS
+from tests.support.rows import points_in
 from tests.unit.test_simulate_fleet import decode
-from writer.outcome import Decoded, Rejected
+from traksense_ingest.ops.simulate.fleet import PARSEC_EVERY, Device
+from traksense_ingest.ops.simulate.messages import FAULTS, Fault, pick
+from traksense_ingest.shared.messages import POISON_REASONS
+from traksense_ingest.writer.outcome import Decoded, Rejected
 
 LATEST_START = datetime(2026, 1, 1, tzinfo=UTC)
 EARLIEST_START = datetime(2000, 1, 1, tzinfo=UTC)
@@ -23,7 +24,7 @@ EARLIEST_START = datetime(2000, 1, 1, tzinfo=UTC)
 def test_it_is_rejected_with_its_class(fault: Fault, start: datetime, number: int) -> None:
     device = Device(number, "demo", Random(5))
     body, _ = device.telemetry(start)
-    bad = device.said("telem", start, fault.spoil(body, start))
+    bad = device.message_of("telem", start, fault.spoil(body, start))
     outcome = decode(bad, now=LATEST_START, max_future_s=10 * 365 * 86_400)
     assert isinstance(outcome, Rejected), outcome
     assert outcome.error_class == fault.error_class
@@ -37,7 +38,7 @@ def test_what_is_spoilt_was_good() -> None:
         message = device.message(LATEST_START)
     outcome = decode(message, now=LATEST_START)
     assert isinstance(outcome, Decoded)
-    assert len(outcome.measures) == message.points
+    assert len(points_in(outcome)) == message.points
 
 
 def test_each_fault_is_picked() -> None:

@@ -10,16 +10,18 @@ from itertools import islice
 
 import pytest
 
-from ops.simulate.devices import PARSEC_EVERY
-from ops.simulate.fleet import Plan, fleet
-from ops.simulate.messages import Message
-from ops.simulate.tally import Tally
-from writer.decode import Decoder
-from writer.entry import Entry
-from writer.outcome import Decoded, Outcome, Rejected
+from tests.support.rows import points_in
+from traksense_ingest.ops.simulate.fleet import PARSEC_EVERY, Plan, fleet
+from traksense_ingest.ops.simulate.messages import Message
+from traksense_ingest.ops.simulate.report import Tally
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Outcome, Rejected
 
 START = datetime(2025, 10, 7, 15, 30, tzinfo=UTC)
-PLAN = Plan(START, seed=7, messages=4000)
+COUNT = 1000
+PLAN = Plan(START, seed=7, messages=COUNT)
 TIMES = re.compile(
     rb'(?<="ts":")[^"]*|(?<="ts_exec":")[^"]*|(?<="cmd_id":")[^"]{10}|(?<="event_id":")[^"]{10}'
 )  # a ULID begins with 10 characters of time
@@ -47,9 +49,9 @@ def test_every_good_message_is_decoded_to_what_it_says(rate: float) -> None:
     for message in fleet(replace(PLAN, rate=rate, tenants=("a", "b"))):
         outcome = decoded(message)
         assert (outcome.kind, outcome.ts) == (message.kind, message.ts)
-        assert len(outcome.measures) == message.points
-        assert outcome.repeated == 0
-        assert (outcome.ack.cmd_id if outcome.ack else None) == message.cmd_id
+        assert len(points_in(outcome)) == message.points
+        assert not isinstance(outcome.rows, Measures) or outcome.rows.repeated == 0
+        assert (outcome.rows.cmd_id if isinstance(outcome.rows, AckRow) else None) == message.cmd_id
         kinds.add(outcome.kind)
     assert kinds == {"telem", "ack", "event"}
 
@@ -60,10 +62,10 @@ def test_the_tally_expects_the_rows_that_the_writer_would_store() -> None:
     for message in fleet(replace(PLAN, tenants=("a", "b"))):
         tally.add(message)
         outcome = decoded(message)
-        keys["ts_measure"] |= {(row.tenant_id, row.device_id, row.point_id, row.ts) for row in outcome.measures}
-        if ack := outcome.ack:
+        keys["ts_measure"] |= {(row.tenant_id, row.device_id, row.point_id, row.ts) for row in points_in(outcome)}
+        if isinstance(ack := outcome.rows, AckRow):
             keys["cmd_ack"].add((ack.tenant_id, ack.device_id, ack.cmd_id))
-        if event := outcome.event:
+        if isinstance(event := outcome.rows, EventRow):
             keys["device_event"].add((event.tenant_id, event.device_id, event.event_id))
     assert tally.rows() == {name: len(found) for name, found in keys.items()} | {"ingest_errors": 0}
     assert tally.kinds["ack"] > tally.commands > 0
@@ -77,7 +79,7 @@ def test_bad_messages_are_rejected_and_nothing_else_is() -> None:
         if isinstance(outcome, Rejected):
             assert outcome.error_class == message.error_class
             bad += 1
-    assert 600 < bad < 1000
+    assert 0.15 * COUNT < bad < 0.25 * COUNT
 
 
 def test_a_share_of_bad_messages_of_1_is_all_of_them() -> None:
@@ -120,14 +122,14 @@ def test_a_share_of_the_devices_are_parsecs() -> None:
 
 
 def test_each_kind_of_event_occurs_with_and_without_an_id() -> None:
-    payloads = [m.payload for m in fleet(replace(PLAN, messages=20_000)) if m.kind == "event"]
+    payloads = [m.payload for m in fleet(replace(PLAN, messages=5000)) if m.kind == "event"]
     types = {match[1] for payload in payloads if (match := re.search(rb'"event_type":"(\w+)"', payload))}
     assert types == {b"boot", b"door_open", b"door_close", b"alarm"}
     assert 0 < sum(b'"event_id"' in payload for payload in payloads) < len(payloads)
 
 
 def test_some_commands_fail_and_some_sensors_are_mute() -> None:
-    everything = b"".join(message.payload for message in fleet(replace(PLAN, messages=20_000)))
+    everything = b"".join(message.payload for message in fleet(replace(PLAN, messages=5000)))
     for part in (b'"ok":false', b'"ok":true', b'"v":null', b'"status","v":"RUN"', b'"status","v":"STOP"'):
         assert part in everything
 

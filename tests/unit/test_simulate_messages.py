@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from ops.simulate.messages import ack_v1, encode, event_v1, parsec_v1, point, rfc3339, ulid
-from writer.timestamp import parse_timestamp
+from traksense_ingest.ops.simulate.messages import ack_v1, encode, event_v1, parsec_v1, point, rfc3339, ulid
+from traksense_ingest.writer.decode.timestamp import parse_timestamp
 
 TS = datetime(2025, 10, 7, 15, 30, 0, 1500, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""A simulated room obeys its thermostat, and physics, at any rate that it is looked at."""
+"""A simulated room obeys its thermostat, and physics, at any sampling rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ops.simulate.signals import DEFROST_AT_C, PROFILES, Profile, Room
+from traksense_ingest.ops.simulate.signals import DEFROST_AT_C, PROFILES, Profile, Room
 
 HOUR_S = 3600.0
 

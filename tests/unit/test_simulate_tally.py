@@ -1,4 +1,4 @@
-"""What is counted, how it is told, and the queries that check it."""
+"""What is counted, how it is printed, and the queries that check it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from ops.simulate.compare import reasons_query, rows_query
-from ops.simulate.fleet import Plan
-from ops.simulate.messages import Message
-from ops.simulate.report import Report
-from ops.simulate.tally import Tally
+from traksense_ingest.ops.simulate.fleet import Plan
+from traksense_ingest.ops.simulate.messages import Message
+from traksense_ingest.ops.simulate.report import Report, Tally, reasons_query, rows_query
 
 START = datetime(2025, 10, 7, 15, 30, tzinfo=UTC)
 PLAN = Plan(START, seed=7)
@@ -84,7 +82,7 @@ def test_tables_for_people(tenants: tuple[str, ...]) -> None:
     assert "PUBACK" not in text
 
 
-def test_what_may_be_there_twice_or_not_at_all_is_told() -> None:
+def test_what_may_be_stored_twice_or_not_at_all_is_printed() -> None:
     tally = tally_of(TELEM)
     tally.sent_again, tally.unconfirmed = 3, 2
     tally.refused["Not authorized"] = 4

@@ -1,4 +1,4 @@
-"""`status` says what it can within a second, whichever part is slow or silent: on a clock that jumps ahead."""
+"""`status` says what it can in time, whichever dependency is slow or silent: on a clock that jumps ahead."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from typing import Any, TypeVar
 import pytest
 from click.testing import CliRunner
 
-import ops.status.look
-import ops.status.run
-from ops.status.command import PATIENCE_S, SAMPLE_S, WRITE_PATIENCE_S, status
-from ops.status.database import Ledgers
-from ops.status.look import Looker
-from ops.status.part import State
-from ops.status.report import Status
-from ops.status.run import run_unwaited
-from ops.status.streams import Look
-from shared import config
-from shared.shard import Shard
+from tests.support.waiting import pause
+from traksense_ingest.ops.status import actions as status_actions
+from traksense_ingest.ops.status import collector as status_collector
+from traksense_ingest.ops.status import run as status_run
+from traksense_ingest.ops.status.collector import StatusCollector
+from traksense_ingest.ops.status.command import PATIENCE_S, SAMPLE_S, WRITE_PATIENCE_S, status
+from traksense_ingest.ops.status.dependency import State
+from traksense_ingest.ops.status.ledgers import Ledgers, Snapshot
+from traksense_ingest.ops.status.report import Status
+from traksense_ingest.ops.status.run import run_with_daemon_threads
+from traksense_ingest.shared import config
+from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
 T = TypeVar("T")
 
-AT_ONCE, SLOW, SILENT = 0.0, 0.4, 3600.0  # seconds until a part answers
+AT_ONCE, SLOW, SILENT = 0.0, 2.0, 3600.0  # seconds until a dependency answers; slow as in a container without its CPU
 PACES = (AT_ONCE, SLOW, SILENT)
 
 
@@ -57,26 +58,30 @@ def timed(work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, float]:
         return runner.run(work()), loop.clock.seconds
 
 
-class Parts:
-    """Three parts at a pace each, in place of the ones that `Looker` asks."""
+class Dependencies:
+    """Three dependencies at a pace each, in place of the ones that `StatusCollector` asks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, broker: float, redis: float, database: float) -> None:
         self.heard: list[str] = []  # `broker?` when it is asked, `broker!` when it answers
-        monkeypatch.setattr(ops.status.look, "greet", lambda *_: self._answer("broker", broker, None))
-        monkeypatch.setattr(ops.status.look, "shards_that_hold", lambda *_: self._answer("redis", redis, [0]))
-        for name in ("look_at", "look_after"):
-            monkeypatch.setattr(ops.status.look, name, lambda *_: self._answer("redis", redis, look()))
+        monkeypatch.setattr(status_collector, "check_broker", lambda *_: self._answer("broker", broker, None))
+        monkeypatch.setattr(status_collector, "shards_with_entries", lambda *_: self._answer("redis", redis, [0]))
+        for name in ("take_snapshot", "take_snapshot_after"):
+            monkeypatch.setattr(status_collector, name, lambda *_: self._answer("redis", redis, snapshot()))
 
         @asynccontextmanager
         async def rows(_: Ledgers) -> AsyncIterator[Any]:
             await self._answer("database", database, None)
             yield NoRows
 
+        async def problem(_: Ledgers) -> None:
+            """It is what it claims to be."""
+
         monkeypatch.setattr(Ledgers, "rows", rows)
+        monkeypatch.setattr(Ledgers, "problem", problem)
 
     async def _answer(self, name: str, pace: float, answer: T) -> T:
         self.heard.append(f"{name}?")
-        await asyncio.sleep(pace / 2 if name == "redis" else pace)  # of Redis a look asks two things
+        await pause(pace / 2 if name == "redis" else pace)  # of Redis two things are asked
         self.heard.append(f"{name}!")
         return answer
 
@@ -87,33 +92,38 @@ class NoRows:
         return {}
 
 
-def look() -> Look:
-    return Look(0.0, [Shard(stream="ingest:{0}")], [])
+def snapshot() -> Snapshot:
+    return Snapshot(0.0, [StreamSnapshot(stream="ingest:{0}")], [])
 
 
-async def look_once() -> Status:
-    async with Looker(config.load(), PATIENCE_S) as looker:
-        return await looker.look(SAMPLE_S)
+async def collect_once() -> Status:
+    async with StatusCollector(config.load(), PATIENCE_S) as collector:
+        return await collector.collect(SAMPLE_S)
 
 
 def test_the_defaults_leave_python_its_half_of_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(ops.status.run, "show_status", lambda *options, **_: given.append(options[1:4]))
-    monkeypatch.setattr(ops.status.run, "accept_loss_once", lambda *options, **_: given.append(options[1:]))
+    monkeypatch.setattr(status_run, "show_status", lambda *options, **_: given.append(options[1:4]))
+    monkeypatch.setattr(status_actions, "accept_loss", lambda *options, **_: given.append(options[1:]))
     for options in ([], ["--timeout", "7"], ["--accept-loss"]):
         assert CliRunner().invoke(status, options).exit_code == 0
     assert given == [(None, SAMPLE_S, PATIENCE_S), (None, SAMPLE_S, 7.0), (WRITE_PATIENCE_S,)]
-    assert max(SAMPLE_S, PATIENCE_S) <= 0.5
+    assert SAMPLE_S <= 0.5
+
+
+def test_where_all_answer_nobody_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    Dependencies(monkeypatch, AT_ONCE, AT_ONCE, AT_ONCE)
+    assert timed(collect_once)[1] == pytest.approx(SAMPLE_S)
 
 
 @pytest.mark.parametrize(("broker", "redis", "database"), [*itertools.product(PACES, repeat=3)])
-def test_who_answers_is_up_and_who_does_not_is_told_in_time(
+def test_each_is_up_or_unreachable_in_time(
     monkeypatch: pytest.MonkeyPatch, broker: float, redis: float, database: float
 ) -> None:
-    Parts(monkeypatch, broker, redis, database)
-    found, seconds = timed(look_once)
-    assert {part.name: part.state for part in found.parts} == {
-        name: State.AWAY if pace == SILENT else State.UP
+    Dependencies(monkeypatch, broker, redis, database)
+    found, seconds = timed(collect_once)
+    assert {each.name: each.state for each in found.dependencies} == {
+        name: State.UNREACHABLE if pace == SILENT else State.UP
         for name, pace in (("broker", broker), ("redis", redis), ("database", database))
     }
     assert (found.now is None) is (redis == SILENT)
@@ -122,40 +132,40 @@ def test_who_answers_is_up_and_who_does_not_is_told_in_time(
 
 
 def test_each_is_asked_before_any_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = Parts(monkeypatch, SLOW, SLOW, SLOW)
-    timed(look_once)
-    assert sorted(parts.heard[:3]) == ["broker?", "database?", "redis?"]
+    dependencies = Dependencies(monkeypatch, SLOW, SLOW, SLOW)
+    timed(collect_once)
+    assert sorted(dependencies.heard[:3]) == ["broker?", "database?", "redis?"]
 
 
 def test_streams_are_shown_although_nobody_else_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second look at Redis does not wait for the broker, nor for a time-out of its own."""
-    parts = Parts(monkeypatch, SILENT, AT_ONCE, AT_ONCE)
-    found, seconds = timed(look_once)
+    """The second snapshot does not wait for the broker, nor for a time-out of its own."""
+    dependencies = Dependencies(monkeypatch, SILENT, AT_ONCE, AT_ONCE)
+    found, seconds = timed(collect_once)
     assert [shard.stream for shard in found.shards] == ["ingest:{0}"]
-    assert (parts.heard.count("redis!"), "broker!" in parts.heard) == (3, False)
+    assert (dependencies.heard.count("redis!"), "broker!" in dependencies.heard) == (3, False)
     assert seconds <= PATIENCE_S + 1e-6
 
 
-def test_what_is_remembered_is_so_after_it_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = Parts(monkeypatch, AT_ONCE, AT_ONCE, AT_ONCE)
+def test_what_is_recorded_is_so_after_it_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    dependencies = Dependencies(monkeypatch, AT_ONCE, AT_ONCE, AT_ONCE)
     copied: list[Any] = []
 
-    async def copy(_: Looker, sound: Any) -> None:
+    async def copy(_: StatusCollector, sound: Any) -> None:
         copied.append(sound)
 
-    monkeypatch.setattr(Looker, "_copy", copy)
+    monkeypatch.setattr(StatusCollector, "_copy", copy)
 
-    async def look_and_remember() -> int:
-        async with Looker(config.load(), PATIENCE_S) as looker:
-            await looker.remember()  # of nothing
-            await looker.look(SAMPLE_S)
+    async def collect_and_record() -> int:
+        async with StatusCollector(config.load(), PATIENCE_S) as collector:
+            await collector.record()  # of nothing
+            await collector.collect(SAMPLE_S)
             seen = len(copied)
-            await looker.remember()
-            await looker.remember()  # again within 10 s
+            await collector.record()
+            await collector.record()  # again within 10 s
             return seen
 
-    assert timed(look_and_remember)[0] == 0
-    assert (len(copied), parts.heard.count("database?")) == (1, 1)
+    assert timed(collect_and_record)[0] == 0
+    assert (len(copied), dependencies.heard.count("database?")) == (1, 1)
 
 
 def test_a_thread_that_waits_for_a_name_server_holds_up_nobody() -> None:
@@ -172,13 +182,13 @@ def test_a_thread_that_waits_for_a_name_server_holds_up_nobody() -> None:
         assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
         return 7
 
-    assert run_unwaited(ask()) == 7
+    assert run_with_daemon_threads(ask()) == 7
     assert not ended.is_set()
     is_over.set()
     assert ended.wait(60)
 
 
-def test_what_a_thread_says_is_heard() -> None:
+def test_what_a_thread_returns_or_raises_arrives() -> None:
     def fail() -> None:
         raise OSError("no such host")
 
@@ -188,4 +198,4 @@ def test_what_a_thread_says_is_heard() -> None:
             await loop.run_in_executor(None, fail)
         return await loop.run_in_executor(None, lambda: 5)
 
-    assert run_unwaited(ask()) == 5
+    assert run_with_daemon_threads(ask()) == 5

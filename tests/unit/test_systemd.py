@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops.cli import main
-from shared.config import Settings, load
-from shared.service import EXIT_MISCONFIGURED, GRACE_S
+from traksense_ingest.ops.cli import main
+from traksense_ingest.shared.config import Settings, load
+from traksense_ingest.shared.runtime.service import EXIT_MISCONFIGURED, GRACE_S
 
 UNITS = sorted((Path(__file__).parents[2] / "deploy" / "systemd").glob("*.service"))
 SERVICES = [path for path in UNITS if "@" in path.name]

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from writer.dead_letter import dead_letter_row
-from writer.decode import Decoder
-from writer.entry import parse_entry
-from writer.outcome import Decoded, Outcome, Rejected
+from tests.support.budget import examples
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.entry import parse_entry
+from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
+from traksense_ingest.writer.store.dead_letter import dead_letter_row
 
 NOW = datetime(2025, 10, 7, 16, 0, tzinfo=UTC)
 DECODER = Decoder(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
@@ -61,11 +63,11 @@ def message(kind: str, claim: dict[str, Any]) -> dict[str, Any]:
 
 def places(outcome: Decoded) -> set[tuple[str, str]]:
     """Tenant and device of every row that the message would become."""
-    rows = [*outcome.measures, outcome.device, outcome.ack, outcome.event]
+    rows = [outcome.device, *(outcome.rows if isinstance(outcome.rows, Measures) else [outcome.rows])]
     return {(row.tenant_id, row.device_id) for row in rows if row is not None}
 
 
-@settings(max_examples=1000)
+@settings(max_examples=examples(1000))
 @given(topics, st.sampled_from([*KINDS, "parsec"]), claims)
 def test_every_row_is_the_topics(topic: str, kind: str, claim: dict[str, Any]) -> None:
     outcome = decode(topic.encode(errors="surrogatepass"), message(kind, claim))
@@ -73,6 +75,7 @@ def test_every_row_is_the_topics(topic: str, kind: str, claim: dict[str, Any]) -
     if isinstance(outcome, Decoded):
         assert (len(names), names[0], names[4] in KINDS) == (5, "traksense", True)
         assert places(outcome) == {(names[1], names[3])}
+        assert outcome.device
         assert outcome.device.site_id == names[2]
     else:
         assert isinstance(outcome, Rejected)
@@ -81,7 +84,7 @@ def test_every_row_is_the_topics(topic: str, kind: str, claim: dict[str, Any]) -
         assert (row.stream, row.entry_id) == ("ingest:{0}", "1-0")
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(st.binary(max_size=60), claims)
 def test_bytes_that_are_no_text_name_nobody_else(raw: bytes, claim: dict[str, Any]) -> None:
     topic = b"traksense/" + raw + b"/s/d/telem"
@@ -104,6 +107,7 @@ def test_a_good_message_with_claims_is_stored_under_its_topic(kind: str) -> None
     outcome = decode(topic.encode(), message(kind, claim))
     assert isinstance(outcome, Decoded)
     assert places(outcome) == {("acme", "fridge")}
+    assert outcome.device
     assert outcome.device.site_id == "plant"
 
 

@@ -14,23 +14,22 @@ from typing import ClassVar
 import pytest
 from rich.console import Console
 
-from ops.embedded import Server, ServerFailed
-from ops.scrape import Samples
-from ops.up.gauges import Gauges, Meter
-from ops.up.instructions import instructions
-from ops.up.interruption import Interruption
-from ops.up.plan import Ports, advice, make_plan
-from ops.up.supervisor import RESTARTS_MAX, GaveUp, Supervisor
-from ops.up.view import line, table
-from shared.config import Settings
+from traksense_ingest.ops.advice import port_advice
+from traksense_ingest.ops.embedded import Server, ServerFailed
+from traksense_ingest.ops.scrape import Samples
+from traksense_ingest.ops.up.interruption import Interruption
+from traksense_ingest.ops.up.plan import METRICS, Ports, make_plan, with_free_ports
+from traksense_ingest.ops.up.processes import RESTARTS_MAX, GaveUp, Supervisor
+from traksense_ingest.ops.up.view import Gauges, Meter, instructions, line, table
+from traksense_ingest.shared.config import Settings
 
 PORTS = Ports(1883, 1884, 6379, 5432, 9100, 9101)
 
 
-class Part(Server):
-    """A part that runs until the test says otherwise."""
+class FakeProcess(Server):
+    """A process that runs until the test says otherwise."""
 
-    name: ClassVar[str] = "part"
+    name: ClassVar[str] = "process"
 
     def __init__(self) -> None:
         super().__init__(Path(), 0)
@@ -41,7 +40,7 @@ class Part(Server):
 
     url = ""
 
-    def start(self) -> Part:
+    def start(self) -> FakeProcess:
         self.starts += 1
         if self.fails_to_start:
             raise ServerFailed(self.name, "no")
@@ -63,7 +62,7 @@ class Part(Server):
         return self.code
 
     def log_tail(self) -> str:
-        return "the last words"
+        return "the end of the log"
 
     def _command(self) -> list[str]:
         return []
@@ -73,56 +72,56 @@ class Part(Server):
 
 
 @pytest.fixture
-def told() -> list[str]:
+def messages() -> list[str]:
     return []
 
 
 @pytest.fixture
-def part() -> Part:
-    return Part()
+def process() -> FakeProcess:
+    return FakeProcess()
 
 
 @pytest.fixture
-def supervisor(part: Part, told: list[str]) -> Iterator[Supervisor]:
-    supervisor = Supervisor([part], told.append)
+def supervisor(process: FakeProcess, messages: list[str]) -> Iterator[Supervisor]:
+    supervisor = Supervisor([process], messages.append)
     supervisor.start()
     yield supervisor
     supervisor.stop()
-    assert not part.running
+    assert not process.running
 
 
-def test_a_crashed_part_is_shown_and_started_again(supervisor: Supervisor, part: Part, told: list[str]) -> None:
-    supervisor.look_after()
-    assert part.starts == 1
-    part.crash()
-    supervisor.look_after()
-    assert (part.running, part.starts, supervisor.restarts["part"]) == (True, 2, 1)
-    assert any(text.startswith("part was killed by signal 9: starting it again") for text in told)
+def test_a_crashed_process_is_restarted(supervisor: Supervisor, process: FakeProcess, messages: list[str]) -> None:
+    supervisor.restart_crashed()
+    assert process.starts == 1
+    process.crash()
+    supervisor.restart_crashed()
+    assert (process.running, process.starts, supervisor.restarts["process"]) == (True, 2, 1)
+    assert any(text.startswith("process was killed by signal 9: restarting it") for text in messages)
 
 
-def test_a_part_that_keeps_crashing_ends_it_with_its_log(supervisor: Supervisor, part: Part) -> None:
+def test_a_process_that_keeps_crashing_ends_it_with_its_log(supervisor: Supervisor, process: FakeProcess) -> None:
     for _ in range(RESTARTS_MAX):
-        part.crash()
-        supervisor.look_after()
-    part.crash()
-    with pytest.raises(GaveUp, match="the last words"):
-        supervisor.look_after()
+        process.crash()
+        supervisor.restart_crashed()
+    process.crash()
+    with pytest.raises(GaveUp, match="the end of the log"):
+        supervisor.restart_crashed()
 
 
-def test_a_part_that_does_not_come_up_again_ends_it_too(supervisor: Supervisor, part: Part) -> None:
-    part.crash()
-    part.fails_to_start = True
+def test_a_process_that_does_not_come_up_again_ends_it_too(supervisor: Supervisor, process: FakeProcess) -> None:
+    process.crash()
+    process.fails_to_start = True
     for _ in range(RESTARTS_MAX):
-        supervisor.look_after()
+        supervisor.restart_crashed()
     with pytest.raises(GaveUp):
-        supervisor.look_after()
+        supervisor.restart_crashed()
 
 
-def test_a_wrong_configuration_is_not_tried_again(supervisor: Supervisor, part: Part) -> None:
-    part.crash(code=2)
+def test_a_wrong_configuration_is_not_tried_again(supervisor: Supervisor, process: FakeProcess) -> None:
+    process.crash(code=2)
     with pytest.raises(GaveUp):
-        supervisor.look_after()
-    assert part.starts == 1
+        supervisor.restart_crashed()
+    assert process.starts == 1
 
 
 def settings(**given: str) -> Settings:
@@ -150,17 +149,34 @@ def test_mqtt_5_has_a_port_of_its_own(tmp_path: Path) -> None:
 
 def test_the_instructions_name_what_runs_and_no_password(tmp_path: Path) -> None:
     plan = make_plan(settings(database_url="postgresql://me:s3cret@db:5433/x"), PORTS, tmp_path)
-    text = instructions(plan, tmp_path)
+    text = instructions(plan, PORTS, tmp_path)
     assert "mosquitto_pub -h 127.0.0.1 -p 1883 -q 1" in text
     assert "postgresql://me@db:5433/x" in text
     assert "s3cret" not in text
+
+
+ALL = ("mqtt", "mqtt5", "redis", "postgres", METRICS)
+
+
+def test_a_usual_port_that_is_taken_gives_way_to_the_next_free_one() -> None:
+    taken = {1883, 5432, 5433, 9101}
+    ports, lines = with_free_ports(PORTS, ALL, lambda port: port not in taken)
+    assert ports == Ports(1885, 1884, 6379, 5434, 9102, 9103)
+    assert len(lines) == 3
+    assert "port 1883 is taken by another program: the broker on 1885 (UP_MQTT_PORT sets another port" in lines[0]
+    assert "set DATABASE_URL to use what listens there" in lines[1]
+
+
+def test_a_port_that_a_variable_names_stays() -> None:
+    ports, lines = with_free_ports(PORTS, ["mqtt"], lambda port: port != 6379)
+    assert (ports, lines) == (PORTS, [])
 
 
 @pytest.mark.parametrize(
     ("name", "variables"), [("redis", ("REDIS_URL", "UP_REDIS_PORT")), ("writer", ("METRICS_PORT",))]
 )
 def test_a_busy_port_is_named_with_its_variables(name: str, variables: tuple[str, ...]) -> None:
-    text = advice(name, 6379)
+    text = port_advice(name, 6379)
     assert "port 6379" in text
     assert all(variable in text for variable in variables)
 
@@ -201,12 +217,12 @@ def test_latencies_are_those_of_the_last_seconds() -> None:
     assert meter.read(2, samples(), samples()).p50 is None
 
 
-def test_the_view_fits_a_narrow_terminal(part: Part) -> None:
+def test_the_view_fits_a_narrow_terminal(process: FakeProcess) -> None:
     console = Console(width=60, record=True, file=StringIO())
     gauges = Gauges(1234.5, 9876.5, 10**6, 10**7, 3, 42, 7, 0.0123, 2.5, is_paused=True)
-    console.print(table(gauges, [part], {"part": 2}))
+    console.print(table(gauges, [process], {"process": 2}))
     text = console.export_text()
-    for shown in ("1,234/s", "9,876/s", "42", "12 ms", "2.5 s", "7", "part", "restarted 2×", "full"):
+    for shown in ("1,234/s", "9,876/s", "42", "12 ms", "2.5 s", "7", "process", "restarted 2×", "full"):
         assert shown in text
     assert max(map(len, text.splitlines())) <= 60
 
@@ -223,7 +239,7 @@ def interruption() -> Iterator[Interruption]:
         yield interruption
 
 
-def test_an_interruption_waits_for_a_place_where_nothing_is_half_done(interruption: Interruption) -> None:
+def test_an_interruption_waits_until_nothing_is_half_done(interruption: Interruption) -> None:
     interruption.check()
     signal.raise_signal(signal.SIGINT)  # here it raises nothing
     with pytest.raises(KeyboardInterrupt):
@@ -252,7 +268,7 @@ def test_an_interruption_cancels_what_runs(interruption: Interruption) -> None:
     async def work() -> None:
         signal.raise_signal(signal.SIGINT)
         try:
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()
         finally:
             ended.append(True)
 

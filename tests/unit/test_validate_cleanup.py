@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
+from typing import Self
 
 import pytest
 
-from ops.validate import cleanup, sql
-from ops.validate.options import Options
-from ops.validate.probe import Probe
-from shared import config
-from shared.database import migrations
+from traksense_ingest.ops.validate import cleanup, sql
+from traksense_ingest.ops.validate.probe import Options, Probe
+from traksense_ingest.shared import config
+from traksense_ingest.shared.database import migrations
 
 
 class Database:
@@ -21,17 +20,23 @@ class Database:
     def __init__(self, arrived: int) -> None:
         self.arrived = arrived
         self.executed: list[str] = []
-        self.looked = asyncio.Event()
+        self.queried = asyncio.Event()
 
     async def fetchval(self, *_: object) -> int:
-        self.looked.set()
+        self.queried.set()
         return self.arrived
 
     async def execute(self, statement: str) -> None:
         self.executed.append(statement)
 
-    def transaction(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return contextlib.nullcontext()
+    def transaction(self) -> Self:
+        return self
+
+    async def start(self) -> None:
+        """Nothing to begin."""
+
+    async def commit(self) -> None:
+        """Nothing to keep."""
 
     def terminate(self) -> None:
         """Nothing to close."""
@@ -48,7 +53,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, database: Database | None) -> None:
             raise ConnectionRefusedError("refused")
         return database
 
-    monkeypatch.setattr("ops.validate.cleanup.database.connect", connect)
+    monkeypatch.setattr("traksense_ingest.ops.validate.cleanup.database.connect", connect)
 
 
 def test_every_table_with_a_tenant_is_cleaned() -> None:
@@ -72,7 +77,7 @@ async def test_nothing_published_is_nothing_to_do(monkeypatch: pytest.MonkeyPatc
     assert await cleanup.clean_up(probe) is None
 
 
-async def test_what_never_arrived_is_told_with_the_sql(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
+async def test_what_never_arrived_is_reported_with_the_sql(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
     database = Database(arrived=1)
     serve(monkeypatch, database)
     left = str(await cleanup.clean_up(probe))
@@ -81,7 +86,7 @@ async def test_what_never_arrived_is_told_with_the_sql(monkeypatch: pytest.Monke
     assert database.executed == sql.removals("validate-1")
 
 
-async def test_a_database_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
+async def test_an_unreachable_database_is_reported(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
     serve(monkeypatch, None)
     assert "could not be removed (refused)" in str(await cleanup.clean_up(probe))
 
@@ -93,7 +98,7 @@ async def test_interrupted_while_it_waits_it_still_removes(
     serve(monkeypatch, database)
     probe = Probe(config.load(), Options(timeout=60), tenant="validate-1", published=3)
     task = asyncio.create_task(cleanup.clean_up(probe))
-    await database.looked.wait()
+    await database.queried.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

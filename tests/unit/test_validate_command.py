@@ -1,4 +1,4 @@
-"""The command, with nothing there to be checked."""
+"""The command, without a pipeline that it could check."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from ops.validate.command import validate
-from ops.validate.probe import Problem
-from ops.validate.run import obstacle
+from traksense_ingest.ops.cli import main
+from traksense_ingest.ops.validate.command import validate
+from traksense_ingest.ops.validate.probe import Problem
+from traksense_ingest.ops.validate.run import why_not_tried
 
 NOWHERE = {
     "MQTT_URL": "mqtt://user:secret@127.0.0.1:1",
@@ -49,7 +50,7 @@ def test_json_is_the_only_output(runner: CliRunner) -> None:
 
 
 def test_a_wrong_variable_is_named_with_exit_code_2(runner: CliRunner) -> None:
-    result = runner.invoke(validate, env={**NOWHERE, "MQTT_QOS": "7"})
+    result = runner.invoke(main, ["validate"], env={**NOWHERE, "MQTT_QOS": "7"})
     assert result.exit_code == 2
     assert result.stderr.startswith("MQTT_QOS='7' is not allowed; allowed: ")
     assert result.stdout == ""
@@ -74,5 +75,5 @@ def test_help_has_an_example(runner: CliRunner) -> None:
         (5, [BROKER, SILENCE], "not tried: no broker, no message arrives"),
     ],
 )
-def test_a_problem_is_told_once_in_full(number: int, problems: list[Problem], reason: str | None) -> None:
-    assert obstacle(number, problems) == reason
+def test_a_problem_is_reported_once_in_full(number: int, problems: list[Problem], reason: str | None) -> None:
+    assert why_not_tried(number, problems) == reason

@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops.validate import connectivity, dead_letters, latency, persistence, throughput
-from ops.validate.message import Message, topic_of
-from writer.decode import Decoder
-from writer.entry import Entry
-from writer.outcome import Decoded, Outcome, Rejected
+from tests.support.rows import points_in
+from traksense_ingest.ops.validate import connectivity, dead_letters, latency, persistence, throughput
+from traksense_ingest.ops.validate.probe import Message, topic_of
+from traksense_ingest.shared.messages import plain
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
 
 START = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -24,7 +26,7 @@ def decode(message: Message) -> Outcome:
 def test_the_expected_rows_are_those_that_the_writer_stores() -> None:
     messages, expected = persistence._messages(START)
     outcomes = [decode(message) for message in messages]
-    rows = [measure for outcome in outcomes if isinstance(outcome, Decoded) for measure in outcome.measures]
+    rows = [measure for outcome in outcomes if isinstance(outcome, Decoded) for measure in points_in(outcome)]
     assert len(rows) == len(expected) == 120
     assert expected == {(row.ts, row.point_id): (row.v_num, row.v_bool, row.v_text) for row in rows}
 
@@ -39,17 +41,17 @@ def test_each_invalid_payload_has_a_reason_of_its_own() -> None:
 @pytest.mark.parametrize(("points", "messages"), [(1, 1), (10, 1), (11, 2), (1000, 100)])
 def test_a_burst_has_so_many_points_with_distinct_keys(points: int, messages: int) -> None:
     outcomes = [decode(message) for message in throughput.burst(points, START)]
-    keys = [(row.point_id, row.ts) for out in outcomes if isinstance(out, Decoded) for row in out.measures]
+    keys = [(row.point_id, row.ts) for out in outcomes if isinstance(out, Decoded) for row in points_in(out)]
     assert len(outcomes) == messages
     assert len(keys) == len(set(keys)) == points
 
 
-def test_a_difference_is_told_by_its_row() -> None:
+def test_a_difference_is_reported_with_its_row() -> None:
     key = (START, "flag")
     expected = {key: (None, True, None)}
     assert persistence.difference(expected, expected) is None
-    told = persistence.difference(expected, {key: (1.0, True, None)})
-    assert told == "flag at 2024-05-01T12:00:00+00:00 is (1.0, True, None), should be (None, True, None)"
+    difference = persistence.difference(expected, {key: (1.0, True, None)})
+    assert difference == "flag at 2024-05-01T12:00:00+00:00 is (1.0, True, None), should be (None, True, None)"
     assert "is None" in str(persistence.difference(expected, {}))
 
 
@@ -72,7 +74,7 @@ def test_dead_letters_are_compared_by_bytes_and_reason() -> None:
 
 @pytest.mark.parametrize(("rise", "passed"), [(None, True), (2.0, False), (3.0, True), (8.0, True)])
 def test_the_counter_must_have_moved_where_it_can_be_read(rise: float | None, passed: bool) -> None:
-    assert dead_letters._judged("3 invalid payloads captured", rise, {}).passed is passed
+    assert dead_letters._finding("3 invalid payloads captured", rise, {}).passed is passed
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
@@ -83,7 +85,7 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_the_check_never_joins_a_shared_subscription() -> None:
-    assert connectivity.plain(["$share/g/a/#", "b/+"]) == ["a/#", "b/+"]
+    assert plain(["$share/g/a/#", "b/+"]) == ["a/#", "b/+"]
 
 
 @pytest.mark.parametrize(("filters", "covered"), [(["traksense/+/+/+/telem"], True), (["traksense/acme/#"], False)])

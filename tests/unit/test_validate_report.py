@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from ops.validate.report import Finding, Outcome, Report
+from traksense_ingest.ops.validate.report import Finding, Outcome, Report
 
 STORED = Outcome(2, "Persistence", Finding(True, "120 rows inserted and read back", {"rows": 120}))
 SLOW = Outcome(4, "Throughput", Finding(False, "10000 points in 4.00 s ≈ 2500 points/s (target ≥ 5000)"))

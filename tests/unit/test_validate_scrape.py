@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.scrape import Service, quantile
-from shared.health import Health, HealthServer
-from shared.metrics import WriterMetrics
+from traksense_ingest.ops.scrape import Service, quantile
+from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.runtime.health import Health, HealthServer
 
 NOBODY = "http://127.0.0.1:1/metrics"
 

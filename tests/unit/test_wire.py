@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,26 +16,27 @@ import aiomqtt
 import pytest
 from paho.mqtt.client import Client as Paho
 
-from receiver import connection, wire
-from receiver.connection import Connection, connect
-from receiver.message import Message
-from receiver.wire import CHUNK
-from shared import config
+from bench.packets import puback, publish
 from tests.support.certificates import Authority, can_sign
-from tests.support.packets import puback, publish
 from tests.support.waiting import eventually
+from traksense_ingest.receiver import connection, wire
+from traksense_ingest.receiver.connection import Connection, connect
+from traksense_ingest.receiver.message import Message
+from traksense_ingest.receiver.reconnect import Closed
+from traksense_ingest.receiver.wire import CHUNK
+from traksense_ingest.shared import config
 
 TOPIC = b"traksense/t/s/d/telem"
 
 
 @pytest.fixture(params=["seam", "paho alone"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(connection, "is_there", lambda: request.param == "seam")
+    monkeypatch.setattr(connection, "is_supported", lambda: request.param == "seam")
     return str(request.param)
 
 
 class Scripted:
-    """A broker that says what a test tells it to, and remembers what it is told."""
+    """A broker that sends what a test wants, and records what it receives."""
 
     def __init__(self, v5: bool) -> None:
         self.v5 = v5
@@ -151,12 +154,12 @@ async def test_qos_2_from_a_broker_that_heeds_no_maximum(path: str) -> None:
 async def test_a_malformed_packet_ends_the_connection_after_what_came_before_it(path: str, packet: bytes) -> None:
     async with conversation() as (broker, receiver):
         await broker.say(broker.publish(b"good") + packet + broker.publish(b"never", 2))
-        with pytest.raises(aiomqtt.MqttError, match=r"\[code:130\] Protocol error|Unexpected disconnection"):
+        with pytest.raises(aiomqtt.MqttError, match="the connection was lost: Protocol error"):
             await receiver.connection.lost()
         assert await receiver.has(1) == [b"good"]
 
 
-async def test_the_broker_s_reason_is_told(path: str) -> None:
+async def test_the_broker_s_reason_is_reported(path: str) -> None:
     async with conversation(v5=True) as (broker, receiver):
         await broker.say(broker.publish(b"last") + b"\xe0\x01\x8e")
         with pytest.raises(aiomqtt.MqttError, match="Session taken over"):
@@ -173,6 +176,55 @@ async def test_the_end_of_the_connection_in_the_middle_of_a_packet(path: str) ->
         with pytest.raises(aiomqtt.MqttError):
             await receiver.connection.lost()
         assert await receiver.has(1) == [b"whole"]
+
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close() sends RST
+
+
+@pytest.mark.parametrize("is_reset", [True, False], ids=["reset", "closed"])
+async def test_what_has_arrived_is_read_though_nothing_can_be_sent_any_more(
+    is_reset: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that dies has sent more than was read, and the next PUBACK fails."""
+    monkeypatch.setattr(wire, "CHUNK", 1000)
+    async with conversation() as (broker, receiver):
+        connected = receiver.connection
+
+        def deliver(messages: Sequence[Message]) -> None:
+            receiver.messages.extend(messages)
+            connected.puback(messages)
+
+        connected._wire._deliver = deliver
+        assert broker._writer
+        transport: Any = broker._writer.transport
+        transport.write(b"".join(broker.publish(b"%d" % number, number + 1) for number in range(2500)))
+        assert not transport.get_write_buffer_size(), "the system has all of it"
+        if is_reset:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        transport.abort()
+        with pytest.raises(aiomqtt.MqttError) as lost:
+            await connected.lost()
+        assert await receiver.has(2500) == [b"%d" % number for number in range(2500)]
+        assert not (is_reset and isinstance(lost.value, Closed))
+
+
+async def test_a_connection_that_the_broker_closes_without_a_reason(path: str) -> None:
+    async with conversation() as (broker, receiver):
+        assert broker._writer
+        broker._writer.close()
+        with pytest.raises(Closed):
+            await receiver.connection.lost()
+
+
+@pytest.mark.parametrize("reason", [b"\xe0\x00", b"\xe0\x01\x8b"], ids=["normal", "server shutting down"])
+async def test_a_connection_that_the_broker_closes_with_a_reason(reason: bytes) -> None:
+    async with conversation(v5=True) as (broker, receiver):
+        assert broker._writer
+        await broker.say(reason)
+        broker._writer.close()
+        with pytest.raises(aiomqtt.MqttError) as lost:
+            await receiver.connection.lost()
+        assert not isinstance(lost.value, Closed)
 
 
 async def test_a_subscription_in_the_middle_of_a_burst(path: str) -> None:
@@ -210,17 +262,17 @@ class Newer(Paho):
 async def test_without_the_seam_the_plain_path_is_taken_and_said_once(
     method: str, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wire.is_there.cache_clear()
+    wire.is_supported.cache_clear()
     with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
         patched.setattr(wire, "Paho", type("Changed", (Newer,), {method: None if how == "is gone" else Newer._renamed}))
-        assert not wire.is_there()
-        assert not wire.is_there()
+        assert not wire.is_supported()
+        assert not wire.is_supported()
     assert caplog.text.count("takes more CPU a message") == 1
     async with conversation() as (broker, receiver):
         await broker.say(broker.publish(b"payload"))
         assert await receiver.has(1) == [b"payload"]
         assert receiver.connection._wire.is_fast is False
-    wire.is_there.cache_clear()
+    wire.is_supported.cache_clear()
 
 
 async def test_the_seam_is_taken_where_it_is_there() -> None:

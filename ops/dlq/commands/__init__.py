@@ -1,1 +1,0 @@
-"""The commands of `traksense-ingest dlq`: their options, and what `--help` says."""

@@ -1,0 +1,199 @@
+-- Every statement of `migrate` that depends on variables. A name in a comment line starts one; ops/schema/sql.py reads
+-- them, and ops/schema/aggregates.py fills {name}, {bucket} and {source}.
+--
+-- Names as TimescaleDB has them from 2.18 on (columnstore for what was compression).
+
+-- name: edition
+SELECT extversion AS version, current_setting('timescaledb.license', true) AS license
+FROM pg_extension WHERE extname = 'timescaledb'
+
+-- name: is_hypertable
+SELECT EXISTS (
+    SELECT FROM timescaledb_information.hypertables
+    WHERE hypertable_schema = 'public' AND hypertable_name = 'ts_measure'
+)
+
+-- name: job
+-- The job of a procedure, on $3 or on no table, with what $2 names in its configuration. Another schema may have tables
+-- and procedures of the same names; TimescaleDB's own have been in several of its schemas.
+SELECT job_id, (config ->> $2)::interval AS age
+FROM timescaledb_information.jobs
+WHERE proc_name = $1 AND (proc_schema = 'public' OR proc_schema LIKE '\_timescaledb\_%')
+    AND hypertable_schema IS NOT DISTINCT FROM CASE WHEN $3::text IS NOT NULL THEN 'public' END
+    AND hypertable_name IS NOT DISTINCT FROM $3::text
+ORDER BY job_id LIMIT 1
+
+-- name: add_retention
+-- Its first run is in an hour: a refresh that is running still has the window of before, and would take what is
+-- dropped meanwhile out of the aggregate as well.
+SELECT add_retention_policy(
+    'public.ts_measure', drop_after => make_interval(days => $1), initial_start => now() + INTERVAL '1 hour'
+)
+
+-- name: remove_retention
+SELECT remove_retention_policy('public.ts_measure')
+
+-- name: add_dlq_job
+SELECT add_job(
+    'public.purge_dead_letters', INTERVAL '1 day',
+    config => jsonb_build_object('older_than', make_interval(days => $1)::text)
+)
+
+-- name: remove_job
+SELECT delete_job($1)
+
+-- name: columnstore
+SELECT compression_enabled AS is_enabled, (
+    SELECT count(*) FROM timescaledb_information.chunks
+    WHERE hypertable_schema = 'public' AND hypertable_name = 'ts_measure' AND is_compressed
+) AS chunks
+FROM timescaledb_information.hypertables
+WHERE hypertable_schema = 'public' AND hypertable_name = 'ts_measure'
+
+-- name: enable_columnstore
+-- A segment for each point: a query for one reads nothing else, and a late row is compared with its own segment's
+-- rows alone. Of a million simulated rows with ts only in orderby this was the smallest, and the fastest to write to.
+ALTER TABLE public.ts_measure SET (
+    timescaledb.enable_columnstore,
+    timescaledb.segmentby = 'tenant_id, device_id, point_id',
+    timescaledb.orderby = 'ts'
+)
+
+-- name: disable_columnstore
+ALTER TABLE public.ts_measure SET (timescaledb.enable_columnstore = false)
+
+-- name: add_columnstore_policy
+CALL add_columnstore_policy('public.ts_measure', after => make_interval(days => {days}))
+
+-- name: remove_columnstore_policy
+CALL remove_columnstore_policy('public.ts_measure')
+
+-- name: decompress
+SELECT decompress_chunk(chunk) FROM show_chunks('public.ts_measure') AS chunk
+
+-- name: disable_row_security
+ALTER TABLE public.ts_measure DISABLE ROW LEVEL SECURITY
+
+-- name: enable_row_security
+ALTER TABLE public.ts_measure ENABLE ROW LEVEL SECURITY
+
+-- name: aggregates
+SELECT
+    substr(aggregate.view_name, length('ts_measure_') + 1) AS name,
+    substr(source.view_name, length('ts_measure_') + 1) AS source,
+    job.job_id IS NOT NULL AS is_refreshed,
+    (job.config ->> 'start_offset')::interval AS start,
+    pg_size_pretty(hypertable_size(format('%I.%I', aggregate.view_schema, aggregate.view_name)::regclass)) AS size
+FROM timescaledb_information.continuous_aggregates AS aggregate
+LEFT JOIN timescaledb_information.continuous_aggregates AS source
+    ON source.materialization_hypertable_schema = aggregate.hypertable_schema
+    AND source.materialization_hypertable_name = aggregate.hypertable_name
+LEFT JOIN timescaledb_information.jobs AS job
+    ON job.hypertable_schema = aggregate.view_schema AND job.hypertable_name = aggregate.view_name
+    AND job.proc_name = 'policy_refresh_continuous_aggregate'
+WHERE aggregate.view_schema = 'aggregates' AND aggregate.view_name LIKE 'ts\_measure\_%'
+
+-- name: create_schema
+-- Of their own, without USAGE for others: GRANT SELECT ON ALL TABLES IN SCHEMA public must not reach them, since
+-- they have no row level security.
+CREATE SCHEMA IF NOT EXISTS aggregates
+
+-- name: create_from_rows
+-- A reading beyond ±1e290 is left out: the sum of two of 1e308 is an error, and one device could stop the refresh of
+-- all. The condition leaves out what is no number as well.
+CREATE MATERIALIZED VIEW aggregates.ts_measure_{name}
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+SELECT tenant_id, device_id, point_id, time_bucket('{bucket}', ts) AS bucket,
+    sum(v_num) AS sum, min(v_num) AS min, max(v_num) AS max, count(*) AS count
+FROM public.ts_measure
+WHERE v_num BETWEEN -1e290 AND 1e290
+GROUP BY 1, 2, 3, 4
+WITH NO DATA
+
+-- name: create_from_aggregate
+CREATE MATERIALIZED VIEW aggregates.ts_measure_{name}
+WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
+SELECT tenant_id, device_id, point_id, time_bucket('{bucket}', bucket) AS bucket,
+    sum(sum) AS sum, min(min) AS min, max(max) AS max, sum(count)::bigint AS count
+FROM aggregates.ts_measure_{source}
+GROUP BY 1, 2, 3, 4
+WITH NO DATA
+
+-- name: create_index
+CREATE INDEX ON aggregates.ts_measure_{name} (tenant_id, device_id, point_id, bucket)
+
+-- name: create_view
+CREATE VIEW tenant.ts_measure_{name} WITH (security_barrier) AS
+SELECT tenant_id, device_id, point_id, bucket, sum / count AS avg, min, max, sum, count
+FROM aggregates.ts_measure_{name}
+WHERE tenant_id = current_setting('app.tenant_id', true)
+
+-- name: has_reader
+SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'traksense_reader')
+
+-- name: grant
+GRANT SELECT ON tenant.ts_measure_{name} TO traksense_reader
+
+-- name: drop
+DROP VIEW IF EXISTS tenant.ts_measure_{name};
+DROP MATERIALIZED VIEW aggregates.ts_measure_{name}
+
+-- name: add_refresh
+SELECT add_continuous_aggregate_policy(
+    'aggregates.ts_measure_{name}',
+    start_offset => $1::interval, end_offset => INTERVAL '{bucket}', schedule_interval => INTERVAL '{bucket}'
+)
+
+-- name: remove_refresh
+SELECT remove_continuous_aggregate_policy('aggregates.ts_measure_{name}')
+
+-- name: who_reads_all
+-- Roles that row level security is meant for, and what they may read or change of all tenants: ts_measure where row
+-- level security is off, the aggregates, and what TimescaleDB keeps of these in a schema that is open to everybody.
+WITH unfiltered AS (
+    SELECT 'public.ts_measure'::regclass AS relation
+    UNION ALL
+    SELECT format('%I.%I', view_schema, view_name)::regclass
+    FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'aggregates'
+    UNION ALL
+    SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)::regclass
+    FROM timescaledb_information.continuous_aggregates WHERE view_schema = 'aggregates'
+)
+SELECT DISTINCT rolname AS role
+FROM unfiltered
+JOIN pg_class ON pg_class.oid = unfiltered.relation AND NOT relrowsecurity
+CROSS JOIN pg_roles
+WHERE NOT rolsuper AND NOT rolbypassrls AND rolname !~ '^pg_'
+    AND NOT pg_has_role(pg_roles.oid, relowner, 'USAGE')
+    AND has_schema_privilege(pg_roles.oid, relnamespace, 'USAGE')
+    AND (
+        has_any_column_privilege(pg_roles.oid, pg_class.oid, 'SELECT, UPDATE')
+        OR has_table_privilege(pg_roles.oid, pg_class.oid, 'DELETE')
+    )
+ORDER BY rolname
+
+-- name: root_blocks
+SELECT pg_relation_size('public.ts_measure') / current_setting('block_size')::bigint
+
+-- name: show_hidden
+-- For this transaction: what is read and deleted of ts_measure is what is in its root table.
+SET LOCAL timescaledb.restoring = on
+
+-- name: hide_hidden
+SET LOCAL timescaledb.restoring = off
+
+-- name: create_recovered
+CREATE TEMPORARY TABLE recovered (LIKE public.ts_measure) ON COMMIT DROP
+
+-- name: take_hidden
+-- Of some blocks of the root table: from its beginning each time, thousands of deleted rows would be passed over.
+WITH taken AS (
+    DELETE FROM ONLY public.ts_measure WHERE ctid >= '({first},0)' AND ctid < '({last},0)' RETURNING *
+)
+INSERT INTO recovered SELECT * FROM taken
+
+-- name: store_recovered
+-- As a writer does; existing rows stay as they are.
+INSERT INTO public.ts_measure SELECT * FROM recovered
+ORDER BY tenant_id, device_id, point_id, ts
+ON CONFLICT DO NOTHING

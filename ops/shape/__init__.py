@@ -1,1 +1,0 @@
-"""How long data is kept, compressed and aggregated: the database as the variables say."""

@@ -1,0 +1,150 @@
+"""The processes on the screen: receivers, those that are gone, and the writers' consumers.
+
+Each consumer has a line if the screen has room for them, else each writer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from traksense_ingest.ops.terminal import duration, printable, safe_name, table, table_with_notes
+from traksense_ingest.shared.streams.heartbeat import NAMES_MAX, Receiver
+from traksense_ingest.shared.streams.snapshot import ConsumerInfo, StreamSnapshot
+
+# A lane reads every second or, while it stores a batch, renews its lease every quarter of INGEST_CLAIM_IDLE_MS. After
+# that time, 30 s by default, other writers claim its entries.
+IDLE_MAX_S = 30.0
+
+# Lines, also where nothing limits them, as in a pipe. Making one takes about a millisecond.
+GONE_RECEIVERS_MAX = 8  # --json has all of them
+GONE_CONSUMERS_MAX = 10  # a writer that crashes and is started again leaves two a stream each time
+CONSUMERS_MAX = 500
+WRITERS_MAX = 20
+
+MEASURE = Console(width=10_000)  # to see how wide a table would be
+
+
+def count_running(receivers: Sequence[Receiver] | None) -> int:
+    """Receivers that are not gone."""
+    return sum(not receiver.is_gone for receiver in receivers or ())
+
+
+def running_receivers(receivers: Sequence[Receiver] | None, width: int) -> RenderableType:
+    """A line for each receiver that is not gone."""
+    if receivers is None:
+        unreadable = "receivers: can't be read: another type of key, or not allowed to this user of Redis"
+        return Text(unreadable, style="yellow")
+    if not count_running(receivers):
+        return Text("no receiver is running", style="yellow")
+    made = table_with_notes(width, "receiver", "broker", "in/s", "heartbeat")
+    for receiver in receivers:
+        if not receiver.is_gone:
+            style = "yellow" if receiver.waiting else "" if receiver.broker else "red"
+            made.add_row(*_receiver(receiver), style=style)
+    return made
+
+
+def gone_receivers(receivers: Sequence[Receiver] | None) -> Iterator[Text]:
+    """A line for each, the latest first, and what to do: their sessions at the broker may hold messages that no other
+    receiver gets."""
+    gone = sorted((each for each in receivers or () if each.is_gone), key=lambda each: each.idle_s)
+    for receiver in gone[:GONE_RECEIVERS_MAX]:
+        line = f"{printable(receiver.client_id)} gone for {duration(receiver.idle_s)}, its session may hold messages"
+        yield Text(line, style="red")
+    if len(gone) > GONE_RECEIVERS_MAX:
+        kept = f" (no more than {NAMES_MAX} names are kept)" if len(gone) >= NAMES_MAX - 1 else ""
+        yield Text(f"and {len(gone) - GONE_RECEIVERS_MAX} other receivers are gone{kept}", style="red")
+    if gone:
+        yield Text("start it again; gone for good: traksense-ingest receiver --leave, or status --dismiss NAME")
+
+
+def consumers(shards: Sequence[StreamSnapshot], width: int, lines: int) -> RenderableType:
+    """At most `lines` lines, none of them wrapped, if possible."""
+    known = [(shard, consumer) for shard in shards for consumer in shard.consumers]
+    if not known:
+        return Text("no writer has read from these streams, or all have left", style="yellow")
+    gone = [consumer for _, consumer in known if _is_gone(consumer)]
+    if len(gone) <= GONE_CONSUMERS_MAX:
+        return _table(known, width, lines)
+    running = [(shard, consumer) for shard, consumer in known if not _is_gone(consumer)]
+    summary = _summary(gone)
+    return Group(_table(running, width, lines - len(summary) // width - 1), summary) if running else summary
+
+
+def _receiver(receiver: Receiver) -> Sequence[RenderableType]:
+    broker = "up" if receiver.broker else "unreachable"
+    figures = broker, f"{receiver.appended_per_s:.0f}", f"{duration(receiver.idle_s)} ago"
+    return safe_name(receiver.client_id), *figures, "waits for room" if receiver.waiting else ""
+
+
+def _table(known: Sequence[tuple[StreamSnapshot, ConsumerInfo]], width: int, lines: int) -> RenderableType:
+    if len(known) < min(lines, CONSUMERS_MAX):
+        each = _each(known, width)
+        if Measurement.get(MEASURE, MEASURE.options, each).maximum <= width:
+            return each
+    return _by_writer(known, width)
+
+
+def _summary(gone: Sequence[ConsumerInfo]) -> Text:
+    idle = sorted(map(_idle_s, gone))
+    text = (
+        f"{len(gone)} consumers of writers that are gone, idle for {duration(idle[0])} to {duration(idle[-1])}: "
+        f"{_pending(gone)} pending"
+    )
+    return Text(text, style="red" if _pending(gone) else "yellow")
+
+
+def _each(known: Sequence[tuple[StreamSnapshot, ConsumerInfo]], width: int) -> Table:
+    made = table(width, "consumer", "stream", "pending", "idle")
+    for shard, consumer in known:
+        figures = shard.stream, str(consumer.pending), duration(_idle_s(consumer))
+        made.add_row(safe_name(consumer.name), *figures, style=_colour(consumer))
+    return made
+
+
+def _by_writer(known: Sequence[tuple[StreamSnapshot, ConsumerInfo]], width: int) -> RenderableType:
+    writers = [*_lanes(known)]
+    if len(writers) <= WRITERS_MAX:
+        return _writers(writers, width)
+    writers.sort(key=lambda writer: -_pending(writer[1]))  # those that hold most
+    others = [lane for _, lanes in writers[WRITERS_MAX:] for lane in lanes]
+    rest = f"… and {len(writers) - WRITERS_MAX} more writers, with {_pending(others)} pending"
+    return Group(_writers(writers[:WRITERS_MAX], width), Text(rest))
+
+
+def _writers(writers: Sequence[tuple[str, Sequence[ConsumerInfo]]], width: int) -> Table:
+    made = table(width, "writer", "lanes", "pending", "idle")
+    for writer, lanes in writers:
+        last = max(lanes, key=_idle_s)
+        figures = str(len(lanes)), str(_pending(lanes)), duration(_idle_s(last))
+        made.add_row(safe_name(writer), *figures, style=_colour(last))
+    return made
+
+
+def _lanes(known: Sequence[tuple[StreamSnapshot, ConsumerInfo]]) -> Iterator[tuple[str, list[ConsumerInfo]]]:
+    found: dict[str, list[ConsumerInfo]] = {}
+    for _, consumer in known:
+        found.setdefault(re.sub(r"-\d+$", "", consumer.name), []).append(consumer)
+    yield from found.items()
+
+
+def _pending(consumers: Sequence[ConsumerInfo]) -> int:
+    return sum(consumer.pending for consumer in consumers)
+
+
+def _idle_s(consumer: ConsumerInfo) -> float:
+    return consumer.idle_ms / 1000
+
+
+def _is_gone(consumer: ConsumerInfo) -> bool:
+    return _idle_s(consumer) > IDLE_MAX_S
+
+
+def _colour(consumer: ConsumerInfo) -> str:
+    return "red" if _is_gone(consumer) else ""

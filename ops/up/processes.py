@@ -1,0 +1,170 @@
+"""The child processes of `up`: what they are, and who starts, restarts and stops them."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import ClassVar
+
+from traksense_ingest.ops.embedded import Broker, Server, ServerFailed
+from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.ports import metrics_url
+from traksense_ingest.shared.runtime.service import EXIT_MISCONFIGURED
+
+READY_TIMEOUT_S = 1.0
+
+RESTARTS_MAX, RESTARTS_WITHIN_S = 3, 60.0
+UNRESPONSIVE_CHECKS = 5  # in a row, before a broker is killed
+
+
+class Service(Server):
+    """`python -m` and the name of a service; it has started when /readyz says so."""
+
+    def __init__(self, directory: Path, port: int, environment: Mapping[str, str]) -> None:
+        super().__init__(directory, port)
+        self._variables = {**environment, "METRICS_PORT": str(port)}
+
+    @property
+    def url(self) -> str:
+        """Where its metrics are."""
+        return metrics_url(self.port, self.host)
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", f"traksense_ingest.{self.name}"]
+
+    def _environment(self) -> Mapping[str, str]:
+        return self._variables
+
+    def _answers(self) -> bool:
+        connection = HTTPConnection(self.host, self.port, timeout=READY_TIMEOUT_S)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except HTTPException:
+            return False
+        finally:
+            connection.close()
+
+
+class Receiver(Service):
+    """MQTT → stream."""
+
+    name: ClassVar[str] = "receiver"
+
+
+class Writer(Service):
+    """Stream → database."""
+
+    name: ClassVar[str] = "writer"
+
+
+class Simulator(Server):
+    """`traksense-ingest simulate`: publishes until it is stopped."""
+
+    name: ClassVar[str] = "simulator"
+
+    def __init__(self, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+        super().__init__(directory, port=0)
+        self._arguments = arguments
+        self._variables = environment
+
+    @property
+    def url(self) -> str:
+        """It listens nowhere."""
+        return ""
+
+    def _ports(self) -> list[int]:
+        return []
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-m", "traksense_ingest.ops", "simulate", "--no-progress", *self._arguments]
+
+    def _environment(self) -> Mapping[str, str]:
+        return self._variables
+
+    def _answers(self) -> bool:
+        return self.running
+
+
+class GaveUp(IngestError):
+    """A process crashed too often; the message has the end of its log."""
+
+
+class Supervisor:
+    """Some of the processes of one `up`, dependencies first."""
+
+    def __init__(self, processes: Sequence[Server], notify: Callable[[str], None]) -> None:
+        self.processes = processes
+        self.restarts: dict[str, int] = defaultdict(int)
+        self._notify = notify
+        self._crashes: dict[str, deque[float]] = defaultdict(deque)
+        self._unanswered = 0
+
+    def require_ports(self) -> None:
+        """Raise PortBusy if a process would not get its port; asked before anything is started."""
+        for process in self.processes:
+            process.require_ports()
+
+    def start(self) -> None:
+        """Start every process; raises PortBusy or ServerFailed."""
+        for process in self.processes:
+            self._notify(f"starting {process.name} …")
+            process.start()
+
+    def restart_crashed(self) -> None:
+        """Restart what crashed; raises GaveUp if that doesn't help."""
+        for process in self.processes:
+            if isinstance(process, Broker):
+                self._kill_if_unresponsive(process)
+            if not process.running:
+                self._restart(process)
+
+    def stop(self) -> None:
+        """Stop every process, those that depend on others first."""
+        for process in reversed(self.processes):
+            self.stop_process(process)
+
+    def stop_process(self, process: Server) -> None:
+        """Stop one of them."""
+        if process.running:
+            self._notify(f"stopping {process.name} …")
+        process.stop()
+
+    def _kill_if_unresponsive(self, broker: Broker) -> None:
+        """rumqttd can lose its listening socket and run on; a crash is better, since it is restarted."""
+        self._unanswered = 0 if broker.serves() else self._unanswered + 1
+        if self._unanswered == UNRESPONSIVE_CHECKS:
+            broker.kill()
+
+    def _restart(self, process: Server) -> None:
+        code = process.returncode
+        if code == EXIT_MISCONFIGURED:
+            raise GaveUp(f"{process.name} can't run as it is configured; {_log_of(process)}")
+        if self._crashed_too_often(process):
+            often = f"{RESTARTS_MAX + 1} times within {RESTARTS_WITHIN_S:.0f} s"
+            raise GaveUp(f"giving up: {process.name} ended {often}; {_log_of(process)}")
+        self._notify(f"{process.name} {_ending(code)}: restarting it (its log: {process.log_path})")
+        self.restarts[process.name] += 1
+        try:
+            process.start()
+        except ServerFailed as error:
+            self._notify(str(error))  # the next check counts it as another crash
+
+    def _crashed_too_often(self, process: Server) -> bool:
+        now, crashes = time.monotonic(), self._crashes[process.name]
+        crashes.append(now)
+        while now - crashes[0] > RESTARTS_WITHIN_S:
+            crashes.popleft()
+        return len(crashes) > RESTARTS_MAX
+
+
+def _log_of(process: Server) -> str:
+    return f"the end of its log, {process.log_path}:\n{process.log_tail()}"
+
+
+def _ending(code: int | None) -> str:
+    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"

@@ -1,0 +1,87 @@
+"""Which topic filters the session at the broker has, by what receivers of this client id have subscribed to so far.
+
+A persistent session keeps a filter, and delivers what matches it, until it is unsubscribed. So what MQTT_TOPICS and
+MQTT_SHARED_GROUP no longer name is unsubscribed once what they name now is subscribed. Redis keeps the filters as long
+as the broker may keep the session, which may be for ever: a field of some hundred bytes for each client id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from aiomqtt import MqttError
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from traksense_ingest.receiver.connection import Connection
+from traksense_ingest.shared.failure import REDIS_ERRORS, describe
+from traksense_ingest.shared.streams.client import errors_name_key
+
+KEY = "ingest:{receivers}:filters"
+TRIES = 3  # connections: a broker may end one because of an UNSUBSCRIBE that it does not like
+
+log = logging.getLogger(__name__)
+
+
+class Filters:
+    """Those to subscribe to, and obsolete ones that an earlier receiver of this client id has left in the session."""
+
+    def __init__(self, client: Redis, client_id: str, wanted: Sequence[str]) -> None:
+        self._client = client
+        self._client_id = client_id
+        self.wanted = wanted
+        self._obsolete: list[str] = []
+        self._tries = 0
+
+    async def remember(self) -> None:
+        """Before the first SUBSCRIBE: read what was subscribed, and add what is going to be.
+
+        Raises what redis-py raises in an outage. Where Redis refuses it, that is logged, and nothing is unsubscribed.
+        """
+        try:
+            with errors_name_key(KEY):
+                known = await self._read()
+                self._obsolete = [name for name in known if name not in self.wanted]
+                if not set(known).issuperset(self.wanted):
+                    await self._write([*self._obsolete, *self.wanted])
+        except ResponseError as error:
+            text = "filters that MQTT_TOPICS no longer names can't be unsubscribed: %s"
+            log.warning(text, describe(error), extra={"component": "redis", "client_id": self._client_id})
+
+    async def unsubscribe_obsolete(self, connection: Connection) -> None:
+        """Unsubscribe what is no longer wanted; what fails is tried again with the next connections."""
+        if not self._obsolete or self._tries == TRIES:
+            return
+        self._tries += 1
+        names, about = ", ".join(self._obsolete), {"component": "broker", "filters": self._obsolete}
+        try:
+            await connection.unsubscribe(self._obsolete, math.inf)
+        except MqttError as error:
+            log.warning("could not unsubscribe from %s: %s", names, describe(error), extra=about)
+            return
+        log.info("unsubscribed from %s", names, extra=about)
+        self._obsolete = []
+        with contextlib.suppress(*REDIS_ERRORS):  # then the next start unsubscribes them again
+            await self._write(self.wanted)
+
+    async def forget(self) -> None:
+        """The session has ended. Raises what redis-py raises."""
+        forgotten: Any = self._client.hdel(KEY, self._client_id)
+        await forgotten
+
+    async def _read(self) -> list[str]:
+        found: Any = self._client.hget(KEY, self._client_id)
+        try:
+            filters = json.loads(await found or "[]")
+        except ValueError:  # somebody else has written it
+            return []
+        return [name for name in filters if isinstance(name, str)] if isinstance(filters, list) else []
+
+    async def _write(self, filters: Sequence[str]) -> None:
+        written: Any = self._client.hset(KEY, self._client_id, json.dumps(list(filters)))
+        await written

@@ -1,0 +1,91 @@
+"""A receiver's heartbeat in Redis, for `traksense-ingest status`. In the background: an error here stops nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+from typing import NoReturn
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from traksense_ingest.shared.failure import describe
+from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.runtime.health import Component
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
+from traksense_ingest.shared.streams.connection import is_of_server
+from traksense_ingest.shared.streams.heartbeat import Receiver, deregister, register
+
+PERIOD_S = 2.0
+STOP_S = 1.0  # a Redis that is unreachable must not hold up the shutdown
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Registers this receiver every 2 s, and at the end as stopped."""
+
+    def __init__(self, client: Redis, client_id: str, broker: Component, metrics: ReceiverMetrics) -> None:
+        self._client = client
+        self._client_id = client_id
+        self._broker = broker
+        self._metrics = metrics
+        self._is_warned = False
+        self._was_known: bool | None = None  # by an earlier run; None until Redis has answered
+        self._last = time.monotonic(), 0  # when the last heartbeat was, and how many messages had been appended
+
+    async def run(self) -> NoReturn:
+        """Until it is cancelled."""
+        try:
+            while True:
+                await self._register()
+                end_if_cancelled()
+                await asyncio.sleep(PERIOD_S)
+        finally:
+            with contextlib.suppress(
+                RedisError, OSError
+            ):  # without it, the missing heartbeats say the same a little later
+                async with asyncio.timeout(STOP_S):
+                    await self._stop()
+
+    async def _register(self) -> None:
+        try:
+            is_new = await register(self._client, self._receiver())
+            if self._was_known is None:
+                self._was_known = not is_new
+        except (RedisError, OSError) as error:
+            self._warn(error)
+
+    async def _stop(self) -> None:
+        """Its session stays at the broker and still receives messages. A receiver that never subscribed has none."""
+        if self._broker.was_up or self._was_known is not False:
+            await register(self._client, self._receiver(stopped=True))
+        else:
+            await deregister(self._client, self._client_id)
+
+    def _receiver(self, *, stopped: bool = False) -> Receiver:
+        appended, now = int(self._value("ingest_appended_messages_total")), time.monotonic()
+        (then, before), self._last = self._last, (now, appended)
+        return Receiver(
+            client_id=self._client_id,
+            process=f"{socket.gethostname()}-{os.getpid()}",
+            broker=self._broker.is_up,
+            waiting=bool(self._value("ingest_backpressure")),
+            appended=appended,
+            appended_per_s=round((appended - before) / max(now - then, 1e-9), 1),
+            stopped=stopped,
+        )
+
+    def _value(self, name: str) -> float:
+        return self._metrics.registry.get_sample_value(name) or 0.0
+
+    def _warn(self, error: Exception) -> None:
+        """Outages of Redis are logged by what works with it; a missing privilege, or a key of another type, here."""
+        if isinstance(error, ResponseError) and not is_of_server(error) and not self._is_warned:
+            self._is_warned = True
+            about = {"component": "redis", "client_id": self._client_id}
+            log.warning("`traksense-ingest status` can't see this receiver: %s", describe(error), extra=about)

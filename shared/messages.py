@@ -1,0 +1,54 @@
+"""What a message is: its topic, traksense/{tenant}/{site}/{device}/{kind}, and the reasons for which one is not stored.
+
+The grammar of topics is here: the writer's `decode/topic.py`, a device's shard, checks and simulated devices use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+ROOT = "traksense"
+KINDS = ("telem", "ack", "event")
+FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in KINDS)  # all that a writer stores
+NAME_MAX = 128  # characters of a tenant, a site or a device
+SHARED = "$share/"
+
+# Classes that a dead letter's reason begins with.
+POISON_REASONS = (
+    "parse_error",
+    "invalid_topic",
+    "out_of_range",
+    "payload_too_large",
+    "data_error",
+    "max_deliveries",
+)
+IGNORED_REASONS = ("empty", "retained")  # the writer's and the receiver's
+
+_WRONG_FILTER = re.compile(r"[^/][+#]|[+#][^/]|#.")
+
+
+def topic_of(tenant: str, site: str, device: str, kind: str = "telem") -> str:
+    """The topic of a device's messages."""
+    return f"{ROOT}/{tenant}/{site}/{device}/{kind}"
+
+
+def device_of(topic: bytes) -> bytes:
+    """What identifies the device: tenant and name, at any site. The whole topic where it names none."""
+    names = topic.split(b"/")
+    return names[1] + b"/" + names[3] if len(names) == 5 else topic
+
+
+def is_filter(text: str) -> bool:
+    """Whether it is a topic filter of MQTT, with `+` and `#` where they may be."""
+    return bool(text) and "\0" not in text and _WRONG_FILTER.search(text) is None
+
+
+def plain(filters: Sequence[str]) -> list[str]:
+    """The filters without `$share/group/`."""
+    return [re.sub(r"^\$share/[^/]*/", "", name) for name in filters]
+
+
+def shared_by(filters: Sequence[str], group: str) -> list[str]:
+    """The filters as a member of the group subscribes to them; as they are without a group."""
+    return [f"{SHARED}{group}/{name}" if group else name for name in filters]

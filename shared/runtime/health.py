@@ -1,0 +1,182 @@
+"""Whether this process is alive, and whether all that it depends on can be used. Served with the metrics over HTTP."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
+
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.failure import Unusable, describe, sqlstate_of
+from traksense_ingest.shared.metrics import OUTAGE_REASONS, Metrics
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+LINES = 5  # an outage: a reason may name a row or a time, and differ at each try
+STALL_S = 30.0  # an event loop without a heartbeat for so long is stuck, not busy
+
+log = logging.getLogger(__name__)
+
+
+class Component:
+    """One thing that the process depends on: the broker, Redis, the database, … Down until its first answer."""
+
+    def __init__(self, name: str, address: str, metrics: Metrics) -> None:
+        self.name = name
+        self._address = address
+        self.is_up = False
+        self.was_up = False  # ever, in this process
+        self._waiting = 0
+        self._reported: set[str] = set()  # reasons that were logged in this outage
+        self._errors = metrics.errors.labels(OUTAGE_REASONS[name])
+        self._connected = metrics.connected.labels(name)
+
+    @contextmanager
+    def wait(self) -> Iterator[None]:
+        """While one task waits for it to come back, another task's success does not make it up."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    def presume(self) -> None:
+        """It counts as up until a failure shows otherwise."""
+        self.is_up = True
+        self._connected.set(1)
+
+    def up(self) -> None:
+        """It answered; logged at the end of an outage, once it counts as up."""
+        if self._waiting:
+            return
+        was_down, was_unusable = not self.is_up, any(self._reported)
+        self.is_up, self.was_up = True, True
+        self._reported.clear()
+        self._connected.set(1)
+        if was_down:
+            state = "can be used again" if was_unusable else "is reachable"
+            log.info("%s %s", self.name, state, extra={"component": self.name, "state": "up"})
+
+    def down(self, error: BaseException) -> None:
+        """A try failed; each is counted. Logged once an outage, and once for each reason why it can't be used, when it
+        counts as down already."""
+        is_new = self._is_new(error)
+        self.is_up = False
+        self._errors.inc()
+        self._connected.set(0)
+        if is_new:
+            state = "can't be used" if isinstance(error, Unusable) else "is unreachable"
+            about = {"component": self.name, "state": "down", "sqlstate": sqlstate_of(error)}
+            log.warning("%s %s, waiting for it: %s (%s)", self.name, state, describe(error), self._address, extra=about)
+
+    def _is_new(self, error: BaseException) -> bool:
+        reason = str(error) if isinstance(error, Unusable) else ""
+        if reason in self._reported or (self._reported and not reason) or len(self._reported) >= LINES:
+            return False
+        self._reported.add(reason)
+        return True
+
+
+class Health:
+    """Alive: the event loop runs. Ready: every component can be used."""
+
+    def __init__(self, metrics: Metrics, addresses: Mapping[str, str]) -> None:
+        """`addresses` are the components' URLs, fit for a log line."""
+        self.components = {name: Component(name, address, metrics) for name, address in addresses.items()}
+        self._beat_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Called by a task of the event loop, every second or so."""
+        self._beat_at = time.monotonic()
+
+    @property
+    def is_alive(self) -> bool:
+        return time.monotonic() - self._beat_at < STALL_S
+
+    @property
+    def is_ready(self) -> bool:
+        return self.is_alive and all(component.is_up for component in self.components.values())
+
+    def report(self) -> dict[str, object]:
+        """What /healthz and /readyz answer."""
+        states = {name: "up" if component.is_up else "down" for name, component in self.components.items()}
+        return {"alive": self.is_alive, "ready": self.is_ready, "components": states}
+
+
+class HealthServer:
+    """/metrics, /healthz and /readyz, served by a thread of its own: it answers also while the event loop is stuck."""
+
+    def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
+        try:
+            self._server = make_server(
+                host, port, _application(metrics, health), _server_class(host, port), _SilentHandler
+            )
+        except (OSError, UnicodeError) as error:
+            variable = "METRICS_PORT" if getattr(error, "errno", 0) in _PORT_IS_WRONG else "METRICS_HOST"
+            why = getattr(error, "strerror", None) or error
+            raise ConfigurationError(
+                f"port {port} on {host} can't be used for metrics ({why}); set {variable} to another"
+            ) from None
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    def __enter__(self) -> HealthServer:
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+_PORT_IS_WRONG = (errno.EADDRINUSE, errno.EACCES)
+
+
+def _server_class(host: str, port: int) -> type[ThreadingWSGIServer]:
+    """A server for the kind of address that `host` is: IPv4 if it has both. Raises OSError if it has none."""
+    families = {address[0] for address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+
+    class Server(ThreadingWSGIServer):
+        address_family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
+
+    return Server
+
+
+def _application(metrics: Metrics, health: Health) -> Callable[..., Iterable[bytes]]:
+    exposition = make_wsgi_app(metrics.registry)
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
+            case "/metrics":
+                return list(exposition(environ, start_response))
+            case "/healthz":
+                return _json(start_response, health.is_alive, health.report())
+            case "/readyz":
+                return _json(start_response, health.is_ready, health.report())
+            case _:
+                start_response("404 Not Found", [("Content-Type", "text/plain")])
+                return [b"/metrics /healthz /readyz\n"]
+
+    return answer
+
+
+def _json(start_response: StartResponse, ok: bool, body: dict[str, object]) -> Iterable[bytes]:
+    start_response("200 OK" if ok else "503 Service Unavailable", [("Content-Type", "application/json")])
+    return [json.dumps(body).encode() + b"\n"]
+
+
+class _SilentHandler(WSGIRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """No line for each scrape."""

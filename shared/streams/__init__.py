@@ -1,0 +1,1 @@
+"""The streams between receiver and writer: keys, client, scripts, snapshots, the ledger."""

@@ -1,0 +1,43 @@
+"""Stacks that the tests of several files need: Redis with its users, a broker that retains, a pooler."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.brokers import stack_on
+from tests.support.pgbouncer import Pgbouncer
+from tests.support.redis_users import add_users
+from tests.support.services import Services
+from tests.support.stack import Stack
+from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.ops.embedded.debian import Mosquitto
+
+
+@pytest.fixture
+async def guarded(stack: Stack) -> Stack:
+    """A stack whose Redis has the users; its own connection remains the administrator's."""
+    await add_users(stack.redis)
+    return stack
+
+
+@pytest.fixture
+async def retaining(services: Services, database: str, tmp_path: Path) -> AsyncIterator[Stack]:
+    """With Mosquitto, which sends retained messages at each SUBSCRIBE and keeps them over a restart."""
+    if not Mosquitto.installed():
+        pytest.skip("not installed here: Mosquitto")
+    async with stack_on(Mosquitto(tmp_path / "mosquitto", free_port()), services, database, tmp_path) as stack:
+        yield stack
+
+
+@pytest.fixture
+def pooler(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[Pgbouncer]:
+    """A pgbouncer in front of the stack's database, in transaction mode with one session of the server unless the
+    test gives other settings."""
+    if not Pgbouncer.installed():
+        pytest.skip("pgbouncer is not installed here")
+    settings = getattr(request, "param", {"pool_mode": "transaction", "default_pool_size": "1"})
+    with Pgbouncer(tmp_path / "pgbouncer", free_port(), stack.database_url, settings) as pooler:
+        yield pooler

@@ -1,0 +1,47 @@
+"""Filters that are no longer wanted are unsubscribed from the receiver's session."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.stack import Stack, telem
+from tests.support.streams import backlog_is, entries
+from tests.support.waiting import eventually
+
+PLAIN = {"MQTT_TOPICS": "traksense/+/+/+/telem"}
+BOTH = {"MQTT_TOPICS": "traksense/+/+/+/telem,other/#"}
+CHANGES = {  # the variables before, those after, and what is unsubscribed
+    "a filter fewer": (BOTH, PLAIN, "other/#"),
+    "another group": (BOTH | {"MQTT_SHARED_GROUP": "old"}, PLAIN | {"MQTT_SHARED_GROUP": "new"}, "$share/old/other/#"),
+    "a group now": (BOTH, PLAIN | {"MQTT_SHARED_GROUP": "new"}, "other/#"),
+    "MQTT 5": (BOTH | {"MQTT_PROTOCOL": "5"}, PLAIN | {"MQTT_PROTOCOL": "5"}, "other/#"),
+}
+
+
+@pytest.mark.parametrize(("before", "after", "obsolete"), CHANGES.values(), ids=CHANGES)
+async def test_filters_that_are_no_longer_wanted_are_unsubscribed(
+    retaining: Stack, before: dict[str, str], after: dict[str, str], obsolete: str
+) -> None:
+    stack = retaining
+    receiver = await stack.receiver(**before)
+    assert receiver.stop() == 0
+    receiver = await stack.receiver(**after)
+    await receiver.says("unsubscribed from ")
+    assert obsolete in receiver.log.partition("unsubscribed from ")[2].splitlines()[0]
+    await stack.publish(("other/x", b"not wanted"), telem())
+    await eventually(stack.backlog)
+    assert [fields[b"topic"] for fields in await entries(stack)] == [telem()[0].encode()]
+    assert receiver.stop() == 0
+    receiver = await stack.receiver(**after)
+    await stack.publish(telem(second=1))
+    await eventually(lambda: backlog_is(stack, 2))
+    assert "unsubscribed" not in receiver.log, "once is enough"
+
+
+async def test_redis_that_refuses_to_remember_filters_is_logged_once(retaining: Stack) -> None:
+    stack = retaining
+    await stack.redis.set("ingest:{receivers}:filters", "somebody else's")
+    receiver = await stack.receiver()
+    await stack.publish(telem())
+    await eventually(stack.backlog)
+    assert receiver.log.count("can't be unsubscribed: ingest:{receivers}:filters: WRONGTYPE") == 1

@@ -1,0 +1,1 @@
+"""An entry's bytes → rows, or the reason why there are none."""

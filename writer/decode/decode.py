@@ -1,0 +1,230 @@
+"""An entry → its rows, or the reason why it has none. Pure: an outcome from an entry and the clock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from traksense_ingest.writer.decode.adapters import ADAPTERS
+from traksense_ingest.writer.decode.payload import looks_like, packing_of, unwrap
+from traksense_ingest.writer.decode.points import measures_of, no_nul_in
+from traksense_ingest.writer.decode.schema import (
+    AckV1,
+    Telemetry,
+    ack_v1,
+    any_object,
+    as_poison,
+    compact_json,
+    event_v1,
+    no_nul,
+    telem_v1,
+    validate,
+)
+from traksense_ingest.writer.decode.timestamp import out_of_range
+from traksense_ingest.writer.decode.topic import Topic, kind_of, parse_topic, tenant_of
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import (
+    AckRow,
+    Decoded,
+    Deferred,
+    EventRow,
+    Ignored,
+    Outcome,
+    Poison,
+    Rejected,
+    Sighting,
+)
+
+NUL_ESCAPED = r"\u0000"  # the only way that JSON has for it
+OPENING_BRACE, CLOSING_BRACE = b"{}"
+META_BYTES_MAX = 64 * 1024 * 1024  # of one message's rows together
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time of this host."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """Decodes entries within the limits that the operator set."""
+
+    max_payload_bytes: int
+    max_future_s: int
+    clock: Clock = utc_now
+
+    def decode(self, entry: Entry) -> Outcome:
+        """What becomes of an entry. Never raises, whatever the entry holds."""
+        payload = entry.payload
+        try:
+            if not payload:
+                return self._decode_empty(entry)
+            if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
+                return self._decode(entry)
+            return self._decode_unwrapped(entry, payload)
+        except Poison as poison:
+            return reject(entry, poison.reason, str(poison), ahead=poison.ahead)
+        except Exception as error:
+            return Deferred(entry, error)
+
+    def _decode(self, entry: Entry) -> Decoded:
+        if entry.topic is None:
+            raise Poison("invalid_topic", "topic", "the entry has no such field")
+        topic = parse_topic(entry.topic)
+        text = self._text(entry.payload)
+        match topic.kind:
+            case "telem":
+                return self._telem(entry, topic, text)
+            case "ack":
+                return self._ack(entry, topic, text)
+            case _:
+                return self._event(entry, topic, text)
+
+    def _decode_empty(self, entry: Entry) -> Decoded | Ignored:
+        """An empty payload clears a retained topic. An entry without the field was added by hand, and is rejected."""
+        if entry.payload is None or entry.topic is None:
+            return self._decode(entry)
+        return Ignored(entry, kind_of(entry.topic), "empty")
+
+    def _decode_unwrapped(self, entry: Entry, payload: bytes) -> Decoded:
+        """Decode what a payload contains. The outcome keeps the entry as it came: a dead letter has its exact bytes."""
+        if entry.topic is not None:
+            parse_topic(entry.topic)  # an invalid topic is the reason, before an invalid payload
+        self._check_size(payload)
+        packing = packing_of(payload)
+        try:
+            content = unwrap(payload, packing, self.max_payload_bytes)
+            if content is payload:
+                return self._decode(entry)
+            outcome = self._decode(entry._replace(payload=content))
+        except Poison as poison:
+            if packing:
+                poison.args = (f"{poison} ({packing})",)
+            raise
+        return outcome._replace(entry=entry, unpacked=len(content) if packing else 0)
+
+    def _check_size(self, payload: bytes) -> None:
+        if len(payload) > self.max_payload_bytes:
+            raise Poison(
+                "payload_too_large",
+                "payload",
+                f"{len(payload)} bytes, at most {self.max_payload_bytes} are allowed",
+            )
+
+    def _text(self, payload: bytes | None) -> str:
+        if payload is None:
+            raise Poison("parse_error", "payload", "the entry has no such field")
+        if len(payload) > self.max_payload_bytes:
+            self._check_size(payload)
+        try:
+            text = payload.decode()
+        except UnicodeDecodeError as error:
+            raise Poison("parse_error", "payload", f"not UTF-8 at byte {error.start}{looks_like(payload)}") from None
+        if "NaN" in text or "Infinity" in text:  # numbers for pydantic, not for JSON
+            _refuse_constants(text)
+        return text
+
+    def _telem(self, entry: Entry, topic: Topic, text: str) -> Decoded:
+        telemetry = _telemetry(text)
+        self._check_time(entry, telemetry["ts"], "ts")
+        meta = compact_json(telemetry["meta"], "meta") if telemetry.get("meta") else None
+        if meta and len(meta) * len(telemetry["points"]) > META_BYTES_MAX:
+            raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
+        if NUL_ESCAPED in text:
+            no_nul_in(telemetry["points"])
+        device = _sighting(entry, topic, telemetry["ts"], meta)
+        return Decoded(entry, "telem", device, telemetry["ts"], measures_of(topic, telemetry, meta))
+
+    def _ack(self, entry: Entry, topic: Topic, text: str) -> Decoded:
+        ack = validate(ack_v1, text)
+        ts, err = ack.get("ts_exec"), ack.get("err")
+        if ts is not None:
+            self._check_time(entry, ts, "ts_exec")
+        no_nul(ack["cmd_id"], "cmd_id")
+        no_nul(err, "err")
+        row = AckRow(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _complete(text), entry.appended_at)
+        return Decoded(entry, "ack", _sighting(entry, topic, ts), ts, row)
+
+    def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
+        event = validate(event_v1, text)
+        ts, type_ = event["ts"], event["event_type"]
+        self._check_time(entry, ts, "ts")
+        no_nul(type_, "event_type")
+        no_nul(event.get("event_id"), "event_id")
+        data = compact_json(event["data"], "data") if event.get("data") is not None else None
+        id_ = event.get("event_id") or _identity(type_, ts, event.get("data"))
+        row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
+        return Decoded(entry, "event", _sighting(entry, topic, ts), ts, row)
+
+    def _check_time(self, entry: Entry, ts: datetime, where: str) -> None:
+        now = self.clock()
+        if out_of_range(ts, now, self.max_future_s):
+            now = max(now, entry.appended_at)  # ids never go back, as this host's clock may
+            if wrong := out_of_range(ts, now, self.max_future_s):
+                raise Poison("out_of_range", where, wrong, ahead=ts if ts > now else None)
+
+
+def reject(
+    entry: Entry, error_class: str, reason: str, sqlstate: str | None = None, ahead: datetime | None = None
+) -> Rejected:
+    """The dead letter of an entry."""
+    return Rejected(entry, kind_of(entry.topic), tenant_of(entry.topic), error_class, reason, sqlstate, ahead)
+
+
+def _telemetry(text: str) -> Telemetry:
+    if '"schema"' in text:  # true for every v1 message, and saves a second parse
+        try:
+            return telem_v1.validate_json(text)
+        except ValidationError as error:
+            if not any(detail["loc"] == ("schema",) and detail["type"] == "missing" for detail in error.errors()):
+                raise as_poison(error, text) from None
+    return _adapted(validate(any_object, text), text)
+
+
+def _adapted(message: dict[str, Any], text: str) -> Telemetry:
+    if "schema" in message:
+        return validate(telem_v1, text)
+    for adapter in ADAPTERS:
+        if adapter.recognises(message):
+            try:
+                return adapter.adapt(message)
+            except ValidationError as error:
+                raise as_poison(error) from None
+    raise Poison("parse_error", "schema", "missing, and no vendor format recognises the payload")
+
+
+def _sighting(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> Sighting | None:
+    seen = ts if entry.retained else entry.received_at
+    return Sighting(topic.tenant, topic.device, topic.site, meta, seen) if seen else None
+
+
+def _identity(event_type: str, ts: datetime, data: object) -> str:
+    content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def _complete(text: str) -> str:
+    """An ACK's payload with all its keys; where jsonb can't hold one that is unknown, with the known ones only."""
+    payload = validate(any_object, text)
+    try:
+        return compact_json(payload, "payload")
+    except Poison:
+        return compact_json({key: payload[key] for key in AckV1.__annotations__ if key in payload}, "payload")
+
+
+def _refuse_constants(text: str) -> None:
+    def refuse(constant: str) -> None:
+        raise Poison("parse_error", "payload", f"Invalid JSON: {constant} is not a JSON number")
+
+    try:
+        json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        """Not JSON at all: validation gives the reason."""

@@ -1,0 +1,1 @@
+"""Reading a stream: a consumer of its group for each lane, sizes of batches, leftover shards."""

@@ -1,0 +1,89 @@
+"""The table device, written rarely: when a device is new, when its site or meta changes, and once a minute."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from traksense_ingest.writer.outcome import Sighting
+
+REFRESH = timedelta(minutes=1)  # how old last_seen may be
+MIN_UPDATE_INTERVAL = timedelta(seconds=5)  # a meta that changes with each message must not update its row each time
+REMEMBERED = 100_000  # devices, some 50 MB; one that is evicted is written once more
+
+Key = tuple[str, str]
+
+
+class DeviceState(NamedTuple):
+    """The row last written of a device; of its meta, which may be a megabyte, only the hash."""
+
+    site_id: str
+    meta: int
+    seen: datetime
+
+
+def one_of_each_device(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """The last sighting of each, with the last meta of any."""
+    latest: dict[Key, Sighting] = {}
+    for sighting in sightings:
+        key = sighting[:2]
+        latest[key] = _merge(latest.get(key), sighting)
+    return list(latest.values())
+
+
+class DeviceRegistry:
+    """Remembers the row that this process last wrote of each device. Shared by its lanes."""
+
+    def __init__(self) -> None:
+        self._written: OrderedDict[Key, DeviceState] = OrderedDict()
+        self._postponed: dict[Key, Sighting] = {}
+
+    def due(self, sightings: Iterable[Sighting]) -> list[Sighting]:
+        """Which of a batch's devices, one sighting of each, to write with it; sorted by key so that two writers can't
+        deadlock. Remembers nothing: the transaction may fail."""
+        return sorted(sighting for sighting in sightings if self._is_due(sighting, sighting.seen))
+
+    def unknown(self, sightings: Iterable[Sighting]) -> list[Sighting]:
+        """Those of devices that this process has written nothing of, sorted by key."""
+        return sorted(sighting for sighting in sightings if sighting[:2] not in self._written)
+
+    def committed(self, sightings: Iterable[Sighting], due: Iterable[Sighting]) -> None:
+        """The batch of these sightings is committed, and with it the rows that were due. A change that came too soon
+        after the last one is postponed, for `overdue`."""
+        self.written(due)
+        for sighting in sightings:
+            key = sighting[:2]
+            if (known := self._written.get(key)) and _differs(sighting, known):
+                self._postponed[key] = _merge(self._postponed.get(key), sighting)
+
+    def overdue(self, now: datetime) -> list[Sighting]:
+        """The postponed changes that are due, sorted by key."""
+        return sorted(sighting for sighting in self._postponed.values() if self._is_due(sighting, now))
+
+    def written(self, sightings: Iterable[Sighting]) -> None:
+        """These rows are committed, or dropped."""
+        for sighting in sightings:
+            key = sighting[:2]
+            self._written[key] = DeviceState(sighting.site_id, hash(sighting.meta), sighting.seen)
+            self._written.move_to_end(key)
+            self._postponed.pop(key, None)
+        while len(self._written) > REMEMBERED:
+            self._written.popitem(last=False)
+
+    def _is_due(self, sighting: Sighting, now: datetime) -> bool:
+        known = self._written.get(sighting[:2])
+        if known is None or abs(sighting.seen - known.seen) >= REFRESH:  # a clock may step back
+            return True
+        return abs(now - known.seen) >= MIN_UPDATE_INTERVAL and _differs(sighting, known)
+
+
+def _differs(new: Sighting, known: DeviceState) -> bool:
+    return new.site_id != known.site_id or (new.meta is not None and hash(new.meta) != known.meta)
+
+
+def _merge(old: Sighting | None, new: Sighting) -> Sighting:
+    if old is None or new.meta is not None:
+        return new
+    return new._replace(meta=old.meta)

@@ -1,0 +1,196 @@
+-- Every statement of the writer. A name in a comment line starts one; writer/store/sql.py reads them.
+
+-- name: unstored_points
+SELECT unstored_points($1, $2, $3, $4, $5, $6)
+
+-- name: create_staging
+-- Where rows wait that may be there already. Dropped at the end of the transaction.
+CREATE TEMPORARY TABLE staging (
+    tenant_id text COLLATE "C",
+    device_id text COLLATE "C",
+    point_id  text COLLATE "C",
+    ts        timestamptz,
+    v_num     double precision,
+    v_bool    boolean,
+    v_text    text,
+    unit      text,
+    meta      jsonb
+) ON COMMIT DROP
+
+-- name: insert_staged
+-- Sorted by key: two writers that store overlapping batches then wait for each other instead of deadlocking.
+-- Only new rows go in.
+INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta)
+SELECT tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta FROM staging
+ORDER BY tenant_id, device_id, point_id, ts
+ON CONFLICT DO NOTHING
+
+-- name: upsert_acks
+-- The batch has one row for each key. Its times come from the stream's entries, so that a redelivered entry
+-- changes nothing.
+-- An older ts_exec never overwrites a newer one; of equal ones the later repetition counts.
+INSERT INTO cmd_ack AS old (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, created_at, updated_at)
+SELECT tenant_id, device_id, cmd_id, ok, ts_exec, err, payload::jsonb, first_at, last_at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::boolean[], $5::timestamptz[], $6::text[], $7::text[],
+    $8::timestamptz[], $9::timestamptz[]
+) AS new (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, first_at, last_at)
+ON CONFLICT (tenant_id, device_id, cmd_id) DO UPDATE SET
+    (ok, ts_exec, err, payload) = (
+        SELECT n.ok, n.ts_exec, n.err, n.payload
+        FROM (VALUES
+            (excluded.ok, excluded.ts_exec, excluded.err, excluded.payload, excluded.updated_at),
+            (old.ok, old.ts_exec, old.err, old.payload, old.updated_at)
+        ) AS n (ok, ts_exec, err, payload, at)
+        ORDER BY n.ts_exec DESC NULLS LAST, n.at DESC
+        LIMIT 1
+    ),
+    created_at = least(old.created_at, excluded.created_at),
+    updated_at = greatest(old.updated_at, excluded.updated_at)
+RETURNING xmax = 0 AS is_new
+
+-- name: insert_retained_acks
+-- What a broker has kept may be the only copy of an ACK, or older than the one that is there.
+INSERT INTO cmd_ack (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, created_at, updated_at)
+SELECT tenant_id, device_id, cmd_id, ok, ts_exec, err, payload::jsonb, at, at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::boolean[], $5::timestamptz[], $6::text[], $7::text[], $8::timestamptz[]
+) AS new (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, at)
+ON CONFLICT DO NOTHING
+
+-- name: missing_acks
+-- How many have no row, though they were stored or were there: a trigger keeps them out.
+SELECT count(*)
+FROM unnest($1::text[], $2::text[], $3::text[]) AS sent (tenant_id, device_id, cmd_id)
+WHERE NOT EXISTS (
+    SELECT FROM cmd_ack AS stored
+    WHERE (stored.tenant_id, stored.device_id, stored.cmd_id) = (sent.tenant_id, sent.device_id, sent.cmd_id)
+)
+
+-- name: insert_events
+INSERT INTO device_event (tenant_id, device_id, event_id, event_type, ts, data, created_at)
+SELECT tenant_id, device_id, event_id, event_type, ts, data::jsonb, created_at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[]
+) AS new (tenant_id, device_id, event_id, event_type, ts, data, created_at)
+ON CONFLICT DO NOTHING
+
+-- name: missing_events
+SELECT missing_events($1, $2, $3)
+
+-- name: upsert_devices
+-- Only devices that are new, moved, or not heard of for a while come here. A clock that was ahead for a while must not
+-- make a row that no later message changes.
+INSERT INTO device AS old (tenant_id, device_id, site_id, meta, first_seen, last_seen)
+SELECT tenant_id, device_id, site_id, meta::jsonb, least(seen, now()), least(seen, now())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new (tenant_id, device_id, site_id, meta, seen)
+ON CONFLICT (tenant_id, device_id) DO UPDATE SET
+    site_id = CASE
+        WHEN excluded.last_seen < old.last_seen AND old.last_seen <= now() THEN old.site_id
+        ELSE excluded.site_id
+    END,
+    meta = CASE
+        WHEN excluded.last_seen < old.last_seen AND old.last_seen <= now() THEN coalesce(old.meta, excluded.meta)
+        -- Keys are gathered over messages, but a device that makes up new ones can't grow its row for ever.
+        WHEN octet_length((old.meta || excluded.meta)::text) <= 65536 THEN old.meta || excluded.meta
+        ELSE coalesce(excluded.meta, old.meta)
+    END,
+    first_seen = least(old.first_seen, excluded.first_seen),
+    last_seen = CASE WHEN old.last_seen > now() THEN excluded.last_seen
+        ELSE greatest(old.last_seen, excluded.last_seen) END
+
+-- name: insert_retained_devices
+-- A retained message says nothing new of a device that is known. One that isn't was there when it sent the message.
+INSERT INTO device (tenant_id, device_id, site_id, meta, first_seen, last_seen)
+SELECT tenant_id, device_id, site_id, meta::jsonb, least(seen, now()), least(seen, now())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new (tenant_id, device_id, site_id, meta, seen)
+ON CONFLICT DO NOTHING
+
+-- name: waiting_transactions
+-- Writers' transactions that wait for their client, and how far each has come: two equal answers, and it sent nothing
+-- in between. A pooler may put the client's address behind the name.
+SELECT activity.pid, activity.state_change, coalesce(progress.bytes_processed, 0) AS copied
+FROM pg_stat_activity AS activity
+LEFT JOIN pg_stat_progress_copy AS progress USING (pid)
+WHERE activity.datname = current_database()
+    AND activity.usename = current_user
+    AND activity.application_name LIKE 'traksense-writer%'
+    AND activity.wait_event = 'ClientRead'
+    AND activity.xact_start IS NOT NULL
+
+-- name: end_transactions
+SELECT count(pg_terminate_backend(activity.pid))
+FROM unnest($1::integer[], $2::timestamptz[]) AS frozen (pid, state_change)
+JOIN pg_stat_activity AS activity USING (pid, state_change)
+
+-- name: lock_dead_letters
+-- Before anything else of a transaction with dead letters, so that nobody waits for it in a circle: alone where one of
+-- them is retained, which must see those that others are storing at this moment.
+SELECT CASE WHEN $1::boolean THEN pg_advisory_xact_lock(1684365665) ELSE pg_advisory_xact_lock_shared(1684365665) END
+
+-- name: insert_dead_letters
+-- A retained message comes again at each subscription: not where any dead letter has the same bytes. And where a lane
+-- was faster with the replay than another one with the message itself, which is before it in the stream, the replay's
+-- dead letter serves for both.
+INSERT INTO ingest_errors (
+    tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries
+)
+SELECT * FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
+    $10::integer[]
+) AS letter (tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries)
+WHERE CASE
+    WHEN starts_with(letter.entry_id, 'retained:') THEN NOT EXISTS (
+        SELECT FROM ingest_errors AS stored
+        WHERE hashtextextended(stored.payload, hashtextextended(stored.topic, 0))
+            = hashtextextended(letter.payload, hashtextextended(letter.topic, 0))
+            AND (stored.topic, stored.payload) = (letter.topic, letter.payload)
+            AND stored.payload_raw IS NOT DISTINCT FROM letter.payload_raw
+    )
+    ELSE NOT EXISTS (
+        SELECT FROM ingest_errors AS replay
+        WHERE hashtextextended(replay.payload, hashtextextended(replay.topic, 0))
+            = hashtextextended(letter.payload, hashtextextended(letter.topic, 0))
+            AND starts_with(replay.entry_id, 'retained:')
+            AND replay.replayed_at IS NULL
+            AND (replay.stream, replay.topic, replay.payload) = (letter.stream, letter.topic, letter.payload)
+            AND replay.payload_raw IS NOT DISTINCT FROM letter.payload_raw
+            AND CASE WHEN starts_with(replay.entry_id, 'retained:') THEN
+                string_to_array(substr(replay.entry_id, 10), '-')::numeric[]
+                    > string_to_array(split_part(letter.entry_id, '#', 1), '-')::numeric[]
+            END
+    )
+END
+ON CONFLICT (stream, entry_id) DO NOTHING
+RETURNING error_class
+
+-- name: others_with_their_ids
+SELECT letter.number
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+    WITH ORDINALITY AS letter (stream, entry_id, topic, payload, payload_raw, number)
+JOIN ingest_errors AS stored USING (stream, entry_id)
+WHERE (stored.topic, stored.payload, stored.payload_raw)
+    IS DISTINCT FROM (letter.topic, letter.payload, letter.payload_raw)
+
+-- name: missing_dead_letters
+-- Of a message and its retained replay one letter is there, under the id of either.
+SELECT count(*)
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bytea[])
+    AS letter (stream, entry_id, topic, payload, payload_raw)
+WHERE NOT EXISTS (
+    SELECT FROM ingest_errors AS stored
+    WHERE (stored.stream, stored.entry_id) = (letter.stream, letter.entry_id)
+) AND NOT EXISTS (
+    SELECT FROM ingest_errors AS stored
+    WHERE hashtextextended(stored.payload, hashtextextended(stored.topic, 0))
+        = hashtextextended(letter.payload, hashtextextended(letter.topic, 0))
+        AND (stored.topic, stored.payload) = (letter.topic, letter.payload)
+        AND stored.payload_raw IS NOT DISTINCT FROM letter.payload_raw
+        AND (starts_with(letter.entry_id, 'retained:') OR starts_with(stored.entry_id, 'retained:'))
+)
+
+-- name: known_devices
+-- Any will do.
+SELECT tenant_id, device_id, site_id FROM device LIMIT $1

@@ -1,0 +1,181 @@
+"""A batch into the tables: one transaction, in which every statement is idempotent."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, assert_never
+
+from traksense_ingest.shared.database import transaction
+from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
+from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Rejected, Sighting, Storable
+from traksense_ingest.writer.store import sql
+from traksense_ingest.writer.store.acks import upsert_acks
+from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
+from traksense_ingest.writer.store.dead_letter import insert_dead_letters
+from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
+from traksense_ingest.writer.store.duplicates import DuplicateTracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class BatchRows:
+    """What the messages of a batch are in the tables."""
+
+    measures: list[Measures] = field(default_factory=list)  # each with one row at least
+    repeated: int = 0  # points that their own message has twice
+    acks: list[tuple[AckRow, bool]] = field(default_factory=list)  # with whether it is retained
+    events: list[EventRow] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
+    retained_sightings: list[Sighting] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    @property
+    def points(self) -> int:
+        """Rows for ts_measure."""
+        return sum(map(len, self.measures))
+
+    def add(self, outcome: Decoded) -> None:
+        """A message's rows to those of their table."""
+        is_retained = outcome.entry.retained
+        match outcome.rows:
+            case Measures() as measures:
+                self.repeated += measures.repeated
+                if measures.readings:
+                    self.measures.append(measures)
+            case AckRow() as ack:
+                self.acks.append((ack, is_retained))
+            case EventRow() as event:
+                self.events.append(event)
+            case _:
+                assert_never(outcome.rows)
+        if outcome.device:
+            (self.retained_sightings if is_retained else self.sightings).append(outcome.device)
+
+
+@dataclass
+class Changes:
+    """What one transaction has changed, for the metrics."""
+
+    points: int = 0
+    duplicates: Counter[str] = field(default_factory=Counter)  # telem, ack, event
+    dead_letters: Counter[str] = field(default_factory=Counter)  # by error class
+
+
+class Tables:
+    """Writes batches. Raises what asyncpg raises, and KeptOut; then nothing of the batch is stored."""
+
+    def __init__(self, pool: Any, devices: DeviceRegistry) -> None:
+        self._pool = pool
+        self._devices = devices
+        self._duplicates = DuplicateTracker()
+
+    async def write(self, batch: Sequence[Storable]) -> Changes:
+        """All of the batch, or none of it."""
+        rows = _by_table(batch)
+        changes = await self._write(rows, ways_to_copy(self._duplicates))
+        self._duplicates.learn(rows.points, changes.points)
+        return changes
+
+    async def _write(self, rows: BatchRows, ways: Sequence[Copy]) -> Changes:
+        """When one way to copy is refused because a row is there already, the transaction is rolled back, and
+        repeated in the next way."""
+        *ways, last = ways
+        for copy in ways:
+            try:
+                return await self._transact(rows, copy)
+            except Exception as error:
+                if not is_duplicate(error):
+                    raise
+        return await self._transact(rows, last)
+
+    async def _transact(self, rows: BatchRows, copy: Copy) -> Changes:
+        async with transaction(self._pool) as connection:
+            changes = await _write_messages(connection, rows, copy)
+            sightings = one_of_each_device(rows.sightings)
+            due = self._devices.due(sightings)
+            await sql.execute(connection, sql.UPSERT_DEVICES, due)
+            retained = self._devices.unknown(_latest(rows.retained_sightings))
+            await sql.execute(connection, sql.INSERT_RETAINED_DEVICES, retained)
+        self._devices.committed(sightings, due)
+        return changes
+
+    async def rehearse(self, outcome: Storable) -> None:
+        """Run every statement that stores a message, as for a new one and as for one that is there already, and roll
+        them back. Raises what any of them raises, or a deferred constraint.
+
+        `copy_new` is left out, since it adds nothing: `copy_staged` asks for new points as well, as all are there.
+        """
+        rows = _by_table([outcome])
+        with contextlib.suppress(_RolledBack):
+            async with transaction(self._pool) as connection:
+                for copy in (copy_all, copy_staged):
+                    await _write_messages(connection, rows, copy)
+                await sql.execute(connection, sql.UPSERT_DEVICES, [*rows.sightings, *rows.retained_sightings])
+                await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                raise _RolledBack
+
+    async def write_overdue_devices(self, now: datetime) -> None:
+        """Write the changes of devices that were postponed; what the database refuses is logged and dropped."""
+        overdue = self._devices.overdue(now)
+        if not overdue:
+            return
+        try:
+            async with transaction(self._pool) as connection:
+                await sql.execute(connection, sql.UPSERT_DEVICES, overdue)
+        except Exception as error:
+            if kind_of(error) is Kind.OUTAGE and not is_refusal(error):
+                raise
+            log.exception("giving up changes of %d devices", len(overdue), extra={"count": len(overdue)})
+        self._devices.written(overdue)
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a canary, to roll it back."""
+
+
+def _by_table(batch: Sequence[Storable]) -> BatchRows:
+    rows = BatchRows()
+    for outcome in batch:
+        match outcome:
+            case Decoded():
+                rows.add(outcome)
+            case Rejected():
+                rows.rejected.append(outcome)
+            case _:
+                assert_never(outcome)
+    return rows
+
+
+async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Changes:
+    """Everything but the devices. Raises KeptOut where the database takes a statement and leaves a row out."""
+    changes = Changes()
+    if rows.rejected:
+        await connection.execute(sql.LOCK_DEAD_LETTERS, any(outcome.entry.retained for outcome in rows.rejected))
+    if rows.measures:
+        changes.points = await copy(connection, rows.measures)
+    changes.duplicates["telem"] = rows.points - changes.points + rows.repeated
+    changes.duplicates["ack"] = len(rows.acks) - await upsert_acks(connection, rows.acks)
+    changes.duplicates["event"] = len(rows.events) - await _insert_events(connection, rows.events)
+    changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
+    return changes
+
+
+async def _insert_events(connection: Any, events: Sequence[EventRow]) -> int:
+    """Returns how many are new."""
+    ordered = sorted(events, key=lambda event: event[:3])
+    new = await sql.execute(connection, sql.INSERT_EVENTS, ordered)
+    if new < len(ordered):
+        await sql.require(connection, "device_event", sql.MISSING_EVENTS, [event[:3] for event in ordered])
+    return new
+
+
+def _latest(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """Of each device the latest one: retained messages come in any order."""
+    return one_of_each_device(sorted(sightings, key=lambda sighting: sighting.seen))

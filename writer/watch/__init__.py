@@ -1,0 +1,1 @@
+"""Beside the lanes: metrics and logs, ledgers, stuck transactions, idle consumers."""

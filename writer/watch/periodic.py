@@ -1,0 +1,107 @@
+"""Background tasks of a writer, every few seconds, also while no messages come.
+
+An error in one of them is logged and stops nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterable
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from traksense_ingest.shared.failure import REDIS_ERRORS
+from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.runtime.health import Component
+from traksense_ingest.shared.runtime.retry import retry_through_outage, watch
+from traksense_ingest.shared.streams import heartbeat
+from traksense_ingest.writer.decode.decode import utc_now
+from traksense_ingest.writer.read.consumer import Consumer
+from traksense_ingest.writer.store.store import Storage
+from traksense_ingest.writer.watch.ledger import LedgerWatch
+from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
+from traksense_ingest.writer.watch.snapshot_feed import SnapshotFeed
+from traksense_ingest.writer.watch.stuck_transactions import StuckTransactions
+
+PERIOD_S = 1.0
+DEVICES_PERIOD_S = 5.0
+CONSUMERS_PERIOD_S = 60.0
+RECEIVERS_PERIOD_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def watch_streams(feed: SnapshotFeed, ledgers: LedgerWatch, metrics: WriterMetrics) -> None:
+    """Take a snapshot of each shard, set the gauges that it gives, and notice that Redis is unreachable though nothing
+    else uses it."""
+
+    async def set_gauges() -> None:
+        snapshots = await feed.take()
+        metrics.queue_size.set(sum(each.in_stream for each in snapshots))
+        metrics.longest_stream.set(max(each.in_stream for each in snapshots))
+        metrics.pending.set(sum(each.pending for each in snapshots))
+        metrics.oldest_age.set(max(each.oldest_s for each in snapshots))
+        metrics.lost.set(ledgers.lost + sum(max(each.missing, 0) for each in snapshots))
+
+    await watch("the streams", set_gauges, PERIOD_S)
+
+
+async def watch_ledgers(ledgers: LedgerWatch) -> None:
+    """Keep the ledgers' copies in the database, and record losses; each check waits for the next snapshots."""
+    await watch("the ledgers", ledgers.check, PERIOD_S / 2)
+
+
+async def watch_receivers(client: Redis, metrics: WriterMetrics) -> None:
+    """Keep the number of receivers that are gone up to date; NaN where Redis denies the command."""
+
+    async def count() -> None:
+        try:
+            found = await heartbeat.receivers(client)
+        except ResponseError:
+            metrics.receivers_gone.set(math.nan)
+        except REDIS_ERRORS:
+            """Outages are logged by what works with Redis; the last number stays until it is over."""
+        else:
+            metrics.receivers_gone.set(sum(receiver.is_gone for receiver in found))
+
+    await watch("the receivers", count, RECEIVERS_PERIOD_S)
+
+
+async def watch_database(stuck: StuckTransactions, database: Component) -> None:
+    """Notice that the database is unreachable though nothing is stored, and end what a stuck writer left open."""
+
+    async def end_stuck() -> None:
+        if ended := await retry_through_outage(database, stuck.end):
+            about = {"component": "database", "count": ended}
+            log.warning("ended %d transactions of a writer that is stuck", ended, extra=about)
+
+    await watch("the database", end_stuck, PERIOD_S)
+
+
+async def watch_devices(storage: Storage, database: Component) -> None:
+    """Write the changes of devices that came too soon after earlier ones."""
+
+    async def write_overdue() -> None:
+        await retry_through_outage(database, lambda: storage.write_overdue_devices(utc_now()))
+
+    await watch("the devices", write_overdue, DEVICES_PERIOD_S)
+
+
+async def watch_dead_letters(recorder: MetricsRecorder) -> None:
+    """Log what became a dead letter since the last line, though no more of them come."""
+    while True:
+        await asyncio.sleep(PERIOD_S)
+        recorder.dead_letters.flush_if_due()
+
+
+async def watch_consumers(client: Redis, shards: Iterable[int], redis: Component) -> None:
+    """Delete the consumers of writers that died long ago."""
+
+    async def delete_idle() -> None:
+        for shard in shards:
+            await retry_through_outage(redis, Consumer(client, shard, "").delete_idle)
+
+    await watch("the consumers", delete_idle, CONSUMERS_PERIOD_S)
