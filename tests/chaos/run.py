@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import asyncpg
 from redis.exceptions import RedisError
 
 from tests.chaos.faults import Fault, all_faults
@@ -21,6 +20,7 @@ from tests.chaos.signs import Figures, has_grown
 from tests.chaos.verdict import BrokerEnd, Verdict, judge
 from tests.support.waiting import eventually, watching
 from traksense_ingest.shared import config
+from traksense_ingest.shared.failure import DATABASE_ERRORS
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
 
 CALM_S = 0.5  # between two faults
@@ -207,15 +207,15 @@ async def _stored(pipeline: Pipeline, numbers: set[int]) -> set[int]:
     moments = {moment_of(number): number for number in _telemetry(numbers)}
     if not moments:
         return set()
+    span = min(moments), max(moments)
     try:
         connection = await pipeline.database()
-    except (OSError, asyncpg.PostgresError):  # it is starting
+        try:
+            rows = await connection.fetch("SELECT DISTINCT ts FROM ts_measure WHERE ts BETWEEN $1 AND $2", *span)
+        finally:
+            await connection.close()
+    except (OSError, *DATABASE_ERRORS):  # it is starting, or was ended meanwhile
         return set()
-    try:
-        span = min(moments), max(moments)
-        rows = await connection.fetch("SELECT DISTINCT ts FROM ts_measure WHERE ts BETWEEN $1 AND $2", *span)
-    finally:
-        await connection.close()
     return {moments[row["ts"]] for row in rows if row["ts"] in moments}
 
 

@@ -21,6 +21,7 @@ from tests.support.process import Process
 from tests.support.program import run
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server
+from traksense_ingest.shared.failure import DATABASE_ERRORS
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 
 WITHOUT_BROKER = ("writer", "dlq", "migrate")  # programs that never connect to it
@@ -173,7 +174,7 @@ class Stack:
     async def _kept_session(self) -> asyncpg.Connection:
         while self._sessions:
             session = self._sessions.pop()
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):  # a test may have ended it
+            with suppress(OSError, *DATABASE_ERRORS):  # a test may have ended it
                 await session.execute("SELECT 1")
                 return session
             session.terminate()
