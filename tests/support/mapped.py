@@ -27,8 +27,8 @@ TS = "2026-01-02T03:04:05+00:00"
 
 
 class MappedDecoder(Decoder):
-    """{"rows": [{"tenant", "device", "ts", "points": {…}}, …]}, {"states": […]}, {"ignore": true} or {"poison": tenant},
-    and messages of version 1."""
+    """{"rows": [part(…), …]}, {"states": [part(…), …]}, {"ignore": true} or {"poison": tenant}; and messages of
+    version 1."""
 
     def decode(self, entry: Entry) -> Outcome:
         if not (entry.topic or b"").startswith(b"mapped/"):
