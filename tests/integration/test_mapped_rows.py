@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.mapped import NAME, TOPIC, MappedWriter, mapped_writer, message, part
+from tests.support.mapped import NAME, TOPIC, TS, MappedWriter, mapped_writer, message, part
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.shared.streams.keys import key_of
@@ -122,17 +122,18 @@ async def test_of_two_readings_of_a_point_and_moment_the_first_is_stored(stack: 
     assert (await read_snapshot(stack.redis, 0)).ignored == 0, "both messages are stored"
 
 
-@pytest.mark.parametrize(("table", "content"), [("ts_measure", "points"), ("device_event", "online")])
-async def test_while_a_table_is_refused_its_messages_wait(
-    stack: Stack, writer: MappedWriter, table: str, content: str
-) -> None:
+def of_two_devices(table: str, ts: str) -> tuple[str, bytes]:
+    if table == "ts_measure":
+        return message(rows=[part(device, ts=ts, points={"t": 1}) for device in "ab"])
+    return message(states=[part(device, ts=ts, online=False) for device in "ab"])
+
+
+@pytest.mark.parametrize("table", ["ts_measure", "device_event"])
+async def test_while_a_table_is_refused_its_messages_wait(stack: Stack, writer: MappedWriter, table: str) -> None:
     """The canary is a mapped message, one of its rows under a key of its own; a state's is an event."""
-    name = "rows" if content == "points" else "states"
-    value = {"t": 1} if content == "points" else False
-    await writer.takes(message(**{name: [part("a", **{content: value}), part("b", **{content: value})]}))
+    await writer.takes(of_two_devices(table, TS))
     await stack.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
-    waiting = [part("c", ts=NEWER, **{content: value}), part("d", ts=NEWER, **{content: value})]
-    await stack.append(*message(**{name: waiting}))
+    await stack.append(*of_two_devices(table, NEWER))
     await eventually(lambda: writer.metric("ingest_connected", component="database") == 0)
     assert await stack.redis.xlen(key_of(0)) == 1
     await stack.execute(f"ALTER TABLE elsewhere RENAME TO {table}")

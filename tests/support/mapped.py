@@ -98,7 +98,7 @@ class MappedWriter:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a sample, 0 while there is none."""
-        return self._registry.get_sample_value(name, labels) or 0.0
+        return float(self._registry.get_sample_value(name, labels) or 0)
 
 
 @asynccontextmanager

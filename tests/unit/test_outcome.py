@@ -25,6 +25,7 @@ from traksense_ingest.writer.outcome import (
     Ignored,
     Rejected,
     Rows,
+    Settleable,
     Sighting,
 )
 from traksense_ingest.writer.read.consumer import SettlementKey
@@ -125,7 +126,7 @@ async def test_what_is_ignored_is_counted_by_its_reason_and_its_mapping() -> Non
     this: Any = consumer
     source = Source(this, ReadSize(1), 0, 1000, Component("redis", "", metrics), metrics, asyncio.Event())
     entry = decoded(1).entry
-    settled = [
+    settled: list[Settleable] = [
         Ignored(entry, "telem", "empty"),
         Ignored(entry, "telem", MAPPING, "khomp"),
         Ignored(entry, "telem", MAPPING, "khomp"),
