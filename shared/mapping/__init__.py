@@ -1,1 +1,1 @@
-"""Mapping files: what a topic and a payload become. The language, its loader and the routes; the writer compiles them."""
+"""Mapping files: what a topic and a payload become. The language, its loader, the routes; the writer compiles them."""

@@ -1,4 +1,4 @@
-"""The small languages inside a mapping's texts, parsed: paths into a payload, templates, topic filters with captures."""
+"""The small languages inside a mapping's texts, parsed: paths into a payload, templates, topics with captures."""
 
 from __future__ import annotations
 
