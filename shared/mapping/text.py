@@ -131,7 +131,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A part of a topic's level: any text that is not empty, or one of `choices`. Nameless for `+`, which may be empty."""
+    """Part of a topic's level: any text but an empty one, or one of `choices`. Nameless for `+`, which may be empty."""
 
     name: str | None
     choices: tuple[str, ...] = ()

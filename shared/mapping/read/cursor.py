@@ -21,7 +21,6 @@ T = TypeVar("T")
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,2})?|[-+]?\.[0-9]{1,30}", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(us|ms|s|m|h)", re.ASCII)
 _MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
-_NOTHING: Mapping[str, str] = {}
 
 
 class Reader:
