@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from traksense_ingest.shared.mapping.text import Filter, FilterName, Reference, Root, Template
 
@@ -24,24 +24,20 @@ def is_of_captures(template: Template) -> bool:
 
 
 def filtered(text: str, each: Filter) -> str:
-    """A text that is there, after one filter. `or` and `default` are for what is empty."""
-    match each.name:
-        case FilterName.LOWER:
-            return text.lower()
-        case FilterName.UPPER:
-            return text.upper()
-        case FilterName.NOSEP:
-            return text.translate(_SEPARATORS)
-        case FilterName.TRIM:
-            return text.strip(each.argument or None)
-        case FilterName.LAST:
-            return text.rpartition(each.argument)[2]
-        case FilterName.FIRST:
-            return text.partition(each.argument)[0]
-        case FilterName.DEFAULT:
-            return text or each.argument
-        case FilterName.OR:
-            return text
+    """A text that is there, after one filter; `or` is the caller's."""
+    return _FILTERS[each.name](text, each.argument)
+
+
+_FILTERS: Mapping[FilterName, Callable[[str, str], str]] = {
+    FilterName.LOWER: lambda text, _: text.lower(),
+    FilterName.UPPER: lambda text, _: text.upper(),
+    FilterName.NOSEP: lambda text, _: text.translate(_SEPARATORS),
+    FilterName.TRIM: lambda text, characters: text.strip(characters or None),
+    FilterName.LAST: lambda text, separator: text.rpartition(separator)[2],
+    FilterName.FIRST: lambda text, separator: text.partition(separator)[0],
+    FilterName.DEFAULT: lambda text, default: text or default,
+    FilterName.OR: lambda text, _: text,
+}
 
 
 def _value(reference: Reference, captures: Mapping[str, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from importlib.resources import files
@@ -76,12 +76,8 @@ def _read_entry(entry: Chosen, library: File, faults: list[Fault]) -> list[Read]
     paths = list(_paths(entry, library, faults))
     reads = [_read_file(path, shown, entry.vars) for path, shown in paths]
     declared = frozenset[str]().union(*(read.declared for read in reads))
-    if reads and not any(read.mapping is None and not read.name for read in reads):
-        for name in [name for name in entry.vars if name not in declared]:
-            known = f"known are {', '.join(sorted(declared))}" if declared else "it has none"
-            faults.append(
-                _fault(f"{quoted(entry.path)} has no variable {quoted(name)}, {known}{did_you_mean(name, declared)}")
-            )
+    if reads and all(read.name for read in reads):  # else the variables of one are not known
+        faults += [_no_variable(entry, name, declared) for name in entry.vars if name not in declared]
     return reads
 
 
@@ -91,12 +87,7 @@ def _paths(entry: Chosen, library: File, faults: list[Fault]) -> Iterator[tuple[
         if entry.path in (names := formats(library)):
             yield library / f"{entry.path}.yaml", f"{entry.path}.yaml"
         else:
-            hint = did_you_mean(entry.path, names) or f"; it has {', '.join(names)}"
-            faults.append(
-                _fault(
-                    f"the library has no mapping {quoted(entry.path)}, and a file is named by its path, as ./my.yaml{hint}"
-                )
-            )
+            faults.append(_no_format(entry.path, names))
         return
     path = File(entry.path).expanduser()
     try:
@@ -136,6 +127,16 @@ def _repeated(reads: Sequence[Read]) -> Iterator[Fault]:
             other = first[read.name].name_place
             what = f"the name {read.name} is that of {other.file if other else 'another file'} too"
             yield Fault(read.name_place, "name", what)
+
+
+def _no_format(name: str, names: Sequence[str]) -> Fault:
+    hint = did_you_mean(name, names) or f"; it has {', '.join(names)}"
+    return _fault(f"the library has no mapping {quoted(name)}, and a file is named by its path, as ./my.yaml{hint}")
+
+
+def _no_variable(entry: Chosen, name: str, declared: Collection[str]) -> Fault:
+    known = f"known are {', '.join(sorted(declared))}" if declared else "it has none"
+    return _fault(f"{quoted(entry.path)} has no variable {quoted(name)}, {known}{did_you_mean(name, declared)}")
 
 
 def _fault(what: str) -> Fault:
