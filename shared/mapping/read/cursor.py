@@ -171,10 +171,9 @@ class Cursor:
     def one_of(self, allowed: Iterable[str]) -> str:
         """One of these texts; the first of them if it is none."""
         names = list(allowed)
-        text = self.text(listed(names))
-        if text in names:
-            return text
-        if text:
+        if isinstance(self.node, Leaf) and self.node.text in names:  # `null` too
+            return self.node.text
+        if text := self.text(listed(names)):
             self.fault(f"{quoted(text)} is not allowed, {listed(names)} is{did_you_mean(text, names)}")
         return names[0]
 
@@ -200,7 +199,7 @@ class Cursor:
         """What is under the keys of the language; others are faults."""
         found = {}
         for key, value in self.table(what):
-            name = key.text() or "null"
+            name = key.node.text if isinstance(key.node, Leaf) else ""
             if name in allowed:
                 found[name] = value
             else:
