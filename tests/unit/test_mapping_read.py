@@ -102,8 +102,9 @@ def test_the_filters_of_a_topic() -> None:
 
 
 def test_conditions() -> None:
-    found = route("when: {a: 1, b: [x, null], c: exists, d: absent, e: {not: [1, 2]}, f: {type: [number, null]}, g: {is: exists}, "
-                  "h: {not: exists}, i: {not: {not: 3}}}").when  # fmt: skip
+    found = route("""when:
+  {a: 1, b: [x, null], c: exists, d: absent, e: {not: [1, 2]}, f: {type: [number, null]},
+   g: {is: exists}, h: {not: exists}, i: {not: {not: 3}}}""").when
     assert [condition.test for condition in found] == [
         Equal((1,)),
         Equal(("x", None)),
@@ -120,10 +121,14 @@ def test_conditions() -> None:
 def test_times() -> None:
     assert route("time: received").time == TimeRule(missing=Missing.RECEIVED)
     assert route("time: a.b").time == TimeRule((path_of("a.b"),))
-    rule = route(
-        'time: {paths_joined: [d, t], format: [{strptime: "%Y %H"}, auto], tz: Europe/Berlin, absent: 0, received: {round: 5m}, '
-        "missing: received, before: {date: 2000-01-01, then: reject}}"
-    ).time
+    rule = route("""time:
+  paths_joined: [d, t]
+  format: [{strptime: "%Y %H"}, auto]
+  tz: Europe/Berlin
+  absent: 0
+  missing: received
+  received: {round: 5m}
+  before: {date: 2000-01-01, then: reject}""").time
     assert rule == TimeRule(
         paths=(path_of("d"), path_of("t")),
         joined=True,
@@ -168,12 +173,13 @@ distinct_by: unit""").points
     assert leaves.value.units_by_name == ((Names(globs=("*.t",)), "°C"), (Names(frozenset("u")), "V"))
     assert (leaves.overrides[0].rename, leaves.overrides[0].value.scale) == ("c", Decimal("0.1"))
     assert isinstance(arrays, ZipPoint)
-    assert [(name, path.text, path.steps) for name, path in arrays.arrays][0] == ("name", "n[*]", (Key("n"),))
+    name, array = arrays.arrays[0]
+    assert (name, array.text, array.steps) == ("name", "n[*]", (Key("n"),))
     assert arrays.value.unit == template_of("{.unit}")
     assert isinstance(cases, CasesPoint)
     assert [(case.literal, case.path) for case in cases.cases] == [("RUN", None), (None, path_of("b"))]
     assert all(point.distinct_by_unit for point in found)
-    assert (found[1].where, found[1].place.line, found[1].place.column) == ("routes[0].points[1]", 6, 9)
+    assert (found[1].where, found[1].place.line, found[1].place.column) == ("routes[0].points[1]", 7, 9)
 
 
 def test_an_override_has_what_its_entry_says() -> None:
@@ -260,8 +266,15 @@ routes:
 
 
 def test_variables() -> None:
-    text = 'version: 1\nname: m\nvars: {a: x, b: "${a}/y", n: 10}\ntenant: acme\nroutes:\n  - name: r\n    topics: "${b}/{device}/$${q}"\n' \
-           "    identity: {site: '${a}'}\n    time: received\n    points: [{path: t, divide: \"${n}\", map: {'${a}': 1}}]\n"  # fmt: skip
+    text = HEAD + """vars: {a: x, b: "${a}/y", n: 10}
+tenant: acme
+routes:
+  - name: r
+    topics: "${b}/{device}/$${q}"
+    identity: {site: "${a}"}
+    time: received
+    points: [{path: t, divide: "${n}", map: {"${a}": 1}}]
+"""
     found = mapping(text, {"a": "z"}).routes[0]
     assert found.topics[0].filters == ("z/y/+/+",)
     point = found.points[0]
@@ -274,10 +287,13 @@ def test_tests() -> None:
         + """routes:
   - {name: r, topics: "{tenant}/{site}/{device}", time: received, points: []}
 tests:
-  - {name: one, topic: a/b/c, payload: {t: [1, x, null]}, rows: [{point: t, v_num: 1, ts: 2026-11-28T17:00:00+01:00, meta: {a: [1]}}]}
-  - {name: two, topic: a/b/c, payload_hex: "00 ff", retained: true, received: 2026-11-28, messages: [{topic: d, payload: e}], poison: x}
+  - name: one
+    topic: a/b/c
+    payload: {t: [1, x, null]}
+    rows: [{point: t, v_num: 1, ts: 2026-11-28T17:00:00+01:00, meta: {a: [1]}}]
+  - {name: two, topic: a/b/c, payload_hex: "00 ff", retained: true, received: 2026-11-28,
+     messages: [{topic: d, payload: e}], poison: x}
 """
-    )
     one, two = mapping(text).tests
     assert one.message.payload == b'{"t": [1, "x", null]}'
     assert one.message.received == LATER
@@ -287,4 +303,4 @@ tests:
         True,
         datetime(2026, 11, 28, tzinfo=UTC),
     )
-    assert (two.before[0].topic, two.before[0].payload, two.rows, two.poison, two.line) == ("d", b"e", None, "x", 7)
+    assert (two.before[0].topic, two.before[0].payload, two.rows, two.poison, two.line) == ("d", b"e", None, "x", 10)
