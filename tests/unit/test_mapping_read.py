@@ -266,7 +266,9 @@ routes:
 
 
 def test_variables() -> None:
-    text = HEAD + """vars: {a: x, b: "${a}/y", n: 10}
+    text = (
+        HEAD
+        + """vars: {a: x, b: "${a}/y", n: 10}
 tenant: acme
 routes:
   - name: r
@@ -275,6 +277,7 @@ routes:
     time: received
     points: [{path: t, divide: "${n}", map: {"${a}": 1}}]
 """
+    )
     found = mapping(text, {"a": "z"}).routes[0]
     assert found.topics[0].filters == ("z/y/+/+",)
     point = found.points[0]
@@ -294,6 +297,7 @@ tests:
   - {name: two, topic: a/b/c, payload_hex: "00 ff", retained: true, received: 2026-11-28,
      messages: [{topic: d, payload: e}], poison: x}
 """
+    )
     one, two = mapping(text).tests
     assert one.message.payload == b'{"t": [1, "x", null]}'
     assert one.message.received == LATER
