@@ -10,7 +10,7 @@ from itertools import islice
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.mapping.points import Place
 
-NAMES_COMPARED = 200  # each costs some µs
+NAMES_COMPARED = 1000  # each costs some µs
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -215,7 +215,7 @@ class Cursor:
         return Keys(self, found)
 
     def _below(self, key: Leaf, node: Node) -> Cursor:
-        name = key.text if re.fullmatch(r"[\w-]+", key.text) else f'"{quoted(key.text)}"'
+        name = key.text if key.text.replace("_", "").replace("-", "").isalnum() else f'"{quoted(key.text)}"'
         return Cursor(self.reader, node, f"{self.where}.{name}" if self.where else name)
 
 
