@@ -1,1 +1,1 @@
-"""The language of mappings."""
+"""Mapping files: what a topic and a payload become. The language, its loader, the routes; the writer compiles them."""
