@@ -97,8 +97,13 @@ def test_flags_times_and_properties() -> None:
         ],
     }
     assert metric("Float", timestamp=7, is_historical=True, is_transient=True, is_null=True, properties=properties) == {
-        **{"name": "m", "timestamp": 7, "datatype": "Float", "value": None},
-        **{"is_null": True, "is_historical": True, "is_transient": True},
+        "name": "m",
+        "timestamp": 7,
+        "datatype": "Float",
+        "value": None,
+        "is_null": True,
+        "is_historical": True,
+        "is_transient": True,
         "properties": {"engUnit": "°C", "low": -1, "none": None, "more": {"a": 0.1}},
     }
 

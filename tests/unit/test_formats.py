@@ -17,7 +17,7 @@ from tests.support.budget import examples
 from tests.support.formats import CODEC, LIMIT, LIMITS, MESSAGES, RECEIVED, check_plain, codec, decoded, path, refused
 from traksense_ingest.shared.mapping.decoding import Decode, FormatName, Packing, Text
 from traksense_ingest.shared.messages import POISON_REASONS
-from traksense_ingest.writer.decode.formats import FormatError, Parser, parser_of
+from traksense_ingest.writer.decode.formats import Document, FormatError, Parser, parser_of
 from traksense_ingest.writer.outcome import Poison
 
 PARSERS: dict[str, Parser] = {name: parser_of(Decode(format_), LIMITS) for name, (format_, _) in MESSAGES.items()}
@@ -26,14 +26,21 @@ EVERY = pytest.mark.parametrize("name", MESSAGES)
 
 def check(parse: Parser, payload: bytes) -> str:
     """What kind of outcome it was."""
+    outcome = outcome_of(parse, payload)
+    if not isinstance(outcome, FormatError):
+        check_plain(outcome)
+        return "decoded"
+    assert outcome.reason in POISON_REASONS
+    assert str(outcome) == f"{outcome.reason}: {outcome.where}: {outcome.what}"
+    assert len(str(outcome)) < 600
+    return "refused"
+
+
+def outcome_of(parse: Parser, payload: bytes) -> Document | FormatError:
     try:
-        check_plain(parse(payload, RECEIVED))
+        return parse(payload, RECEIVED)
     except FormatError as error:
-        assert error.reason in POISON_REASONS
-        assert str(error) == f"{error.reason}: {error.where}: {error.what}"
-        assert len(str(error)) < 600
-        return "refused"
-    return "decoded"
+        return error
 
 
 @EVERY
