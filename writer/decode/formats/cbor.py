@@ -22,7 +22,7 @@ INDEFINITE, BREAK = 31, b"\xff"
 _BIGNUMS = (2, 3)  # tags: a positive integer, and −1 − an integer, written as bytes
 _SIMPLE = {20: False, 21: True, 22: None, 23: None}  # 23 is `undefined`
 _FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
-_SHORTEST = {25: "e", 26: "f"}
+_FLOAT32 = 26  # what a sensor measured; encoders write a double with 16 bits only where that is exact
 _ENDLESS = -1
 
 
@@ -114,7 +114,7 @@ class _Reader:
         if info in _FLOATS:
             layout = _FLOATS[info]
             number = finite(layout.unpack(self.take(layout.size))[0], f"cbor: byte {begin}")
-            return number if number is None or info == 27 else shortest(number, _SHORTEST[info])
+            return shortest(number) if number and info == _FLOAT32 else number
         if info in _SIMPLE:
             return _SIMPLE[info]
         raise self.malformed(begin)
