@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -115,7 +114,6 @@ def test_what_is_wrong(pack: Any, reason: str) -> None:
     assert refused("senml", json.dumps(pack).encode()) == f"parse_error: {reason}"
 
 
-moderate = st.integers(-(2**40), 2**40) | st.floats(-1e9, 1e9)
 moderate = st.integers(-(2**40), 2**40) | st.floats(-1e9, 1e9)
 numbers = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
 names = st.sampled_from(
