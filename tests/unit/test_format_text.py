@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support.formats import LIMIT, decoded, refused
 from traksense_ingest.shared.mapping.decoding import Packing, Text
-from traksense_ingest.writer.decode.formats import FormatLimits, unpacker_of
+from traksense_ingest.writer.decode.formats import FormatError, FormatLimits, unpacker_of
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -64,14 +64,14 @@ def test_json(payload: bytes, document: Any) -> None:
         (b"1e999", "not JSON: number is infinity when parsed as double"),
         (b'"\\ud800"', "not JSON: no low surrogate in string"),
         ('{"a":"é"}'.encode("latin-1"), "not UTF-8 at byte 6; it looks like text of another encoding"),
-        (b"{'a': 1}", "not JSON: unexpected character, expected an object key or closing brace"),
+        (
+            b"{'a': 1}",
+            "not JSON: unexpected character, expected a string key: line 1 column 2 (char 1); it looks like a Python",
+        ),
     ],
 )
 def test_what_is_no_json(payload: bytes, reason: str) -> None:
-    said = refused("json", payload)
-    assert said.startswith("parse_error: payload: not ")
-    assert reason.partition(":")[0] in said or reason in said
-    assert reason.rsplit(";", maxsplit=1)[-1].strip() in said or reason in said
+    assert refused("json", payload).startswith(f"parse_error: payload: {reason}")
 
 
 def test_a_text() -> None:
@@ -160,8 +160,7 @@ def test_any_bytes_are_unpacked_or_refused(packing: Packing, payload: bytes) -> 
 def refused_or_unpacked(packing: Packing, payload: bytes) -> str | bytes:
     try:
         return unpacker_of([packing], FormatLimits(8))(payload)
-    except Exception as error:
-        assert type(error).__name__ == "FormatError"
+    except FormatError as error:
         return str(error)
 
 
