@@ -39,8 +39,8 @@ PARSERS: dict[bytes, Parser] = {
 
 
 def check(data: bytes) -> None:
-    """Raise AssertionError when a message is neither rows that PostgreSQL takes nor one dead letter with its bytes; or a
-    payload in a format neither a document nor an error."""
+    """Raise AssertionError when a message is neither rows that PostgreSQL takes nor one dead letter with its bytes, or
+    a payload in a format neither a document nor an error."""
     if parse := PARSERS.get(data[:1]):
         check_document(parse, data[1:])
     else:

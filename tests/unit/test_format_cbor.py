@@ -141,6 +141,7 @@ def test_the_examples_of_rfc_8949(encoded: str, document: Any) -> None:
         ("bf01ff", "byte 2: 0xff begins no value"),
         ("5f6161ff", "byte 1: 0x61 begins no value"),
         ("5f5f4101ffff", "byte 1: 0x5f begins no value"),
+        ("c2", "byte 1: 1 bytes should follow, and 0 do"),
         ("c201", "byte 1: 0x01 begins no value"),
         ("c26161", "byte 1: 0x61 begins no value"),
         ("c25881" + "01" * 129, "byte 0: an integer of 129 bytes, at most 128"),

@@ -145,14 +145,15 @@ def _tagged(reader: _Reader, tag: int, depth: int, begin: int) -> Any:
     """A time (0: RFC 3339, 1: Unix seconds) and all else is what the tag's content is."""
     if reader.whole(tag, begin) not in _BIGNUMS:
         return reader.item(depth)
-    if reader.data[reader.place : reader.place + 1] not in _BYTE_STRINGS:
-        raise reader.malformed(reader.place)
+    content = reader.place
     digits = reader.item(depth)
+    if reader.data[content] not in _BYTE_STRINGS:
+        raise reader.malformed(content)
     if len(digits) > 2 * BIGNUM_BYTES_MAX:
         raise FormatError("cbor", f"byte {begin}: an integer of {len(digits) // 2} bytes, at most {BIGNUM_BYTES_MAX}")
     number = int(digits or "0", 16)
     return number if tag == _BIGNUMS[0] else -1 - number
 
 
-_BYTE_STRINGS = {bytes([byte]) for byte in range(0x40, 0x60)}
+_BYTE_STRINGS = range(0x40, 0x60)  # the bytes that begin one
 _READERS: dict[int, Callable[[_Reader, int, int, int], Any]] = {2: _bytes, 3: _text, 4: _array, 5: _map, 6: _tagged}
