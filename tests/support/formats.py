@@ -43,7 +43,9 @@ def path(name: str) -> Path:
 
 def field(name: str, type_: str, **options: Any) -> BinaryField:
     """A field, with decimals given as texts."""
-    given = {key: Decimal(value) if key in ("divide", "scale", "add") else value for key, value in options.items()}
+    given: dict[str, Any] = {
+        key: Decimal(value) if key in ("divide", "scale", "add") else value for key, value in options.items()
+    }
     return BinaryField(name, FieldType(type_), **given)
 
 

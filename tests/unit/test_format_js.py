@@ -96,6 +96,13 @@ def test_limits(expression: str) -> None:
         assert parse(b"\0", RECEIVED) == "fine"
 
 
+def test_bytes_for_a_codec_are_limited() -> None:
+    assert decoded(codec("input.bytes.length"), bytes(64 * 1024)) == 64 * 1024
+    assert refused(codec("input.bytes.length"), bytes(64 * 1024 + 1)) == (
+        "payload_too_large: payload: 65537 bytes for a codec, at most 65536 are allowed"
+    )
+
+
 def test_a_codec_that_collects_what_it_saw_is_started_anew() -> None:
     """Its memory is full after some messages, each of which is good."""
     code = (

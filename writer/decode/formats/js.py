@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from traksense_ingest.shared.mapping.decoding import Js
-from traksense_ingest.writer.decode.formats.document import Document, FormatError
+from traksense_ingest.writer.decode.formats.document import Document, FormatError, too_large
 
 STACK_BYTES = 256 * 1024
+BYTES_MAX = 64 * 1024  # a LoRaWAN payload has at most 242; each byte becomes a number of the engine
 ERROR_MAX = 200  # characters of what a script says
 ARRAY_MAX = 1_000_000  # items: a few of the engine's own functions can't be interrupted on arrays without content
 
