@@ -79,8 +79,14 @@ class _Codec:
 
     def decode(self, payload: bytes, f_port: Document, variables: Document) -> Document:
         """`data`. Raises FormatError: what it threw or listed as errors, or that it reached a limit."""
-        given = orjson.dumps({"bytes": [*payload], "fPort": f_port, "variables": variables or {}}).decode()
-        return _data(self._run(given))
+        if len(payload) > BYTES_MAX:
+            raise too_large(f"{len(payload)} bytes for a codec, at most {BYTES_MAX} are allowed")
+        given = {"bytes": [*payload], "fPort": f_port, "variables": variables or {}}
+        try:
+            text = orjson.dumps(given).decode()
+        except orjson.JSONEncodeError as error:
+            raise FormatError("js", f"fPort or variables: {error}") from None
+        return _data(self._run(text))
 
     def _run(self, given: str) -> Any:
         try:
