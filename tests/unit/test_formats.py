@@ -82,6 +82,7 @@ def test_no_beginning_of_a_message_is_one(name: str) -> None:
 MEGABYTES: dict[str, bytes] = {
     "zeros": bytes(LIMIT),
     "ones": b"\xff" * LIMIT,
+    "byte order marks": b"\xef\xbb\xbf" * (LIMIT // 3),
     "JSON arrays": b"[" * LIMIT,
     "JSON objects": b'{"a":' * (LIMIT // 5),
     "empty records": b"[" + b"{}," * (LIMIT // 3 - 1) + b"{}]",
