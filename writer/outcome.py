@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple, assert_never
 
 from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.decode.sparkplug import Birth, Key
 from traksense_ingest.writer.entry import Entry
 
 
@@ -74,6 +75,7 @@ class Decoded(NamedTuple):
     unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
     same_point: int = 0  # readings that were dropped: the message has another one of the same point and moment
     mapping: str = ""  # the name of the one that decoded it; empty for version 1
+    birth: Birth | None = None  # what a Sparkplug BIRTH says of the messages that follow it
 
     @property
     def verdict(self) -> str:
@@ -154,6 +156,16 @@ class Deferred:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitsBirth:
+    """A Sparkplug message that can't be read before the BIRTH of its node or device is known: it stays pending for as
+    long as it takes until an entry may be claimed, and is then a dead letter."""
+
+    entry: Entry
+    key: Key  # what BIRTH
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HeldBack:
     """Its kind is refused at the moment, good messages too: it stays pending, and no try is counted."""
 
@@ -164,5 +176,5 @@ class HeldBack:
 
 Storable = Decoded | Rejected
 Settleable = Storable | Ignored
-Outcome = Settleable | Deferred
+Outcome = Settleable | Deferred | AwaitsBirth
 Handled = Outcome | HeldBack

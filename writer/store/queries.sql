@@ -196,3 +196,16 @@ WHERE NOT EXISTS (
 -- name: known_devices
 -- Any will do.
 SELECT tenant_id, device_id, site_id FROM device LIMIT $1
+
+-- name: upsert_births
+-- A BIRTH that is redelivered, or replayed, never replaces a later one.
+INSERT INTO sparkplug_birth AS old (tenant_id, device_key, born_at, aliases)
+SELECT tenant_id, device_key, born_at, aliases::jsonb
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[]) AS new (tenant_id, device_key, born_at, aliases)
+ON CONFLICT (tenant_id, device_key) DO UPDATE SET born_at = excluded.born_at, aliases = excluded.aliases
+WHERE old.born_at <= excluded.born_at
+
+-- name: births
+SELECT tenant_id, device_key, born_at, aliases::text
+FROM sparkplug_birth
+JOIN unnest($1::text[], $2::text[]) AS asked (tenant_id, device_key) USING (tenant_id, device_key)

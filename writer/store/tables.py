@@ -13,10 +13,12 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
 from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.decode.sparkplug import Birth
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Rejected, Rows, Sighting, Storable
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.acks import upsert_acks
+from traksense_ingest.writer.store.births import upsert_births
 from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
 from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
@@ -38,6 +40,7 @@ class BatchRows:
     sightings: list[Sighting] = field(default_factory=list)
     retained_sightings: list[Sighting] = field(default_factory=list)
     replayed_sightings: list[Sighting] = field(default_factory=list)
+    births: list[Birth] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
     @property
@@ -56,6 +59,8 @@ class BatchRows:
             self._add(one, outcome)
         if dropped:
             self.same_point[outcome.mapping] += dropped
+        if outcome.birth:
+            self.births.append(outcome.birth)
         if outcome.devices:
             self._sightings_of(outcome.entry).extend(outcome.devices)
 
@@ -187,6 +192,7 @@ async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Chang
     changes.duplicates["event"] = len(rows.events) - await _insert_events(connection, rows.events)
     changes.duplicates["state"] = len(rows.states) - await _insert_events(connection, rows.states)
     changes.same_point = rows.same_point
+    await upsert_births(connection, rows.births)
     changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
     return changes
 
