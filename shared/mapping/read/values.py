@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 TypeName = Literal["number", "text", "bool", "null", "object", "array"]
 TIME_KEYS = ("path", "paths", "paths_joined", "format", "tz", "absent", "missing", "received", "before")
+_YEARS = ("%Y", "%y", "%c", "%x", "%D", "%F")
 _FORMATS = [form.value for form in TimeFormat if form is not TimeFormat.DEFAULT]
 
 
@@ -129,6 +130,9 @@ def _format(at: Cursor) -> TimeFormat | Strptime:
 
 def _strptime(at: Cursor) -> TimeFormat | Strptime:
     text = at.text('a format of strptime, as "%d.%m.%Y %H:%M"')
+    if not any(year in text for year in _YEARS):
+        at.fault(f"{quoted(text)} has no year: %Y or %y")
+        return TimeFormat.DEFAULT
     try:
         time.strptime("", text)
     except ValueError as error:
