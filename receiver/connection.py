@@ -28,7 +28,6 @@ from traksense_ingest.shared.mqtt_client import Allowed, Client, has_reason
 from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.subscription import lowered, require_allowed
 
-
 SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is not connected
 RECEIVE_MAXIMUM = 2_000  # four batches: one being appended while the next ones gather
 KEEPALIVE_S = 10  # a connection that leads nowhere is noticed after twice as long

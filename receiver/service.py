@@ -204,8 +204,8 @@ class Receiver:
             self._connection = None
 
     async def use(self, topics: Topics) -> None:
-        """Subscribe to and shard by these topics of mappings from now on. Raises Unusable where the broker refuses one of their
-        topics: then all is as it was."""
+        """Subscribe to and shard by these topics of mappings from now on. Raises Unusable where the broker refuses one
+        of them: then all is as it was."""
         if self._leaving:
             return
         async with self._subscribing:

@@ -20,10 +20,19 @@ from traksense_ingest.writer.decode.clock import CLOCK, ClockWatch
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.topic import kind_of as kind_of_topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Handled, HeldBack, Ignored, Outcome, Rejected
+from traksense_ingest.writer.outcome import (
+    AwaitsBirth,
+    Decoded,
+    Deferred,
+    Handled,
+    HeldBack,
+    Ignored,
+    Outcome,
+    Rejected,
+)
 from traksense_ingest.writer.read.source import BATCH_BYTES, Source
-from traksense_ingest.writer.store.bisect import give_up, give_up_waiting
 from traksense_ingest.writer.store.births import StoredBirths
+from traksense_ingest.writer.store.bisect import give_up, give_up_waiting
 from traksense_ingest.writer.store.canary import Canary, kind_of, statements_of
 from traksense_ingest.writer.store.refused_kinds import RefusedKinds
 from traksense_ingest.writer.store.store import Storage

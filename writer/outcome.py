@@ -49,7 +49,8 @@ BirthKey = tuple[str, str]  # tenant, and the levels of a Sparkplug topic but fo
 
 
 class Birth(NamedTuple):
-    """A row of sparkplug_birth: what the BIRTH of a Sparkplug node or device says of what follows it. Of two of a device the one that was born later counts."""
+    """A row of sparkplug_birth: what the BIRTH of a Sparkplug node or device says of what follows it. Of two of one
+    device the one that was born later counts."""
 
     tenant_id: str
     device_key: str
