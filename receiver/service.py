@@ -25,6 +25,7 @@ from traksense_ingest.shared import mqtt
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import BROKER_ERRORS, Unusable, is_permanent
+from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.ports import RECEIVER_METRICS
 from traksense_ingest.shared.runtime.health import Component, Health, HealthServer
@@ -185,7 +186,7 @@ class Receiver:
         if self._settings.mqtt_retained == "store":
             return batch
         wanted = [message for message in batch if not message.retained]
-        self._metrics.ignored.labels("retained").inc(len(batch) - len(wanted))
+        self._metrics.ignored(RETAINED, len(batch) - len(wanted))
         return wanted
 
     async def _subscribe(self, connection: Connection) -> None:

@@ -91,15 +91,19 @@ class Streams:
 
     async def _try(self, name: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
         """How many were appended, all or none, and how long the stream is now."""
-        arguments: list[bytes | int] = [
-            self.room,
-            0,
-        ]  # not retained: to be stored as any other message
+        arguments: list[bytes | int] = [self.room]
         for letter in letters:
-            arguments += (letter.topic.encode(), letter.payload, time.time_ns() // 1_000_000)
+            arguments += (letter.topic.encode(), letter.payload, *_receipt_of(letter))
         with errors_name_key(name):
-            appended, length = await self._scripts.append(keys=[name], args=arguments)
+            appended, length = await self._scripts.append_replayed(keys=[name], args=arguments)
         return appended, length
+
+
+def _receipt_of(letter: DeadLetter) -> tuple[int, bytes]:
+    """When it was received, in ms, and whether that was kept. Not retained: to be stored as any other message."""
+    if letter.received_at is None:
+        return time.time_ns() // 1_000_000, b""
+    return round(letter.received_at.timestamp() * 1000), b"1"
 
 
 @asynccontextmanager
