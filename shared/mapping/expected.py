@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 Row = Mapping[str, Any]
+LATER = datetime(2099, 12, 31, tzinfo=UTC)  # when a test's message is received, if it doesn't say: no time is after it
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 Scalar = None | bool | int | float | str
@@ -131,7 +131,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """A part of a topic's level: any text that is not empty, or one of `choices`. Nameless for `+`."""
+    """Part of a topic's level: any text but an empty one, or one of `choices`. Nameless for `+`, which may be empty."""
 
     name: str | None
     choices: tuple[str, ...] = ()
@@ -151,12 +151,12 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class TopicPattern:
-    """An entry of `topics`. `filter` is what MQTT subscribes to: never narrower than the pattern."""
+    """An entry of `topics`. `filters` are what MQTT subscribes to: all of them together are never narrower."""
 
     text: str  # as written
     levels: tuple[Level, ...]
     rest: Capture | None = None  # of the levels after these: `{x...}` (one at least), or nameless for `#` (none too)
-    filter: str = field(default="")
+    filters: tuple[str, ...] = ()
 
     @property
     def captures(self) -> tuple[str, ...]:

@@ -1,0 +1,49 @@
+"""What is wrong with mapping files: all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.mapping.points import Place
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Fault:
+    """`file:line:column: where: what`. The place is None for what no file says, as a name in INGEST_MAPPINGS."""
+
+    place: Place | None
+    where: str  # as routes[0].points[2].unit
+    what: str
+
+    def __str__(self) -> str:
+        return ": ".join(str(part) for part in (self.place, self.where, self.what) if part)
+
+
+class MappingError(ConfigurationError):
+    """Faults of mapping files, a line each."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = tuple(faults)
+
+
+def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+    """`; did you mean …?`, or nothing where none of the names is near."""
+    names = {name.lower(): name for name in allowed}
+    near = get_close_matches(found[:64].lower(), names, n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ""
+
+
+def quoted(text: str) -> str:
+    """A text of a file as a fault shows it: short, on one line."""
+    shown = text if len(text) <= 60 else f"{text[:57]}…"
+    return repr(shown)[1:-1].replace("\\'", "'") if shown.strip() else repr(shown)
+
+
+def listed(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

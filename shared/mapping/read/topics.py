@@ -1,0 +1,129 @@
+"""`topics`, parsed: MQTT's filters with names for what their levels hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice, pairwise, product
+
+from traksense_ingest.shared.mapping.faults import quoted
+from traksense_ingest.shared.mapping.read.cursor import Cursor
+from traksense_ingest.shared.mapping.read.paths import NAME, Wrong, parsed
+from traksense_ingest.shared.mapping.text import KEY, LEAF, Capture, Level, TopicPattern
+
+VARIANTS_MAX = 256  # of the choices in one topic
+TOPIC_MAX = 65_535  # bytes of a topic in MQTT
+
+_PART = re.compile(r"\{([^{}/]*)\}|([^{}]+)")
+_REST = re.compile(r"\{([^{}/]*)\.\.\.\}")
+
+
+def topics(at: Cursor) -> tuple[TopicPattern, ...]:
+    """One filter or a list of them."""
+    what = "a topic filter, as plant/{site}/{device}/data,"
+    found = [parsed(item, what, pattern_of, None) for item in at.one_or_more()]
+    if not found:
+        at.fault("an empty list, at least one topic filter is wanted")
+    return tuple(pattern for pattern in found if pattern)
+
+
+def pattern_of(text: str) -> TopicPattern:
+    """Raises Wrong."""
+    if text.startswith("$share/"):
+        raise Wrong(f"{quoted(text)}: without $share/group/; MQTT_SHARED_GROUP is for that")
+    if "\0" in text or len(text.encode(errors="replace")) > TOPIC_MAX:
+        raise Wrong(f"{quoted(text)}: a topic has no NUL and at most {TOPIC_MAX} bytes")
+    *before, last = text.split("/")
+    rest = _rest(last, text)
+    levels = tuple(_level(level, text) for level in (before if rest else [*before, last]))
+    pattern = TopicPattern(text, levels, rest)
+    _refuse_repeated(pattern)
+    return replace(pattern, filters=tuple(_filters(pattern)))
+
+
+def variants(pattern: TopicPattern) -> Iterator[tuple[tuple[Level, ...], dict[str, str]]]:
+    """The levels with each combination of choices put in, and what those captured."""
+    captures = [part for level in pattern.levels for part in level.parts if isinstance(part, Capture) and part.choices]
+    for chosen in product(*(capture.choices for capture in captures)):
+        texts = iter(chosen)
+        levels = tuple(_with_choices(level, texts) for level in pattern.levels)
+        yield levels, {capture.name: text for capture, text in zip(captures, chosen, strict=True) if capture.name}
+
+
+def _with_choices(level: Level, texts: Iterator[str]) -> Level:
+    parts: list[str | Capture] = []
+    for part in level.parts:
+        chosen = next(texts) if isinstance(part, Capture) and part.choices else part
+        if isinstance(chosen, str) and parts and isinstance(parts[-1], str):
+            parts[-1] += chosen
+        else:
+            parts.append(chosen)
+    return Level(tuple(parts))
+
+
+def _filters(pattern: TopicPattern) -> Iterator[str]:
+    found = list(islice(variants(pattern), VARIANTS_MAX + 1))
+    if len(found) > VARIANTS_MAX:
+        raise Wrong(f"{quoted(pattern.text)}: its choices make more than {VARIANTS_MAX} topics")
+    for levels, _ in found:
+        names = ["+" if level.literal is None else level.literal for level in levels]
+        yield "/".join([*names, *(["#"] if pattern.rest else [])])
+
+
+def _rest(last: str, text: str) -> Capture | None:
+    if last == "#":
+        return Capture(None)
+    if match := _REST.fullmatch(last):
+        return Capture(_name(match[1], text))
+    return None
+
+
+def _level(level: str, text: str) -> Level:
+    if level == "+":
+        return Level((Capture(None),))
+    if "+" in level or "#" in level:
+        raise Wrong(f"{quoted(text)}: + is a whole level, and # the last one")
+    parts: list[str | Capture] = []
+    end = 0
+    for match in _PART.finditer(level):
+        if match.start() != end:
+            break
+        parts.append(_capture(match[1], text) if match[2] is None else match[2])
+        end = match.end()
+    if end != len(level):
+        raise Wrong(f"{quoted(text)}: a brace without its other one in {quoted(level)}")
+    _refuse_adjacent(parts, text)
+    return Level(tuple(parts) or ("",))
+
+
+def _capture(inside: str, text: str) -> Capture:
+    if inside.endswith("..."):
+        raise Wrong(f"{quoted(text)}: {{{quoted(inside)}}} is only the last level, and all of it")
+    name, colon, choices = inside.partition(":")
+    found = tuple(dict.fromkeys(choices.split("|"))) if colon else ()
+    if colon and "" in found:
+        raise Wrong(f"{quoted(text)}: an empty choice in {{{quoted(inside)}}}; they are written {{name:a|b}}")
+    return Capture(_name(name, text), found)
+
+
+def _name(name: str, text: str) -> str:
+    if NAME.fullmatch(name) is None:
+        raise Wrong(f"{quoted(text)}: {quoted(name)} is no name of a capture: letters, digits and _, a letter first")
+    if name in (KEY, LEAF):
+        raise Wrong(f"{quoted(text)}: {name} is what `each` and `leaves` capture; another name is wanted")
+    return name
+
+
+def _refuse_adjacent(parts: Sequence[str | Capture], text: str) -> None:
+    """`{a}{b}`: where the first would end, nobody knows."""
+    for one, other in pairwise(parts):
+        if isinstance(one, Capture) and isinstance(other, Capture) and not (one.choices or other.choices):
+            raise Wrong(f"{quoted(text)}: nothing between {{{one.name}}} and {{{other.name}}} says where one ends")
+
+
+def _refuse_repeated(pattern: TopicPattern) -> None:
+    names = pattern.captures
+    for name in names:
+        if names.count(name) > 1:
+            raise Wrong(f"{quoted(pattern.text)}: {{{name}}} is in it twice")
