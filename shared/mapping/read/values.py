@@ -29,6 +29,8 @@ T = TypeVar("T")
 
 TypeName = Literal["number", "text", "bool", "null", "object", "array"]
 TIME_KEYS = ("path", "paths", "paths_joined", "format", "tz", "absent", "missing", "received", "before")
+_NEVER_BEFORE: tuple[datetime | None, Missing] = (None, Missing.REJECT)
+_YEARS = ("%Y", "%y", "%c", "%x", "%D", "%F")
 _FORMATS = [form.value for form in TimeFormat if form is not TimeFormat.DEFAULT]
 
 
@@ -89,7 +91,7 @@ def time_rule(at: Cursor, missing: Missing = Missing.REJECT) -> TimeRule:
         return TimeRule((path_to_one(at),), missing=missing)
     keys = at.keys(*TIME_KEYS, what="`received`, a path or an object")
     paths, is_joined = _time_paths(keys)
-    before, before_is = keys.read("before", _before, (None, Missing.REJECT))
+    before, before_is = keys.read("before", _before, _NEVER_BEFORE)
     return TimeRule(
         paths=paths,
         joined=is_joined,
@@ -129,6 +131,9 @@ def _format(at: Cursor) -> TimeFormat | Strptime:
 
 def _strptime(at: Cursor) -> TimeFormat | Strptime:
     text = at.text('a format of strptime, as "%d.%m.%Y %H:%M"')
+    if not any(year in text for year in _YEARS):
+        at.fault(f"{quoted(text)} has no year: %Y or %y")
+        return TimeFormat.DEFAULT
     try:
         time.strptime("", text)
     except ValueError as error:
