@@ -162,7 +162,7 @@ class Decoder:
         no_nul(type_, "event_type")
         no_nul(event.get("event_id"), "event_id")
         data = compact_json(event["data"], "data") if event.get("data") is not None else None
-        id_ = event.get("event_id") or _identity(type_, ts, event.get("data"))
+        id_ = event.get("event_id") or event_identity(type_, ts, event.get("data"))
         row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
         return Decoded(entry, "event", _sightings(entry, topic, ts), ts, (row,))
 
@@ -217,7 +217,8 @@ def _sightings(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None
     return (Sighting(topic.tenant, topic.device, topic.site, meta, seen),) if seen else ()
 
 
-def _identity(event_type: str, ts: datetime, data: object) -> str:
+def event_identity(event_type: str, ts: datetime, data: object) -> str:
+    """The identity of an event that has no id: its content."""
     content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 

@@ -47,6 +47,7 @@ class Scope:
         "device_ts",
         "entry",
         "groups",
+        "is_online",
         "message",
         "record",
         "repeated",
@@ -63,6 +64,7 @@ class Scope:
         self.captures = captures
         self.device_ts: datetime | None = None  # the newest timestamp that a device gave
         self.groups: dict[datetime, dict[str, Reading]] = {}  # of the record: readings with a time of their own
+        self.is_online = True  # false where a state says that the device is not
         self.repeated = 0
         self.same_point = 0
         self.rows_left = ROWS_MAX

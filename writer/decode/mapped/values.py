@@ -12,7 +12,7 @@ from traksense_ingest.writer.decode.mapped.arithmetic import compile_arithmetic
 from traksense_ingest.writer.decode.mapped.conditions import SCALARS, ScalarTable
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Wrong
 from traksense_ingest.writer.decode.mapped.templates import TEXTS
-from traksense_ingest.writer.decode.mapped.wording import shown
+from traksense_ingest.writer.decode.mapped.wording import listed, shown
 
 Columns = tuple[float | None, bool | None, str | None]  # v_num, v_bool, v_text
 Convert = Callable[[Any], Columns | None]  # None: no row; raises Wrong
@@ -103,7 +103,7 @@ def _mapped(value: Value) -> Change:
         return lambda found: found if found is None else table.get(found, SKIPPED)
     if value.otherwise is Else.KEEP:
         return lambda found: table.get(found, found)
-    allowed = ", ".join(shown(key) for key, _ in value.map[:20]) + (", …" if len(value.map) > 20 else "")
+    allowed = listed([shown(key) for key, _ in value.map])
 
     def change(found: Any) -> Any:
         mapped = table.get(found, MISSING)

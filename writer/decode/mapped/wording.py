@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from traksense_ingest.shared.mapping.text import Path
 from traksense_ingest.writer.decode.mapped.scope import Wrong
 
 SHOWN_MAX = 60  # characters of a text
+LISTED_MAX = 20  # names
 
 
 def shown(value: Any) -> str:
@@ -37,6 +39,11 @@ def shortened(text: str) -> str:
 def printable(text: str) -> str:
     """A text as it is, but for characters that would not be seen or that PostgreSQL can't hold."""
     return shortened(text) if text.isprintable() else quoted(text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of them, separated by commas."""
+    return ", ".join(names[:LISTED_MAX]) + (", …" if len(names) > LISTED_MAX else "")
 
 
 def _number(value: Any) -> str:
