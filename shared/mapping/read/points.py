@@ -1,4 +1,4 @@
-"""`points`, parsed: each entry is a path, each item of something, all leaves below something, arrays side by side, or cases."""
+"""`points`, parsed: an entry is one path, each item, all leaves, arrays side by side, or cases."""
 
 from __future__ import annotations
 
