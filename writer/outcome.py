@@ -18,6 +18,8 @@ class Poison(Exception):
         super().__init__(f"{reason}: {where}: {what}" if where else f"{reason}: {what}")
         self.reason = reason
         self.ahead = ahead  # the timestamp, where it is too far in the future
+        self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
+        self.tenant_id: str | None = None  # with a kind; None where it has none, or several
 
 
 class AckRow(NamedTuple):
@@ -58,6 +60,23 @@ class Sighting(NamedTuple):
     seen: datetime
 
 
+class BornMetric(NamedTuple):
+    """What a BIRTH of Sparkplug says of a metric."""
+
+    name: str
+    datatype: str  # as Sparkplug has it: Int32, Float …
+
+
+class Birth(NamedTuple):
+    """What a BIRTH teaches: the metrics that the aliases of a node, or of a device of it, stand for from then on."""
+
+    group: str
+    node: str
+    device: str  # empty: the node itself
+    received_at: datetime
+    metrics: tuple[tuple[int, BornMetric], ...]  # with their aliases
+
+
 Rows = Measures | AckRow | EventRow
 
 ROW_BYTES = 64  # of a point at least, however few bytes it takes in a binary payload
@@ -74,6 +93,7 @@ class Decoded(NamedTuple):
     unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
     same_point: int = 0  # readings that were dropped: the message has another one of the same point and moment
     mapping: str = ""  # the name of the one that decoded it; empty for version 1
+    birth: Birth | None = None  # what it teaches of aliases, to be stored with it
 
     @property
     def verdict(self) -> str:
