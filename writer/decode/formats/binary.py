@@ -14,7 +14,7 @@ def binary_parser(binary: Binary) -> Parser:
     """An object of the fields."""
     readers = compile_fields(binary.fields, "binary")
 
-    def parse(payload: bytes, received: datetime) -> Document:
+    def parse(payload: bytes, _received: datetime) -> Document:
         if binary.length is not None and len(payload) != binary.length:
             raise FormatError("binary", f"{len(payload)} bytes, should be {binary.length}")
         return read_fields(readers, payload, "binary")
@@ -26,7 +26,7 @@ def tlv_parser(tlv: Tlv) -> Parser:
     """An object of all entries' fields."""
     table = {entry.tag: (compile_fields(entry.fields, "tlv"), entry.length) for entry in tlv.entries}
 
-    def parse(payload: bytes, received: datetime) -> Document:
+    def parse(payload: bytes, _received: datetime) -> Document:
         values: dict[str, Any] = {}
         place = 0
         while place < len(payload):

@@ -26,7 +26,7 @@ _SHORTEST = {25: "e", 26: "f"}
 _ENDLESS = -1
 
 
-def parse_cbor(payload: bytes, received: datetime) -> Document:
+def parse_cbor(payload: bytes, _received: datetime) -> Document:
     """The value: keys of maps as texts, bytes in hexadecimal, big integers as integers, other tags as their content."""
     reader = _Reader(payload)
     value = reader.item(0)
@@ -120,18 +120,18 @@ class _Reader:
         raise self.malformed(begin)
 
 
-def _bytes(reader: _Reader, length: int, depth: int, begin: int) -> str:
+def _bytes(reader: _Reader, length: int, _depth: int, _begin: int) -> str:
     return b"".join(reader.chunks(2, length)).hex()
 
 
-def _text(reader: _Reader, length: int, depth: int, begin: int) -> str:
+def _text(reader: _Reader, length: int, _depth: int, begin: int) -> str:
     try:
         return b"".join(reader.chunks(3, length)).decode()
     except UnicodeDecodeError:
         raise FormatError("cbor", f"byte {begin}: a text that is not UTF-8") from None
 
 
-def _array(reader: _Reader, length: int, depth: int, begin: int) -> list[Any]:
+def _array(reader: _Reader, length: int, depth: int, _begin: int) -> list[Any]:
     return [*reader.items(length, depth)]
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 from traksense_ingest.shared.mapping.decoding import BinaryField, Endian, FieldType
 from traksense_ingest.writer.decode.formats.document import FormatError, finite, shortest
@@ -69,25 +69,13 @@ def _compile(field: BinaryField, where: str) -> Convert:
 
 
 def _raw(field: BinaryField, where: str) -> Convert:
-    match field.type:
-        case FieldType.F16 | FieldType.F32 | FieldType.F64:
-            return _float(field, where)
-        case FieldType.BITS:
-            return _bits(field)
-        case FieldType.BOOL:
-            return _bool(field)
-        case FieldType.BCD:
-            return _bcd(field, where)
-        case FieldType.TEXT:
-            return _text(where)
-        case FieldType.HEX:
-            return bytes.hex
-        case _:
-            return _integer(field.endian, signed=field.type.startswith("i"))
+    if make := _MAKERS.get(field.type):
+        return make(field, where)
+    return _integer(field.endian, signed=field.type.startswith("i"))
 
 
 def _integer(endian: Endian, signed: bool = False) -> Convert:
-    order = endian.value
+    order: Literal["little", "big"] = "little" if endian is Endian.LITTLE else "big"
     return lambda data: int.from_bytes(data, order, signed=signed)
 
 
@@ -102,17 +90,17 @@ def _float(field: BinaryField, where: str) -> Convert:
     return value_of
 
 
-def _bits(field: BinaryField) -> Convert:
+def _bits(field: BinaryField, _where: str) -> Convert:
     whole, lowest = _integer(field.endian), field.bit or 0
     count = field.bits or 1
     mask = (1 << count) - 1
     return lambda data: (whole(data) >> lowest) & mask
 
 
-def _bool(field: BinaryField) -> Convert:
+def _bool(field: BinaryField, where: str) -> Convert:
     if field.bit is None and field.bits is None:
-        return lambda data: any(data)
-    bits = _bits(field)
+        return any
+    bits = _bits(field, where)
     return lambda data: bits(data) != 0
 
 
@@ -130,7 +118,7 @@ def _bcd(field: BinaryField, where: str) -> Convert:
     return value_of
 
 
-def _text(where: str) -> Convert:
+def _text(_field: BinaryField, where: str) -> Convert:
     """UTF-8, without the NUL bytes at its end."""
 
     def value_of(data: bytes) -> str:
@@ -182,3 +170,15 @@ def _quotient(number: int | Fraction, over: int) -> int | float:
     if isinstance(number, int):
         return number if over == 1 else number / over
     return float(number / over)
+
+
+_MAKERS: Mapping[FieldType, Callable[[BinaryField, str], Convert]] = {
+    FieldType.F16: _float,
+    FieldType.F32: _float,
+    FieldType.F64: _float,
+    FieldType.BITS: _bits,
+    FieldType.BOOL: _bool,
+    FieldType.BCD: _bcd,
+    FieldType.TEXT: _text,
+    FieldType.HEX: lambda _field, _where: bytes.hex,
+}

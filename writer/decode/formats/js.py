@@ -30,8 +30,8 @@ _PRELUDE = """
       return native.apply(this, given);
     };
   }
-})(%d);
-""" % ARRAY_MAX
+})(ARRAY_MAX);
+""".replace("ARRAY_MAX", str(ARRAY_MAX))
 _ENTRY = """
 ((parse, stringify) => (text) => {
   const result = decodeUplink(parse(text));

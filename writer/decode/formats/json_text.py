@@ -10,7 +10,7 @@ from traksense_ingest.writer.decode.formats.document import Document, FormatErro
 from traksense_ingest.writer.decode.payload import BOM, looks_like, without_nul_bytes
 
 
-def parse_json(payload: bytes, received: datetime | None = None) -> Document:
+def parse_json(payload: bytes, _received: datetime | None = None) -> Document:
     """The value; a byte order mark before it and NUL bytes after it are removed. Raises FormatError."""
     try:
         return orjson.loads(payload)

@@ -18,9 +18,9 @@ _MEASUREMENT = re.compile(r"(?:[^\\, \n]|\\[^\n]|\\$)++")
 _KEY = re.compile(r"(?:[^\\,= \n]|\\[^\n]|\\$)++")
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _SCALAR = re.compile(r"[^, \r\n]++")
-_INTEGER = re.compile(r"(-?[0-9]{1,%d})([iu])" % DIGITS_MAX)
+_INTEGER = re.compile(rf"(-?[0-9]{{1,{DIGITS_MAX}}})([iu])")
 _FLOAT = re.compile(r"[-+]?(?:[0-9]++(?:\.[0-9]*+)?+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?+")
-_TIME = re.compile(r" ++(-?[0-9]{1,%d})" % DIGITS_MAX)
+_TIME = re.compile(rf" ++(-?[0-9]{{1,{DIGITS_MAX}}})")
 _SPACES, _END = re.compile(r" ++"), re.compile(r" *+\r?(?:\n|$)")
 _ESCAPED, _ESCAPED_IN_TEXT = re.compile(r"\\([,= ])"), re.compile(r'\\(["\\])')
 
@@ -31,7 +31,7 @@ _BOOLEANS = {
 }
 
 
-def parse_line_protocol(payload: bytes, received: datetime) -> Document:
+def parse_line_protocol(payload: bytes, _received: datetime) -> Document:
     """`lines`: measurement, tags, fields and, where the line has one, time: the integer, whatever its precision is."""
     reader = _Reader(text_of(payload))
     lines = []
@@ -68,7 +68,7 @@ class _Reader:
         return line
 
     def _fields(self) -> dict[str, Any]:
-        fields = {}
+        fields: dict[str, Any] = {}
         while not fields or self._skip_one(","):
             key = self._key("a field's key")
             fields[key] = self._value()

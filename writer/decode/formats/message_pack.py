@@ -20,7 +20,7 @@ _ERRORS = (ValueError, TypeError, msgpack.UnpackException, RecursionError, Overf
 _PLAIN = (str, int, bool, type(None))  # as they are
 
 
-def parse_message_pack(payload: bytes, received: datetime) -> Document:
+def parse_message_pack(payload: bytes, _received: datetime) -> Document:
     """Keys of maps as texts, bytes and unknown extensions in hexadecimal, timestamps as Unix seconds.
 
     The library refuses lengths beyond the payload's before it allocates anything for them.

@@ -25,7 +25,7 @@ _STATISTICS = ("count", "sum", "min", "max")  # of a histogram or a summary
 _NOT_NUMBERS = {"NaN", "Infinity", "-Infinity"}
 
 
-def parse_otlp(payload: bytes, received: datetime) -> Document:
+def parse_otlp(payload: bytes, _received: datetime) -> Document:
     """`resources`, each with its attributes and metrics. A histogram or summary becomes a metric for each statistic:
     `name.count`, `name.sum`, `name.min`, `name.max`, and of a summary `name.q0.99`; buckets are left out."""
     document = parse_json(payload)
@@ -65,7 +65,11 @@ def _common(metric: dict[str, Any], point: dict[str, Any], kind: str, where: str
     name, unit = metric.get("name"), metric.get("unit", "")
     if not isinstance(name, str) or not isinstance(unit, str):
         raise FormatError(where, "the metric's name and unit should be texts")
-    common = {"name": name, "kind": kind, "attributes": _attributes(point.get("attributes"), f"{where}.attributes")}
+    common: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "attributes": _attributes(point.get("attributes"), f"{where}.attributes"),
+    }
     if unit:
         common["unit"] = unit
     if time := _integer(point.get("timeUnixNano", 0), f"{where}.timeUnixNano"):
@@ -80,8 +84,8 @@ def _values(point: dict[str, Any], kind: str, where: str) -> Iterator[tuple[str,
         return
     for name in _STATISTICS:
         if name in point:
-            of = _integer if name == "count" else _double
-            yield f".{name}", of(point[name], f"{where}.{name}")
+            read = _integer if name == "count" else _double
+            yield f".{name}", read(point[name], f"{where}.{name}")
     for quantile in objects_in(point.get("quantileValues"), f"{where}.quantileValues"):
         place = f"{where}.quantileValues"
         yield f".q{_double(quantile.get('quantile', 0), place)}", _double(quantile.get("value", 0), place)

@@ -126,7 +126,9 @@ def _check(record: dict[str, Any], index: int) -> None:
             if not isinstance(value, types) or (isinstance(value, bool) and types is _NUMBER):
                 raise FormatError(f"[{index}].{name}", what)
         elif name.endswith("_"):
-            raise FormatError(f"[{index}].{name[:64]}", "a field whose name ends in _ must be understood, and is unknown")
+            raise FormatError(
+                f"[{index}].{name[:64]}", "a field whose name ends in _ must be understood, and is unknown"
+            )
 
 
 def _check_version(version: Any, index: int) -> None:

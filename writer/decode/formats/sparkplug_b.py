@@ -28,14 +28,22 @@ CONTROLS = ("Node Control/", "Device Control/")
 
 _INTEGER_BITS = {"Int8": 8, "Int16": 16, "Int32": 32, "Int64": 64, "UInt8": 8, "UInt16": 16, "UInt32": 32, "UInt64": 64}
 _ARRAY_CODES = {
-    **{"Int8Array": "b", "Int16Array": "h", "Int32Array": "i", "Int64Array": "q", "DateTimeArray": "q"},
-    **{"UInt8Array": "B", "UInt16Array": "H", "UInt32Array": "I", "UInt64Array": "Q"},
-    **{"FloatArray": "f", "DoubleArray": "d"},
+    "Int8Array": "b",
+    "Int16Array": "h",
+    "Int32Array": "i",
+    "Int64Array": "q",
+    "UInt8Array": "B",
+    "UInt16Array": "H",
+    "UInt32Array": "I",
+    "UInt64Array": "Q",
+    "FloatArray": "f",
+    "DoubleArray": "d",
+    "DateTimeArray": "q",
 }
 
 
-def parse_sparkplug(payload: bytes, received: datetime) -> Document:
-    """`timestamp` (ms), `seq`, `bd_seq` and `metrics`, without the controls that a node or device offers."""
+def parse_sparkplug(payload: bytes, _received: datetime) -> Document:
+    """`timestamp` (ms), `seq`, `bd_seq`, `metrics`, and apart from them the `controls` that a node or device offers."""
     try:
         message = Payload.FromString(payload)
         if payload and not message.ListFields():
@@ -66,13 +74,14 @@ def _document(message: Any) -> dict[str, Any]:
     if len(message.metrics) > ITEMS_MAX:
         raise too_large(f"{len(message.metrics)} metrics, at most {ITEMS_MAX} are allowed")
     document = {name: getattr(message, name) for name in ("timestamp", "seq", "uuid") if message.HasField(name)}
-    metrics = document["metrics"] = []
+    document |= {"metrics": [], "controls": []}
     for index, metric in enumerate(message.metrics):
         name = metric.name
         if name == BDSEQ:
             document["bd_seq"] = _value(metric, "UInt64", BDSEQ)
-        elif not name.startswith(CONTROLS):
-            metrics.append(_metric(metric, f"metrics[{index}]"))
+        else:
+            kind = "controls" if name.startswith(CONTROLS) else "metrics"
+            document[kind].append(_metric(metric, f"metrics[{index}]"))
     return document
 
 
@@ -165,8 +174,7 @@ def _dataset(dataset: Any, where: str) -> list[dict[str, Any]]:
 
 def _row(columns: list[tuple[str, str]], elements: Iterable[Any], where: str) -> dict[str, Any]:
     return {
-        name: _value(element, datatype, where)
-        for (name, datatype), element in zip(columns, elements, strict=False)
+        name: _value(element, datatype, where) for (name, datatype), element in zip(columns, elements, strict=False)
     }
 
 

@@ -66,7 +66,7 @@ def _add_field(message: descriptor_pb2.DescriptorProto, number: str, name: str, 
 
 def _payload_class() -> Any:
     pool = descriptor_pool.DescriptorPool()  # of our own: another library of the process may have the same names
-    pool.Add(_file())  # type: ignore[no-untyped-call]
+    pool.Add(_file())
     return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.Payload"))
 
 
