@@ -38,12 +38,12 @@ class RangeCheck:
                 raise Poison("out_of_range", where, wrong, ahead=ts if ts > now else None)
 
 
-def compile_time(rule: TimeRule, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
+def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
     """The moment by a rule. None only by Missing.NONE."""
     without_time = _without_time(rule, missing or rule.missing)
     too_early = _without_time(rule, rule.before_is) if rule.before else None
     find, parse = _find(rule), _parse(rule)
-    where = f"{label}: {_words(rule)}"
+    where = f"{label}: {words_of(rule)}"
     before = rule.before
 
     def moment(item: Any, scope: Scope) -> datetime | None:
