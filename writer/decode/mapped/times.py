@@ -69,7 +69,8 @@ def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Miss
     return moment
 
 
-def _words(rule: TimeRule) -> str:
+def words_of(rule: TimeRule) -> str:
+    """Where the time of a rule is, for a reason."""
     return path_in_words(rule.paths[0]) if len(rule.paths) == 1 else "time"
 
 
