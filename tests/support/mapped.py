@@ -16,8 +16,11 @@ from tests.integration.test_crash_points import lane_of
 from tests.support.stack import Stack
 from tests.support.streams import is_empty
 from tests.support.waiting import eventually
+from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.messages import MAPPING
-from traksense_ingest.writer.decode.decode import Decoder, reject
+from traksense_ingest.shared.metrics import Metrics
+from traksense_ingest.writer.decode.current import CurrentRoutes
+from traksense_ingest.writer.decode.decode import reject
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, EventRow, Ignored, Outcome, Sighting
@@ -26,13 +29,18 @@ TOPIC, NAME = "mapped/plant/7", "plant"
 TS = "2026-01-02T03:04:05+00:00"
 
 
-class MappedDecoder(Decoder):
+class MappedDecoder(CurrentRoutes):
     """{"rows": [part(…), …]}, {"states": [part(…), …]}, {"ignore": true} or {"poison": tenant}; and messages of
     version 1."""
 
-    def decode(self, entry: Entry) -> Outcome:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        super().__init__(settings, metrics)
+        self._v1 = self.decode
+        self.decode = self._decode
+
+    def _decode(self, entry: Entry) -> Outcome:
         if not (entry.topic or b"").startswith(b"mapped/"):
-            return super().decode(entry)
+            return self._v1(entry)
         message = json.loads(entry.payload or b"")
         if "ignore" in message:
             return Ignored(entry, "telem", MAPPING, NAME)
@@ -104,7 +112,7 @@ class MappedWriter:
 @asynccontextmanager
 async def mapped_writer(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MappedWriter]:
     """It runs for as long as the block."""
-    monkeypatch.setattr("traksense_ingest.writer.service.Decoder", MappedDecoder)
+    monkeypatch.setattr("tests.integration.test_crash_points.CurrentRoutes", MappedDecoder)
     stop = asyncio.Event()
     async with lane_of(stack, "mapped", stop) as lane:
         running = asyncio.create_task(lane.run(stop))
