@@ -31,6 +31,7 @@ class Adder:
         self.required = point.required
         self.moment = compile_time(point.time) if point.time else None
         self.is_distinct = point.distinct_by_unit
+        self.is_simple = self.moment is None and not self.is_distinct
         self.where = point.where
 
     def plan(self, name: str | NoText) -> Plan:

@@ -91,7 +91,7 @@ class MappedRoutes:
                 if route.when is None:
                     return self._not_read(bound, entry, error)
                 refused = bound, error
-            elif route.when is None or route.when(document, bound.scope(entry, document)):
+            elif route.when is None or route.when(document, bound):
                 return self._taken(bound, entry, document, unpacked, is_inner)
         if refused:
             raise _poison_of(*refused)
