@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from traksense_ingest.writer.decode.formats.document import FormatError, Parser
 from traksense_ingest.writer.decode.payload import looks_like
 
