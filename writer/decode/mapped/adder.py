@@ -16,6 +16,7 @@ from traksense_ingest.writer.decode.mapped.times import Moment
 from traksense_ingest.writer.decode.measures import Reading
 
 Readings = dict[str, Reading]
+Add = Callable[[Any, Scope, Readings], None]  # what an entry does; raises Poison, and Wrong that says where
 CompileTime = Callable[[TimeRule], Moment]
 
 LARGEST = float_info.max

@@ -49,6 +49,10 @@ class AliasesInMemory:
         """See Aliases."""
         self._metrics[Publisher(birth.group, birth.node, birth.device)] = dict(birth.metrics)
 
+    def forget(self) -> None:
+        """Start again."""
+        self._metrics.clear()
+
 
 def publisher_of(topic: str) -> tuple[str, Publisher]:
     """The type of a Sparkplug message and its publisher, from spBv1.0/{group}/{type}/{node}[/{device}]: also behind

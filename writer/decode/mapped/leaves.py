@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import LeavesPoint
 from traksense_ingest.shared.mapping.text import LEAF, Key, Names
-from traksense_ingest.writer.decode.mapped.adder import LARGEST, Adder, Readings
+from traksense_ingest.writer.decode.mapped.adder import LARGEST, Add, Adder, Readings
 from traksense_ingest.writer.decode.mapped.names import UNWANTED, Matches, Plan, compile_names
 from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope, Wrong
@@ -17,7 +17,7 @@ from traksense_ingest.writer.decode.mapped.wording import in_words, printable
 PATH_MAX = 4096  # characters of a dotted path: no name is as long, and each leaf has a copy of its own
 
 
-def compile_leaves(point: LeavesPoint, adder: Adder) -> Callable[[Any, Scope, Readings], None]:
+def compile_leaves(point: LeavesPoint, adder: Adder) -> Add:
     """What the leaves below a path add to a record's readings."""
     walker = _Walker(point, adder)
     where = in_words(point.leaves)
@@ -39,14 +39,15 @@ def compile_leaves(point: LeavesPoint, adder: Adder) -> Callable[[Any, Scope, Re
     return add
 
 
-def _of_many(items: Items, walker: _Walker, adder: Adder, where: str) -> Callable[[Any, Scope, Readings], None]:
+def _of_many(items: Items, walker: _Walker, adder: Adder, where: str) -> Add:
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         if adder.only is not None and not adder.only(record, scope):
             return
         is_empty = True
         for _, value in items.of(record, scope):
-            is_empty = False
-            walker.walk(value, record, scope, readings)
+            if type(value) in (dict, list):
+                is_empty = False
+                walker.walk(value, record, scope, readings)
         if is_empty and adder.required:
             raise Wrong("is missing, and is required", below=where)
 

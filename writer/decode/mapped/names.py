@@ -148,4 +148,6 @@ def _checked_unit(unit: str) -> str:
     return unit
 
 
-UNWANTED: Final = Plan("", ValuePlan(Value(absent=("",))), None)  # not plain, so that no value is added before it is seen
+UNWANTED: Final = Plan(
+    "", ValuePlan(Value(absent=("",))), None
+)  # not plain, so that no value is added before it is seen

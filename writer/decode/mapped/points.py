@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import (
@@ -15,7 +14,7 @@ from traksense_ingest.shared.mapping.points import (
     ZipPoint,
 )
 from traksense_ingest.shared.mapping.text import KEY, Root
-from traksense_ingest.writer.decode.mapped.adder import LARGEST, Adder, CompileTime, Readings
+from traksense_ingest.writer.decode.mapped.adder import LARGEST, Add, Adder, CompileTime, Readings
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.leaves import compile_leaves
 from traksense_ingest.writer.decode.mapped.names import UNWANTED
@@ -23,8 +22,6 @@ from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import names_captured
 from traksense_ingest.writer.decode.mapped.wording import at, in_words, place_of
-
-Add = Callable[[Any, Scope, Readings], None]  # raises Poison, and Wrong that says where
 
 
 def compile_point(point: AnyPoint, compile_time: CompileTime) -> Add:

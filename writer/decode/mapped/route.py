@@ -19,6 +19,7 @@ from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_f
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.telem import compile_telem
@@ -35,7 +36,7 @@ NOBODY = Entry("", "0-0", None, None, moment(0), 0)  # of the scope in which a t
 class CompiledRoute:
     """What a route does, without the topic's part of it."""
 
-    def __init__(self, route: Route, readers: Readers, check: RangeCheck) -> None:
+    def __init__(self, route: Route, readers: Readers, check: RangeCheck, reached: Reached | None = None) -> None:
         self.route = route
         self.label, self.mapping, self.kind = route.label, route.mapping, route.kind
         self.is_v1 = route.decode.format is FormatName.V1
@@ -51,6 +52,7 @@ class CompiledRoute:
         self._time_words = words_of(route.time) if route.time else "time"
         self._identify = self._compile_identity()
         self._meta = compile_fields(route.meta, f"{route.label}: meta")
+        self._reached = reached
         self._made = self._compile_kind(compile_moment) if self._identify else None
 
     def bind(self, captures: Captures) -> Bound:
@@ -123,7 +125,7 @@ class CompiledRoute:
             return compile_event(route.event, self.label)
         if route.state:
             return compile_state(route.state, self.label)
-        return compile_telem(route, compile_moment)
+        return compile_telem(route, compile_moment, self._reached)
 
     def who_of_topic(self, captures: Captures) -> Who | None:
         """Tenant, site and device, where the topic alone says them; raises Poison."""
