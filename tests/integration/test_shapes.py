@@ -134,7 +134,7 @@ def test_it_becomes_these_rows(tables: Tables, shape: Shape) -> None:
 def test_there_are_no_other_rows(tables: Tables) -> None:
     expected = [row for shape in SHAPES for row in shape.rows]
     assert [row for row in tables.rows if row not in expected] == []
-    assert len(tables.rows) == len(expected)
+    assert len(tables.rows) == len({row[:4] for row in expected}), "two formats say the same of one device"
 
 
 def test_what_is_poison_and_nothing_else_is_a_dead_letter(tables: Tables) -> None:
