@@ -22,7 +22,7 @@ from traksense_ingest.writer.decode.topic import Topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Sighting
 
-NESTING_SAFE = 150  # fewer brackets can't nest more deeply than pydantic's 200
+NESTING_SAFE = 150  # so many brackets can't be nested more deeply than pydantic's 200
 NUL_ESCAPED = rb"\u0000"
 NAME_MAX, UNIT_MAX = 256, 64
 POINT_TYPES = {None, *TYPES}
@@ -58,9 +58,7 @@ class V1:
         points = document["points"]
         if document["schema"] != "v1" or type(points) is not list or len(points) > POINTS_MAX:
             return None
-        if (b"\\" in payload and NUL_ESCAPED in payload) or not (
-            _has_no_more(document, points) or _is_shallow(payload)
-        ):
+        if (b"\\" in payload and NUL_ESCAPED in payload) or not _is_shallow(payload, points):
             return None
         ts = parse_timestamp(document["ts"])
         self._decoder.check_time(entry, ts, "ts")
@@ -81,14 +79,10 @@ class V1:
         return Decoded(entry, "telem", devices, ts, (measures,), 0, same_point)
 
 
-def _is_shallow(payload: bytes) -> bool:
-    """Whether it can't nest more deeply than pydantic goes, whatever unknown keys hold."""
-    return payload.count(b"{") + payload.count(b"[") < NESTING_SAFE
-
-
-def _has_no_more(document: dict[str, Any], points: list[Any]) -> bool:
-    """Whether there are no unknown keys, whose values may be anything; False where it is not sure."""
-    return len(document) == 3 + ("meta" in document) and sum(map(len, points)) == 4 * len(points)
+def _is_shallow(payload: bytes, points: list[Any]) -> bool:
+    """Whether nothing in it is nested more deeply than pydantic goes, in unknown keys and in those that come twice too:
+    each point has a bracket of its own, and only one of these can be around another bracket."""
+    return payload.count(b"{") + payload.count(b"[") - len(points) < NESTING_SAFE
 
 
 def _first_of_each(readings: list[Reading]) -> tuple[list[Reading], int]:
