@@ -41,7 +41,7 @@ class RangeCheck:
 def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
     """The moment by a rule. None only by Missing.NONE."""
     without_time = _without_time(rule, missing or rule.missing)
-    too_early = _without_time(rule, rule.before_is) if rule.before else None
+    too_early = _without_time(rule, rule.before_is, rule.before) if rule.before else None
     find, parse = _find(rule), _parse(rule)
     where = f"{label}: {words_of(rule)}"
     before = rule.before
@@ -117,17 +117,22 @@ def _joined(getters: tuple[Get, ...], absent: ScalarTable[bool], names: tuple[st
     return find
 
 
-def _without_time(rule: TimeRule, missing: Missing) -> Callable[[Scope], datetime | None]:
+def _without_time(
+    rule: TimeRule, missing: Missing, before: datetime | None = None
+) -> Callable[[Scope], datetime | None]:
+    """What is done where there is no time, or one that is too early."""
     match missing:
         case Missing.NONE:
             return lambda _scope: None
         case Missing.RECEIVED:
             return _received(rule.round_us)
     paths = " or ".join(map(path_in_words, rule.paths))
-    why = f"no time before {rule.before:%Y-%m-%d} is taken" if rule.before and rule.missing is not missing else ""
+    why = f"{paths} is missing, and is the time" if paths else "there is no time"
+    if before is not None:
+        why = f"no time before {before:%Y-%m-%d} is taken"
 
     def refuse(_scope: Scope) -> datetime | None:
-        raise Wrong(why or (f"{paths} is missing, and is the time" if paths else "there is no time"))
+        raise Wrong(why)
 
     return refuse
 
