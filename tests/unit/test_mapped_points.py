@@ -13,6 +13,7 @@ from tests.support import mapped
 from tests.support.mapped import reason_of, rows_of, values_of
 from traksense_ingest.shared.mapping.text import Names
 from traksense_ingest.writer.decode.mapped.names import compile_names
+from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Decoded
 
 
@@ -220,7 +221,8 @@ def test_the_same_point_twice_is_counted() -> None:
     outcome = own.outcome("t/d", json.dumps({"a": [same, same, other, other | {"v": 2}]}))
     assert isinstance(outcome, Decoded)
     assert [(row.v_num, row.unit) for row in rows_of(outcome)] == [(1, "C")]
-    assert (outcome.same_point, sum(rows.repeated for rows in outcome.rows)) == (2, 1)  # type: ignore[union-attr]
+    measures = [one for one in outcome.rows if isinstance(one, Measures)]
+    assert (outcome.same_point, [one.repeated for one in measures]) == (2, [1])
 
 
 def test_a_point_that_its_unit_tells_apart() -> None:

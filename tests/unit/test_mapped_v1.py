@@ -150,7 +150,7 @@ def test_both_agree_on_many_points(count: int) -> None:
 
 
 class _Refusing(Decoder):
-    def decoded(self, entry: Entry, topic: object = None) -> Decoded:  # type: ignore[override]
+    def decoded(self, entry: Entry, topic: object = None) -> Decoded:
         raise AssertionError("pydantic is asked")
 
 

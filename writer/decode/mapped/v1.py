@@ -154,5 +154,5 @@ def _meta(meta: Any) -> str | None:
 def _is_simple(value: Any) -> bool:
     kind = type(value)
     if kind is float:
-        return value == 0 or LEAST <= abs(value) < EXACT
+        return bool(value == 0) or LEAST <= abs(value) < EXACT
     return kind is str or kind is int or kind is bool or value is None
