@@ -58,7 +58,10 @@ def _default(text: Parse, number: Parse, is_auto: bool) -> Parse:
     def parse(value: Any, received_at: datetime) -> datetime:
         if type(value) is not str or (is_auto and _COUNT.fullmatch(value)):
             return number(value, received_at)
-        return text(value, received_at)
+        try:
+            return parse_timestamp(value)
+        except PydanticCustomError:
+            return text(value, received_at)
 
     return parse
 

@@ -36,7 +36,7 @@ def _joined(parts: tuple[str | Text, ...]) -> Text:
     def text(item: Any, scope: Scope) -> str | NoText:
         texts = []
         for part in parts:
-            found = part if type(part) is str else part(item, scope)
+            found = part if type(part) is str else part(item, scope)  # type: ignore[operator]
             if type(found) is not str:
                 return found  # type: ignore[return-value]
             texts.append(found)

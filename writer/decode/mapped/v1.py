@@ -6,8 +6,6 @@ Both agree on every message: what is fast here only accepts what they can't see 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -29,10 +27,6 @@ POINT_TYPES = {None, *TYPES}
 LEAST, EXACT = 1e-3, 1e15  # between them Python and orjson write floats alike, and none of them was an integer
 KEPT_MAX = 20_000  # names and units; a message has at most 10 000 points
 UNSURE: Final = "\0"
-
-_Fields = tuple[Any, Any, Any, Any]
-_NAME = itemgetter(0)
-_ALL_FIELDS: Callable[[Any], _Fields] = itemgetter("name", "v", "t", "u")
 
 
 class V1:
@@ -65,17 +59,14 @@ class V1:
         meta = _meta(document.get("meta"))
         if meta is UNSURE or (meta is not None and len(meta) * len(points) > META_BYTES_MAX):
             return None
-        readings = self._points.readings(points)
-        if readings is None:
+        found = self._points.readings(points)
+        if found is None:
             return None
+        readings, repeated = found
         tenant, site, device, _ = topic
-        rows, repeated, same_point = readings, 0, 0
-        if len(set(map(_NAME, readings))) < len(readings):
-            rows, repeated = _first_of_each(readings)
-            same_point = len(readings) - len(rows) - repeated
-        measures = Measures(tenant, device, ts, meta, tuple(rows), repeated)
-        seen = ts if entry.retained else entry.received_at
-        devices = (Sighting(tenant, device, site, meta, seen),)
+        measures = Measures(tenant, device, ts, meta, readings, repeated)
+        devices = (Sighting(tenant, device, site, meta, ts if entry.retained else entry.received_at),)
+        same_point = len(points) - len(readings) - repeated
         return Decoded(entry, "telem", devices, ts, (measures,), 0, same_point)
 
 
@@ -85,13 +76,6 @@ def _is_shallow(payload: bytes, points: list[Any]) -> bool:
     return payload.count(b"{") + payload.count(b"[") - len(points) < NESTING_SAFE
 
 
-def _first_of_each(readings: list[Reading]) -> tuple[list[Reading], int]:
-    """Of the readings of a point the first one, and how many others say the same."""
-    first: dict[str, Reading] = {}
-    repeated = sum(first.setdefault(reading[0], reading) == reading for reading in readings)
-    return list(first.values()), repeated - len(first)
-
-
 class _Points:
     """Readings of points that nobody has validated. Names and units that were found good are known from then on."""
 
@@ -99,40 +83,50 @@ class _Points:
         self._names: set[str] = set()
         self._units: set[str | None] = {None}
 
-    def readings(self, points: list[Any]) -> list[Reading] | None:
-        """One of each point; None where it is not sure. Raises whatever a wrong one makes it raise."""
-        try:
-            found = self._of_known(map(_ALL_FIELDS, points))
-        except KeyError:
-            found = []
-        if len(found) < len(points):
-            fields = [(point["name"], point["v"], point.get("t"), point.get("u")) for point in points]
-            found = self._of_known(fields)
-            if len(found) < len(points):
-                return self._of_known(fields) if self._learn(fields) else None
-        return found
+    def readings(self, points: list[Any]) -> tuple[tuple[Reading, ...], int] | None:
+        """The first of each point, and how many others say the same; None where it is not sure. Raises whatever a wrong
+        one makes it raise."""
+        if (found := self._of_known(points)) is not None:
+            return found, 0
+        for point in points:
+            if not self._learn(point["name"], point.get("u")):
+                return None
+        readings: dict[str, Reading] = {}
+        repeated = 0
+        for point in points:
+            name = point["name"]
+            reading = (name, *_columns(point["v"], point.get("t")), point.get("u"))
+            repeated += name in readings and readings[name] == reading
+            readings.setdefault(name, reading)
+        return tuple(readings.values()), repeated
 
-    def _of_known(self, fields: Iterable[_Fields]) -> list[Reading]:
+    def _of_known(self, points: list[Any]) -> tuple[Reading, ...] | None:
+        """One of each point, where all have four fields, other names, and names and units that are known."""
         names, units = self._names, self._units
-        return [
-            (name, value, None, None, unit)
-            if type(value) is float and type_ in NUMBERS
-            else (name, *_columns(value, type_), unit)
-            for name, value, type_, unit in fields
-            if name in names and unit in units
-        ]
+        readings: dict[str, Reading] = {}
+        try:
+            for point in points:
+                name, value, type_, unit = point["name"], point["v"], point["t"], point["u"]
+                if name not in names or unit not in units:
+                    return None
+                if type(value) is float and type_ in NUMBERS:
+                    readings[name] = (name, value, None, None, unit)
+                else:
+                    readings[name] = (name, *_columns(value, type_), unit)
+        except KeyError:
+            return None
+        return tuple(readings.values()) if len(readings) == len(points) else None
 
-    def _learn(self, fields: list[_Fields]) -> bool:
-        """Whether all names and units are good."""
+    def _learn(self, name: Any, unit: Any) -> bool:
+        """Whether both are good."""
+        if type(name) is not str or not 0 < len(name) <= NAME_MAX:
+            return False
+        if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
+            return False
         if len(self._names) + len(self._units) > KEPT_MAX:
             self._names, self._units = set(), {None}
-        for name, _, _, unit in fields:
-            if type(name) is not str or not 0 < len(name) <= NAME_MAX:
-                return False
-            if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
-                return False
-            self._names.add(name)
-            self._units.add(unit)
+        self._names.add(name)
+        self._units.add(unit)
         return True
 
 
