@@ -7,6 +7,7 @@ import gzip
 import json
 import sys
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -139,7 +140,7 @@ def test_what_cannot_be_unpacked(packing: Packing, payload: bytes, reason: str) 
 
 @given(st.binary(), st.lists(st.sampled_from([Packing.GZIP, Packing.ZLIB, Packing.ZSTD, Packing.BASE64, Packing.HEX])))
 def test_what_was_packed_is_unpacked_in_order(content: bytes, packings: list[Packing]) -> None:
-    pack = {
+    pack: dict[Packing, Callable[[bytes], bytes]] = {
         Packing.GZIP: gzip.compress,
         Packing.ZLIB: zlib.compress,
         Packing.ZSTD: zstd.compress,

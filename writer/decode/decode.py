@@ -72,7 +72,7 @@ class Decoder:
             return Deferred(entry, error)
 
     def decoded(self, entry: Entry, topic: Topic | None = None) -> Decoded | Ignored:
-        """The same, raising Poison; `topic` has the names if they are not in the entry's topic as version 1 has them."""
+        """The same, raising Poison; `topic` has the names where the entry's topic is not one of version 1."""
         payload = entry.payload
         if not payload:
             return self._decode_empty(entry, topic)

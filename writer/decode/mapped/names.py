@@ -103,7 +103,7 @@ def compile_names(names: Names) -> Matches:
 
 
 def _glob(glob: str) -> str:
-    """A star is any characters. Without backtracking: what is between two stars is looked for once, from left to right."""
+    """A star is any characters. Without backtracking: what is between two stars is looked for once, left to right."""
     first, *others = glob.split("*")
     if not others:
         return re.escape(first)

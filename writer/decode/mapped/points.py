@@ -108,8 +108,7 @@ def _each(point: EachPoint, adder: Adder) -> Add:
                     continue
                 value = get(item, scope)
                 if value is MISSING:
-                    if adder.required:
-                        raise Wrong("is missing, and is required")
+                    adder.skip_missing()
                     continue
                 called = key if is_key else name(item, scope)
                 plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
@@ -117,8 +116,7 @@ def _each(point: EachPoint, adder: Adder) -> Add:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:
             raise at(place_of(point.each, key, below), wrong) from None
-        if is_empty and adder.required:
-            raise at(in_words(point.each), Wrong("has no items, and is required"))
+        adder.check_not_empty(not is_empty, point.each)
 
     return add
 
@@ -129,35 +127,42 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
     only, kept, is_simple = adder.only, adder.plans.kept, adder.is_simple
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
-        array = start(record, scope)
-        if type(array) is not list:
-            array = ()
-        scope.visit(len(array))
+        array = _array(start(record, scope), scope)
         index = 0
         try:
-            for index, item in enumerate(array):
+            for index, item in enumerate(array):  # noqa: B007  (of the one that is wrong)
                 if only is not None and not only(item, scope):
                     continue
                 value = get(item, scope)
                 if value is MISSING:
-                    if adder.required:
-                        raise Wrong("is missing, and is required")
+                    adder.skip_missing()
                     continue
                 called = name(item, scope)
                 plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
-                if is_simple and type(value) is float and plan.is_plain and -LARGEST <= value <= LARGEST:
+                if (
+                    is_simple
+                    and type(value) is float
+                    and plan.is_plain
+                    and -LARGEST <= value <= LARGEST
+                    and plan.name not in readings
+                ):
                     unit = plan.unit if plan.unit_of is None else plan.unit_of(item, scope)
-                    if plan.name not in readings:
-                        readings[plan.name] = (plan.name, value, None, None, unit)
-                        continue
-                if plan is not UNWANTED:
+                    readings[plan.name] = (plan.name, value, None, None, unit)
+                elif plan is not UNWANTED:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:
             raise at(place_of(point.each, str(index), below), wrong) from None
-        if not array and adder.required:
-            raise at(in_words(point.each), Wrong("has no items, and is required"))
+        adder.check_not_empty(bool(array), point.each)
 
     return add
+
+
+def _array(value: Any, scope: Scope) -> list[Any]:
+    """Its items, if it is an array."""
+    if type(value) is not list:
+        return []
+    scope.visit(len(value))
+    return value
 
 
 def _zip(point: ZipPoint, adder: Adder) -> Add:

@@ -56,7 +56,7 @@ class CompiledRoute:
         self._made = self._compile_kind(compile_moment) if self._identify else None
 
     def bind(self, captures: Captures) -> Bound:
-        """The route for one topic. Never raises: a topic that can't be one of its own is poison when a message comes."""
+        """The route for one topic. Never raises: a topic that is not allowed is poison when a message comes."""
         return Bound(self, captures)
 
     def decoded(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
@@ -94,7 +94,7 @@ class CompiledRoute:
     def _of_records(self, bound: Bound, scope: Scope, records: Items) -> tuple[tuple[Rows, ...], tuple[Sighting, ...]]:
         collected, key = Collected(scope), ""
         try:
-            for key, record in records.of(scope.message, scope):
+            for key, record in records.of(scope.message, scope):  # noqa: B007  (the key of the one that is wrong)
                 scope.record = record
                 collected.add(*self._of_record(record, bound, scope))
         except Wrong as wrong:
@@ -194,7 +194,7 @@ class Bound:
         if self._v1_topic is None:
             if self.poison is not None:
                 raise self.poison.copy()
-            names = self.who or tuple(self.captures[level] for level in LEVELS)
+            names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
             for level, name in zip(LEVELS, names, strict=True):
                 check_name(level, name)
             self._v1_topic = Topic(*names, self.route.kind)
