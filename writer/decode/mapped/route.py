@@ -192,11 +192,13 @@ class Bound:
     def v1_topic(self) -> Topic:
         """The names that a message of version 1 is about; raises Poison."""
         if self._v1_topic is None:
+            captures = self.captures
+            names = self.who or (captures.get("tenant", ""), captures.get("site", ""), captures.get("device", ""))
+            if self.poison is None or set(LEVELS) <= captures.keys():  # version 1 has words of its own for them
+                for level, name in zip(LEVELS, names, strict=True):
+                    check_name(level, name)
             if self.poison is not None:
                 raise self.poison.copy()
-            names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
-            for level, name in zip(LEVELS, names, strict=True):
-                check_name(level, name)
             self._v1_topic = Topic(*names, self.route.kind)
         return self._v1_topic
 
