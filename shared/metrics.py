@@ -7,7 +7,7 @@ gauges of the stream and of the connections are in both: each counts its own, an
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -76,6 +76,16 @@ class Metrics:
         self.queue_max = self._gauge(
             "ingest_queue_max", "The cap of each stream, in entries: one that is that long takes no more."
         )
+        self.mapping_reload_errors = self._counter(
+            "ingest_mapping_reload_errors_total",
+            "Times that SIGHUP changed nothing, because of a fault in a mapping or a topic that the broker refuses.",
+        )
+        self._mapping_info = Gauge(
+            "ingest_mapping_info",
+            "1 for each mapping that this process runs with, by its name and the digest of its files and variables.",
+            ["name", "digest"],
+            registry=self.registry,
+        )
         self.connected = Gauge(
             "ingest_connected",
             "1 while the component (broker, redis, database; a writer's clock and messages) can be used, else 0.",
@@ -88,6 +98,12 @@ class Metrics:
     def ignored(self, reason: str, count: int, mapping: str = "") -> None:
         """So many messages or readings are not stored; `reason` is one of IGNORED_REASONS."""
         self._ignored.labels(reason, mapping).inc(count)
+
+    def show_mappings(self, digests: Mapping[str, str]) -> None:
+        """The process runs with these mappings: their digests by name."""
+        self._mapping_info.clear()
+        for name, digest in digests.items():
+            self._mapping_info.labels(name, digest).set(1)
 
     def _counter(self, name: str, help_: str, label: str = "", values: tuple[str, ...] = ()) -> Counter:
         counter = Counter(name, help_, [label] if label else [], registry=self.registry)

@@ -18,6 +18,15 @@ class Poison(Exception):
         super().__init__(f"{reason}: {where}: {what}" if where else f"{reason}: {what}")
         self.reason = reason
         self.ahead = ahead  # the timestamp, where it is too far in the future
+        self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
+        self.tenant_id: str | None = None  # with a kind; None where it has none, or several
+        self.device: str | None = None  # tenant/device, where a mapping took it and it is about one
+
+    def copy(self) -> Poison:
+        """The same, to be raised once more: an exception keeps the traceback of each time."""
+        poison = Poison(self.reason, "", "", self.ahead)
+        poison.args, poison.kind, poison.tenant_id = self.args, self.kind, self.tenant_id
+        return poison
 
 
 class AckRow(NamedTuple):
@@ -58,6 +67,23 @@ class Sighting(NamedTuple):
     seen: datetime
 
 
+class BornMetric(NamedTuple):
+    """What a BIRTH of Sparkplug says of a metric."""
+
+    name: str
+    datatype: str  # as Sparkplug has it: Int32, Float …
+    alias: int | None
+
+
+class Birth(NamedTuple):
+    """What a BIRTH of a Sparkplug node or device says of the messages that follow it. Of two of one device the one that
+    was born later counts."""
+
+    device_key: str  # the levels of its topic but for the type of message
+    born_at: datetime
+    metrics: tuple[BornMetric, ...]
+
+
 Rows = Measures | AckRow | EventRow
 
 ROW_BYTES = 64  # of a point at least, however few bytes it takes in a binary payload
@@ -74,6 +100,7 @@ class Decoded(NamedTuple):
     unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
     same_point: int = 0  # readings that were dropped: the message has another one of the same point and moment
     mapping: str = ""  # the name of the one that decoded it; empty for version 1
+    birth: Birth | None = None  # to be stored with it
 
     @property
     def verdict(self) -> str:
@@ -122,6 +149,7 @@ class Rejected:
     reason: str  # class: where: what
     sqlstate: str | None = None
     ahead: datetime | None = None  # its timestamp, where that is too far in the future
+    device: str | None = None  # that gave it, tenant/device, where a mapping says so
 
     @property
     def weight(self) -> int:
@@ -154,6 +182,18 @@ class Deferred:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitsBirth:
+    """A Sparkplug message that can't be read before the BIRTH of its node or device is known: it stays pending for as
+    long as it takes until an entry may be claimed, and is then a dead letter."""
+
+    entry: Entry
+    kind: str
+    tenant_id: str | None
+    device_key: str  # of the BIRTH
+    reason: str  # unknown_alias: where: what
+
+
+@dataclass(frozen=True, slots=True)
 class HeldBack:
     """Its kind is refused at the moment, good messages too: it stays pending, and no try is counted."""
 
@@ -164,5 +204,5 @@ class HeldBack:
 
 Storable = Decoded | Rejected
 Settleable = Storable | Ignored
-Outcome = Settleable | Deferred
+Outcome = Settleable | Deferred | AwaitsBirth
 Handled = Outcome | HeldBack

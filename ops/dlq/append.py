@@ -16,13 +16,16 @@ from traksense_ingest.ops.dlq.dead_letter import DeadLetter
 from traksense_ingest.receiver.append import COMMANDS
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import errors_name_key, length_of
 from traksense_ingest.shared.streams.connection import is_of_server
-from traksense_ingest.shared.streams.keys import key_of, shard_of
+from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.sharding import Sharding
 
 T = TypeVar("T")
 
@@ -40,10 +43,10 @@ class Overflow(NamedTuple):
 class Streams:
     """The streams, each of which a replay fills at most by half."""
 
-    def __init__(self, client: Redis, shards: int, cap: int, barrier: DurabilityBarrier) -> None:
+    def __init__(self, client: Redis, sharding: Sharding, cap: int, barrier: DurabilityBarrier) -> None:
         self._client = client
         self._scripts = Scripts.of(client)
-        self._shards = shards
+        self._sharding = sharding
         self._barrier = barrier
         self.room = max(1, cap // 2)  # entries; the script refuses what would be more
 
@@ -75,7 +78,7 @@ class Streams:
     async def _append_all(self, letters: Sequence[DeadLetter]) -> list[Overflow]:
         by_shard: dict[int, list[DeadLetter]] = defaultdict(list)
         for letter in letters:
-            by_shard[shard_of(letter.topic.encode(), self._shards)].append(letter)
+            by_shard[self._sharding.shard_of(letter.topic.encode())].append(letter)
         await self._barrier.prepare()
         results = [await self._append(key_of(shard), some) for shard, some in by_shard.items()]
         overflows = [result for result in results if result]
@@ -109,6 +112,7 @@ def _receipt_of(letter: DeadLetter) -> tuple[int, bytes]:
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
     """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
+    sharding = Sharding(settings.ingest_shards, Shards(load(settings.ingest_mappings).routes).key)
     async with (
         stream.connect(settings.redis_url) as pool,
         pool.client() as client,  # one connection: what it confirms is what it has written
@@ -116,4 +120,4 @@ async def streams(settings: Settings) -> AsyncIterator[Streams]:
         await stream.require(client, settings.ingest_shards, COMMANDS)
         # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
         barrier = DurabilityBarrier(Durability(settings.ingest_durability, is_logged=False), client)
-        yield Streams(client, settings.ingest_shards, settings.ingest_queue_max, barrier)
+        yield Streams(client, sharding, settings.ingest_queue_max, barrier)

@@ -15,15 +15,17 @@ from tests.support.waiting import eventually
 from traksense_ingest.receiver.acknowledge import Acknowledgements
 from traksense_ingest.receiver.connection import subscriptions
 from traksense_ingest.receiver.durability import Durability
-from traksense_ingest.receiver.filters import Filters
+from traksense_ingest.receiver.filters import Filters, topics_of
 from traksense_ingest.receiver.service import Receiver
 from traksense_ingest.shared import config, database
+from traksense_ingest.shared.mapping.reload import LiveMappings, is_read
 from traksense_ingest.shared.metrics import ReceiverMetrics, WriterMetrics
 from traksense_ingest.shared.runtime.health import Health
 from traksense_ingest.shared.runtime.tasks import sole_error
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
+from traksense_ingest.writer.decode.current import CurrentRoutes
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.lane import Lane
 from traksense_ingest.writer.read.consumer import Consumer
@@ -72,7 +74,7 @@ async def lane_of(stack: Stack, name: str, stop: asyncio.Event) -> AsyncIterator
         source = Source(
             Consumer(client, 0, name), ReadSize(800), 50, CLAIM_IDLE_MS, health.components["redis"], metrics, stop
         )
-        yield Lane(source, lane_context(settings, pool, health, metrics))
+        yield Lane(source, lane_context(settings, pool, health, metrics, CurrentRoutes(settings, metrics)))
     pool.terminate()
 
 
@@ -208,8 +210,9 @@ async def receive(stack: Stack, until: Callable[[], Awaitable[Any]]) -> None:
     health = Health(metrics, {"broker": "", "redis": ""})
     stop = asyncio.Event()
     async with stream.connect(stack.redis_server.url) as client, asyncio.TaskGroup() as tasks:
-        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings))
-        receiver = Receiver(settings, client, filters, Durability("memory"), health, metrics)
+        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, ()))
+        mappings = LiveMappings("", is_read, topics_of, metrics)
+        receiver = Receiver(settings, client, filters, mappings, Durability("memory"), health, metrics)
         tasks.create_task(receiver.run(stop))
         await eventually(lambda: health.components["broker"].is_up)
         await until()

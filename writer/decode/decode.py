@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ValidationError
 
 from traksense_ingest.shared.messages import EMPTY
-from traksense_ingest.writer.decode.adapters import ADAPTERS
 from traksense_ingest.writer.decode.payload import looks_like, packing_of, unwrap
 from traksense_ingest.writer.decode.points import measures_of, no_nul_in
 from traksense_ingest.writer.decode.schema import (
@@ -64,22 +62,24 @@ class Decoder:
 
     def decode(self, entry: Entry) -> Outcome:
         """What becomes of an entry. Never raises, whatever the entry holds."""
-        payload = entry.payload
         try:
-            if not payload:
-                return self._decode_empty(entry)
-            if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
-                return self._decode(entry)
-            return self._decode_unwrapped(entry, payload)
+            return self.decoded(entry)
         except Poison as poison:
-            return reject(entry, poison.reason, str(poison), ahead=poison.ahead)
+            return reject_for(entry, poison)
         except Exception as error:
             return Deferred(entry, error)
 
-    def _decode(self, entry: Entry) -> Decoded:
-        if entry.topic is None:
-            raise Poison("invalid_topic", "topic", "the entry has no such field")
-        topic = parse_topic(entry.topic)
+    def decoded(self, entry: Entry, topic: Topic | None = None) -> Decoded | Ignored:
+        """The same, raising Poison; `topic` has the names where the entry's topic is not one of version 1."""
+        payload = entry.payload
+        if not payload:
+            return self._decode_empty(entry, topic)
+        if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
+            return self._decode(entry, topic)
+        return self._decode_unwrapped(entry, payload, topic)
+
+    def _decode(self, entry: Entry, topic: Topic | None) -> Decoded:
+        topic = topic or _topic_of(entry)
         text = self._text(entry.payload)
         match topic.kind:
             case "telem":
@@ -89,23 +89,22 @@ class Decoder:
             case _:
                 return self._event(entry, topic, text)
 
-    def _decode_empty(self, entry: Entry) -> Decoded | Ignored:
+    def _decode_empty(self, entry: Entry, topic: Topic | None) -> Decoded | Ignored:
         """An empty payload clears a retained topic. An entry without the field was added by hand, and is rejected."""
         if entry.payload is None or entry.topic is None:
-            return self._decode(entry)
+            return self._decode(entry, topic)
         return Ignored(entry, kind_of(entry.topic), EMPTY)
 
-    def _decode_unwrapped(self, entry: Entry, payload: bytes) -> Decoded:
+    def _decode_unwrapped(self, entry: Entry, payload: bytes, topic: Topic | None) -> Decoded:
         """Decode what a payload contains. The outcome keeps the entry as it came: a dead letter has its exact bytes."""
-        if entry.topic is not None:
-            parse_topic(entry.topic)  # an invalid topic is the reason, before an invalid payload
+        topic = topic or _topic_of(entry)  # an invalid topic is the reason, before an invalid payload
         self._check_size(payload)
         packing = packing_of(payload)
         try:
             content = unwrap(payload, packing, self.max_payload_bytes)
             if content is payload:
-                return self._decode(entry)
-            outcome = self._decode(entry._replace(payload=content))
+                return self._decode(entry, topic)
+            outcome = self._decode(entry._replace(payload=content), topic)
         except Poison as poison:
             if packing:
                 poison.args = (f"{poison} ({packing})",)
@@ -135,38 +134,39 @@ class Decoder:
 
     def _telem(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         telemetry = _telemetry(text)
-        self._check_time(entry, telemetry["ts"], "ts")
+        self.check_time(entry, telemetry["ts"], "ts")
         meta = compact_json(telemetry["meta"], "meta") if telemetry.get("meta") else None
         if meta and len(meta) * len(telemetry["points"]) > META_BYTES_MAX:
             raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
         if NUL_ESCAPED in text:
             no_nul_in(telemetry["points"])
         measures, same_point = measures_of(topic, telemetry, meta)
-        devices = _sightings(entry, topic, telemetry["ts"], meta)
+        devices = sightings_of(entry, topic, telemetry["ts"], meta)
         return Decoded(entry, "telem", devices, telemetry["ts"], (measures,), same_point=same_point)
 
     def _ack(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         ack = validate(ack_v1, text)
         ts, err = ack.get("ts_exec"), ack.get("err")
         if ts is not None:
-            self._check_time(entry, ts, "ts_exec")
+            self.check_time(entry, ts, "ts_exec")
         no_nul(ack["cmd_id"], "cmd_id")
         no_nul(err, "err")
         row = AckRow(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _complete(text), entry.appended_at)
-        return Decoded(entry, "ack", _sightings(entry, topic, ts), ts, (row,))
+        return Decoded(entry, "ack", sightings_of(entry, topic, ts), ts, (row,))
 
     def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         event = validate(event_v1, text)
         ts, type_ = event["ts"], event["event_type"]
-        self._check_time(entry, ts, "ts")
+        self.check_time(entry, ts, "ts")
         no_nul(type_, "event_type")
         no_nul(event.get("event_id"), "event_id")
         data = compact_json(event["data"], "data") if event.get("data") is not None else None
-        id_ = event.get("event_id") or _identity(type_, ts, event.get("data"))
+        id_ = event.get("event_id") or event_identity(type_, ts, event.get("data"))
         row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
-        return Decoded(entry, "event", _sightings(entry, topic, ts), ts, (row,))
+        return Decoded(entry, "event", sightings_of(entry, topic, ts), ts, (row,))
 
-    def _check_time(self, entry: Entry, ts: datetime, where: str) -> None:
+    def check_time(self, entry: Entry, ts: datetime, where: str) -> None:
+        """Raise Poison("out_of_range") for a time that can't be right."""
         now = self.clock()
         if out_of_range(ts, now, self.max_future_s):
             now = max(now, entry.appended_at)  # ids never go back, as this host's clock may
@@ -179,7 +179,6 @@ def reject(
     error_class: str,
     reason: str,
     sqlstate: str | None = None,
-    ahead: datetime | None = None,
     kind: str | None = None,
     tenant_id: str | None = None,
 ) -> Rejected:
@@ -187,7 +186,19 @@ def reject(
     mapping; with one, `tenant_id` is the tenant, and None that there is none."""
     if kind is None:
         kind, tenant_id = kind_of(entry.topic), tenant_of(entry.topic)
-    return Rejected(entry, kind, tenant_id, error_class, reason, sqlstate, ahead)
+    return Rejected(entry, kind, tenant_id, error_class, reason, sqlstate)
+
+
+def reject_for(entry: Entry, poison: Poison) -> Rejected:
+    """The dead letter of an entry that decoding refuses."""
+    rejected = reject(entry, poison.reason, str(poison), kind=poison.kind, tenant_id=poison.tenant_id)
+    return replace(rejected, ahead=poison.ahead, device=poison.device) if poison.ahead else rejected
+
+
+def _topic_of(entry: Entry) -> Topic:
+    if entry.topic is None:
+        raise Poison("invalid_topic", "topic", "the entry has no such field")
+    return parse_topic(entry.topic)
 
 
 def _telemetry(text: str) -> Telemetry:
@@ -197,27 +208,19 @@ def _telemetry(text: str) -> Telemetry:
         except ValidationError as error:
             if not any(detail["loc"] == ("schema",) and detail["type"] == "missing" for detail in error.errors()):
                 raise as_poison(error, text) from None
-    return _adapted(validate(any_object, text), text)
-
-
-def _adapted(message: dict[str, Any], text: str) -> Telemetry:
-    if "schema" in message:
+    if "schema" in validate(any_object, text):
         return validate(telem_v1, text)
-    for adapter in ADAPTERS:
-        if adapter.recognises(message):
-            try:
-                return adapter.adapt(message)
-            except ValidationError as error:
-                raise as_poison(error) from None
     raise Poison("parse_error", "schema", "missing, and no vendor format recognises the payload")
 
 
-def _sightings(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> tuple[Sighting, ...]:
+def sightings_of(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> tuple[Sighting, ...]:
+    """When the device was seen: none of a retained message without a timestamp."""
     seen = ts if entry.retained else entry.received_at
     return (Sighting(topic.tenant, topic.device, topic.site, meta, seen),) if seen else ()
 
 
-def _identity(event_type: str, ts: datetime, data: object) -> str:
+def event_identity(event_type: str, ts: datetime, data: object) -> str:
+    """The identity of an event that has no id: its content."""
     content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 

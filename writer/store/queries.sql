@@ -196,3 +196,15 @@ WHERE NOT EXISTS (
 -- name: known_devices
 -- Any will do.
 SELECT tenant_id, device_id, site_id FROM device LIMIT $1
+
+-- name: upsert_births
+-- A BIRTH that is redelivered, or replayed, never replaces a later one.
+INSERT INTO sparkplug_birth AS old (tenant_id, device_key, born_at, aliases)
+SELECT tenant_id, device_key, born_at, aliases::jsonb
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[]) AS new (tenant_id, device_key, born_at, aliases)
+ON CONFLICT (tenant_id, device_key) DO UPDATE SET born_at = excluded.born_at, aliases = excluded.aliases
+WHERE old.born_at <= excluded.born_at
+
+-- name: births
+-- A topic is of one tenant; where another mapping has given it to another one, the later BIRTH counts.
+SELECT device_key, born_at, aliases::text FROM sparkplug_birth WHERE device_key = ANY ($1::text[])

@@ -13,9 +13,10 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
 from traksense_ingest.writer.decode.measures import Measures
-from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Rejected, Rows, Sighting, Storable
+from traksense_ingest.writer.outcome import AckRow, Birth, Decoded, EventRow, Rejected, Rows, Sighting, Storable
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.acks import upsert_acks
+from traksense_ingest.writer.store.births import upsert_births
 from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
 from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
@@ -38,6 +39,7 @@ class BatchRows:
     sightings: list[Sighting] = field(default_factory=list)
     retained_sightings: list[Sighting] = field(default_factory=list)
     replayed_sightings: list[Sighting] = field(default_factory=list)
+    births: list[tuple[str, Birth]] = field(default_factory=list)  # each with its tenant
     rejected: list[Rejected] = field(default_factory=list)
 
     def add(self, outcome: Decoded) -> None:
@@ -58,6 +60,8 @@ class BatchRows:
                     (self.states if outcome.kind == "state" else self.events).append(one)
                 case _:
                     assert_never(one)
+        if outcome.birth is not None:
+            self.births.append((outcome.tenant_id or "", outcome.birth))
         if entry.retained:
             self.retained_sightings += outcome.devices
         elif entry.replayed:
@@ -185,6 +189,7 @@ async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Chang
     if rows.states:
         changes.duplicates["state"] = len(rows.states) - await _insert_events(connection, rows.states)
     changes.same_point = rows.same_point
+    await upsert_births(connection, rows.births)
     changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
     return changes
 

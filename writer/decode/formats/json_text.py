@@ -20,7 +20,7 @@ def parse_json(payload: bytes, _received: datetime | None = None) -> Document:
 
 def _parse_padded(payload: bytes, error: orjson.JSONDecodeError) -> Document:
     content = without_nul_bytes(payload.removeprefix(BOM))
-    if not content or content == payload:
+    if not content or content == payload or content.startswith(BOM):
         raise FormatError("payload", _reason(payload, error)) from None
     try:
         return orjson.loads(content)

@@ -1,0 +1,98 @@
+"""`when` and `only`, compiled. A table of scalars has true and false apart from 1 and 0, which are equal in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from traksense_ingest.shared.mapping.points import Condition, Equal, Exists, Not, OfType
+from traksense_ingest.shared.mapping.text import Key, Root, Scalar
+from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
+
+T = TypeVar("T")
+
+Holds = Callable[[Any, Scope], bool]
+Test = Callable[[Any], bool]
+
+SCALARS = (str, float, int, bool, type(None))
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "number": (int, float),
+    "text": (str,),
+    "bool": (bool,),
+    "null": (type(None),),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+class ScalarTable(Generic[T]):
+    """What belongs to each of some scalars: 1 is 1.0, and not true."""
+
+    def __init__(self, entries: Iterable[tuple[Scalar, T]]) -> None:
+        entries = list(entries)
+        self._booleans = {key: value for key, value in entries if isinstance(key, bool)}
+        self._others = {key: value for key, value in entries if not isinstance(key, bool)}
+
+    def get(self, key: Any, default: T) -> T:
+        """The default for what is not in it, and for objects and arrays."""
+        kind = type(key)
+        if kind is bool:
+            return self._booleans.get(key, default)
+        return self._others.get(key, default) if kind in SCALARS else default
+
+
+def compile_conditions(conditions: Sequence[Condition]) -> Holds | None:
+    """Whether all of them hold; None where there are none."""
+    compiled = [*map(_condition, conditions)]
+    if not compiled:
+        return None
+    holds = compiled.pop()
+    while compiled:
+        holds = _both(compiled.pop(), holds)
+    return holds
+
+
+def _both(first: Holds, second: Holds) -> Holds:
+    return lambda item, scope: first(item, scope) and second(item, scope)
+
+
+def _condition(condition: Condition) -> Holds:
+    path, expected = condition.path, condition.test
+    if isinstance(expected, Equal) and path.root is Root.ITEM and len(path.steps) == len(expected.values) == 1:
+        (step,), (value,) = path.steps, expected.values
+        if isinstance(step, Key) and isinstance(value, str):
+            return _key_is(step.name, value)
+    return _tested(compile_path(path), _test(expected))
+
+
+def _key_is(key: str, text: str) -> Holds:
+    """The commonest one, without a call for the value."""
+    return lambda item, _scope: type(item) is dict and item.get(key) == text
+
+
+def _tested(get: Get, test: Test) -> Holds:
+    return lambda item, scope: test(get(item, scope))
+
+
+def _test(test: Equal | Exists | OfType | Not) -> Test:
+    match test:
+        case Equal(values):
+            return _equal(values)
+        case Exists(expected):
+            return lambda value: (value is not MISSING and value is not None) is expected
+        case OfType(names):
+            types = tuple(type_ for name in names for type_ in _TYPES[name])
+            return lambda value: type(value) in types
+        case Not(inner):
+            holds = _test(inner)
+            return lambda value: not holds(value)
+
+
+def _equal(values: tuple[Scalar, ...]) -> Test:
+    if len(values) == 1 and isinstance(values[0], str):
+        text = values[0]
+        return lambda value: bool(value == text)
+    table = ScalarTable((value, True) for value in values)
+    return lambda value: table.get(value, False)

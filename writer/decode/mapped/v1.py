@@ -1,0 +1,152 @@
+"""Version 1 as a route. What is surely valid is taken from orjson's document; of everything else pydantic is the judge,
+which has the words for what is wrong too.
+
+Both agree on every message: what is fast here only accepts what they can't see differently.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+from pydantic_core import PydanticCustomError
+
+from traksense_ingest.writer.decode.decode import META_BYTES_MAX, Decoder
+from traksense_ingest.writer.decode.measures import Measures, Reading
+from traksense_ingest.writer.decode.points import NUMBERS, TYPES, Columns, columns_of
+from traksense_ingest.writer.decode.schema import POINTS_MAX
+from traksense_ingest.writer.decode.timestamp import parse_timestamp
+from traksense_ingest.writer.decode.topic import Topic
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Sighting
+
+NESTING_SAFE = 150  # so many brackets can't be nested more deeply than pydantic's 200
+NUL_ESCAPED = rb"\u0000"
+NAME_MAX, UNIT_MAX = 256, 64
+POINT_TYPES = {None, *TYPES}
+LEAST, EXACT = 1e-3, 1e15  # between them Python and orjson write floats alike, and none of them was an integer
+KEPT_MAX = 20_000  # names and units; a message has at most 10 000 points
+UNSURE: Final = "\0"
+
+
+class V1:
+    """Decodes messages of version 1."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._points = _Points()
+
+    def decode(self, entry: Entry, topic: Topic, document: Any = None) -> Decoded | Ignored:
+        """Rows from a payload; `document` is what orjson makes of it, if it is plain JSON. Raises Poison."""
+        if topic.kind == "telem" and type(document) is dict:
+            try:
+                decoded = self._telem(entry, topic, document)
+            except (Poison, KeyError, TypeError, AttributeError, PydanticCustomError):
+                decoded = None
+            if decoded is not None:
+                return decoded
+        return self._decoder.decoded(entry, topic)
+
+    def _telem(self, entry: Entry, topic: Topic, document: dict[str, Any]) -> Decoded | None:
+        payload = entry.payload or b""
+        points = document["points"]
+        if document["schema"] != "v1" or type(points) is not list or len(points) > POINTS_MAX:
+            return None
+        if (b"\\" in payload and NUL_ESCAPED in payload) or not _is_shallow(payload, points):
+            return None
+        ts = parse_timestamp(document["ts"])
+        self._decoder.check_time(entry, ts, "ts")
+        meta = _meta(document.get("meta"))
+        if meta is UNSURE or (meta is not None and len(meta) * len(points) > META_BYTES_MAX):
+            return None
+        found = self._points.readings(points)
+        if found is None:
+            return None
+        readings, repeated = found
+        tenant, site, device, _ = topic
+        measures = Measures(tenant, device, ts, meta, readings, repeated)
+        devices = (Sighting(tenant, device, site, meta, ts if entry.retained else entry.received_at),)
+        same_point = len(points) - len(readings) - repeated
+        return Decoded(entry, "telem", devices, ts, (measures,), 0, same_point)
+
+
+def _is_shallow(payload: bytes, points: list[Any]) -> bool:
+    """Whether nothing in it is nested more deeply than pydantic goes, in unknown keys and in those that come twice too:
+    each point has a bracket of its own, and only one of these can be around another bracket."""
+    return payload.count(b"{") + payload.count(b"[") - len(points) < NESTING_SAFE
+
+
+class _Points:
+    """Readings of points that nobody has validated. Names and units that were found good are known from then on."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._units: set[str | None] = {None}
+
+    def readings(self, points: list[Any]) -> tuple[tuple[Reading, ...], int] | None:
+        """The first of each point, and how many others say the same; None where it is not sure. Raises whatever a wrong
+        one makes it raise."""
+        if (found := self._of_known(points)) is not None:
+            return found, 0
+        for point in points:
+            if not self._learn(point["name"], point.get("u")):
+                return None
+        readings: dict[str, Reading] = {}
+        repeated = 0
+        for point in points:
+            name = point["name"]
+            reading = (name, *_columns(point["v"], point.get("t")), point.get("u"))
+            repeated += name in readings and readings[name] == reading
+            readings.setdefault(name, reading)
+        return tuple(readings.values()), repeated
+
+    def _of_known(self, points: list[Any]) -> tuple[Reading, ...] | None:
+        """One of each point, where all have four fields, other names, and names and units that are known."""
+        names, units = self._names, self._units
+        readings: dict[str, Reading] = {}
+        try:
+            for point in points:
+                name, value, type_, unit = point["name"], point["v"], point["t"], point["u"]
+                if name not in names or unit not in units:
+                    return None
+                if type(value) is float and type_ in NUMBERS:
+                    readings[name] = (name, value, None, None, unit)
+                else:
+                    readings[name] = (name, *_columns(value, type_), unit)
+        except KeyError:
+            return None
+        return tuple(readings.values()) if len(readings) == len(points) else None
+
+    def _learn(self, name: Any, unit: Any) -> bool:
+        """Whether both are good."""
+        if type(name) is not str or not 0 < len(name) <= NAME_MAX:
+            return False
+        if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
+            return False
+        if len(self._names) + len(self._units) > KEPT_MAX:
+            self._names, self._units = set(), {None}
+        self._names.add(name)
+        self._units.add(unit)
+        return True
+
+
+def _columns(value: Any, type_: Any) -> Columns:
+    if type_ not in POINT_TYPES:
+        raise KeyError(type_)
+    return columns_of({"name": "", "v": value, "t": type_}, 0)
+
+
+def _meta(meta: Any) -> str | None:
+    """Its JSON, if Python and orjson write it alike; else UNSURE."""
+    if not meta:
+        return None if meta is None or type(meta) is dict else UNSURE
+    if type(meta) is not dict or not all(map(_is_simple, meta.values())):
+        return UNSURE
+    return orjson.dumps(meta).decode()
+
+
+def _is_simple(value: Any) -> bool:
+    kind = type(value)
+    if kind is float:
+        return bool(value == 0) or LEAST <= abs(value) < EXACT
+    return kind is str or kind is int or kind is bool or value is None
