@@ -1,0 +1,165 @@
+"""What a payload seems to be, and which messages are of one kind."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NoReturn
+
+from traksense_ingest.shared.mapping.expected import Message
+
+SIMILAR = 0.5  # of the keys of two objects are in both: they are messages of one kind
+_SENML = frozenset("bn bt bu bv bs bver n u v vs vb vd s t ut".split())
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
+
+
+class Form(StrEnum):
+    """What a payload is, as far as one can see."""
+
+    OBJECT = "object"
+    ARRAY = "array"  # of objects
+    SENML = "senml"
+    SCALAR = "scalar"  # a number, true, false or a text, as JSON
+    TEXT = "text"  # and no JSON
+    OTHER = "other"  # what nobody can read without its manual
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A message, taken apart."""
+
+    message: Message
+    levels: tuple[str, ...]  # of its topic
+    form: Form
+    document: Any  # its JSON, or its text
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Of the object, or of the array's objects."""
+        objects = self.document if isinstance(self.document, list) else [self.document]
+        return frozenset(key for found in objects if isinstance(found, dict) for key in found)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Messages that one route takes: their topics have the same number of levels."""
+
+    form: Form
+    samples: tuple[Sample, ...]
+
+    @property
+    def documents(self) -> list[Any]:
+        """What fields are looked for in: each message's object, or the first of each array."""
+        return [_first(sample.document) for sample in self.samples]
+
+
+def _first(document: Any) -> Any:
+    return document[0] if isinstance(document, list) and document else document
+
+
+def sample_of(message: Message) -> Sample:
+    """Take a message apart."""
+    form, document = _read(message.payload)
+    return Sample(message, tuple(message.topic.split("/")), form, document)
+
+
+def _read(payload: bytes) -> tuple[Form, Any]:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return Form.OTHER, None
+    try:
+        document = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return (Form.TEXT, text) if text.isprintable() and text.strip() else (Form.OTHER, None)
+    return _form(document), document
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _form(document: Any) -> Form:
+    if isinstance(document, dict):
+        return Form.OBJECT
+    if not isinstance(document, list):
+        return Form.OTHER if document is None else Form.SCALAR
+    if not document or not all(isinstance(item, dict) and item for item in document):
+        return Form.OTHER
+    return Form.SENML if _is_senml(document) else Form.ARRAY
+
+
+def _is_senml(records: Sequence[dict[str, Any]]) -> bool:
+    keys = {key for record in records for key in record}
+    return keys <= _SENML and bool(keys & {"n", "bn"}) and bool(keys & {"v", "vs", "vb", "vd", "s"})
+
+
+def grouped(samples: Sequence[Sample]) -> list[Group]:
+    """Groups in the order of their first messages."""
+    groups: list[list[Sample]] = []
+    for sample in samples:
+        for group in groups:
+            if _belongs(sample, group[0]):
+                group.append(sample)
+                break
+        else:
+            groups.append([sample])
+    return [Group(group[0].form, tuple(group)) for group in groups]
+
+
+def _belongs(sample: Sample, other: Sample) -> bool:
+    if (sample.form, len(sample.levels)) != (other.form, len(other.levels)):
+        return False
+    if sample.levels[0] != other.levels[0] and not _have_common_level(sample, other):
+        return False
+    return sample.form in (Form.SCALAR, Form.TEXT, Form.SENML) or _similar(sample.keys, other.keys)
+
+
+def _have_common_level(sample: Sample, other: Sample) -> bool:
+    return any(one == two for one, two in zip(sample.levels, other.levels, strict=True))
+
+
+def _similar(one: frozenset[str], other: frozenset[str]) -> bool:
+    return len(one & other) >= SIMILAR * len(one | other)
+
+
+Keys = tuple[str, ...]
+
+
+def fields(document: Any, depth: int = 3) -> Iterator[tuple[Keys, Any]]:
+    """Scalars of an object by their keys, those of its arrays left out; keys that a path can have without quotes."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if not is_plain(key):
+                continue
+            if isinstance(value, dict):
+                if depth > 1:
+                    yield from (((key, *keys), found) for keys, found in fields(value, depth - 1))
+            elif not isinstance(value, list) and value is not None:
+                yield (key,), value
+
+
+def is_plain(key: str) -> bool:
+    """Whether a path can have this key as it is."""
+    return _PLAIN.fullmatch(key) is not None
+
+
+def values_at(documents: Sequence[Any], keys: Keys) -> list[Any]:
+    """What is there in each document; None where nothing is."""
+    return [_value(document, keys) for document in documents]
+
+
+def _value(document: Any, keys: Keys) -> Any:
+    for key in keys:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(key)
+    return document
+
+
+def all_fields(documents: Sequence[Any]) -> list[Keys]:
+    """The keys of every scalar, in the order of their first appearance."""
+    return list(dict.fromkeys(keys for document in documents for keys, _ in fields(document)))
