@@ -54,7 +54,7 @@ class FieldType(StrEnum):
     I8, I16, I24, I32, I64 = "i8", "i16", "i24", "i32", "i64"
     F16, F32, F64 = "f16", "f32", "f64"
     BITS = "bits"  # some bits of the byte(s) at `offset`
-    BOOL = "bool"  # one bit of them, or the byte not being 0
+    BOOL = "bool"  # whether those bits are not all 0
     BCD = "bcd"
     TEXT = "text"  # UTF-8, without the NULs at its end
     HEX = "hex"
@@ -68,8 +68,8 @@ class BinaryField:
     type: FieldType
     offset: int | None = None  # in bytes from the start (of the value, in a TLV); None: after the one before
     length: int | None = None  # in bytes, of bits, bcd, text and hex; None for text and hex: to the end
-    bit: int = 0  # of bits and bool: the lowest, 0 is the lowest of the number
-    bits: int | None = None  # of bits and bool: how many
+    bit: int | None = None  # of bits and bool: the lowest, where 0 (None too) is the lowest of the number
+    bits: int | None = None  # of bits and bool: how many; a bool with neither is whether its bytes are not all 0
     endian: Endian = Endian.BIG
     scale: Decimal | None = None
     divide: Decimal | None = None

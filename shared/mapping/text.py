@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import product
 
 Scalar = None | bool | int | float | str
 KEY, LEAF = "key", "leaf"  # captures that `each` and `leaves` make
@@ -163,3 +165,23 @@ class TopicPattern:
         """The names that it captures, in order."""
         parts = [part for level in self.levels for part in level.parts if isinstance(part, Capture)]
         return tuple(part.name for part in (*parts, *([self.rest] if self.rest else [])) if part.name)
+
+
+def variants(pattern: TopicPattern) -> Iterator[tuple[tuple[Level, ...], dict[str, str]]]:
+    """The levels with each combination of choices put in, and what those captured."""
+    captures = [part for level in pattern.levels for part in level.parts if isinstance(part, Capture) and part.choices]
+    for chosen in product(*(capture.choices for capture in captures)):
+        texts = iter(chosen)
+        levels = tuple(_with_choices(level, texts) for level in pattern.levels)
+        yield levels, {capture.name: text for capture, text in zip(captures, chosen, strict=True) if capture.name}
+
+
+def _with_choices(level: Level, texts: Iterator[str]) -> Level:
+    parts: list[str | Capture] = []
+    for part in level.parts:
+        chosen = next(texts) if isinstance(part, Capture) and part.choices else part
+        if isinstance(chosen, str) and parts and isinstance(parts[-1], str):
+            parts[-1] += chosen
+        else:
+            parts.append(chosen)
+    return Level(tuple(parts))

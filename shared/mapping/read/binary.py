@@ -11,19 +11,7 @@ from traksense_ingest.shared.mapping.read.values import scalar_table
 
 LENGTH_MAX = 1024 * 1024
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2})(?: ?[0-9a-fA-F]{2})?", re.ASCII)
-_FIELD_KEYS = (
-    "name",
-    "type",
-    "offset",
-    "length",
-    "bit",
-    "bits",
-    "endian",
-    "divide",
-    "scale",
-    "add",
-    "map",
-)
+_FIELD_KEYS = ("name", "type", "offset", "length", "bit", "bits", "endian", "divide", "scale", "add", "map")
 _BY_LENGTH = (FieldType.BCD, FieldType.TEXT, FieldType.HEX)
 _BITS = (FieldType.BITS, FieldType.BOOL)
 _SIZES = {kind: int(kind[1:]) // 8 for kind in FieldType if kind[1:].isdigit()}
@@ -40,7 +28,7 @@ def binary(keys: Keys) -> Binary:
     """A struct's fields."""
     at = keys.required("fields", "a list of fields, as {name: temp, type: i16, divide: 10}")
     endian = _endian(keys)
-    found = tuple(_field(item, endian, name=None) for item in at.items("a list of fields")) if at else ()
+    found = tuple(_field(item, endian) for item in at.items("a list of fields")) if at else ()
     length = keys.read("length", lambda length: length.integer(0, LENGTH_MAX), None)
     if at and length is not None and (needed := _needed(found)) > length:
         at.fault(f"they need {needed} bytes, length says {length}")
@@ -74,7 +62,7 @@ def _entry(key: Cursor, at: Cursor, type_bytes: int, length_bytes: int, endian: 
         tag = bytes.fromhex(text)
         if len(tag) != type_bytes:
             key.fault(f"{quoted(text)} has {len(tag)} bytes, type_bytes says {type_bytes}")
-    found = tuple(_field(item, endian, name=None) for item in at.one_or_more())
+    found = tuple(_field(item, endian) for item in at.one_or_more())
     if not length_bytes and any(size(field) is None for field in found):
         at.fault("its length must be known where the payload has none: length_bytes is 0")
     return Entry(tag, found, _needed(found))
@@ -89,16 +77,16 @@ def _needed(fields: tuple[BinaryField, ...]) -> int:
     return most
 
 
-def _field(at: Cursor, endian: Endian, name: str | None) -> BinaryField:
+def _field(at: Cursor, endian: Endian) -> BinaryField:
     keys = at.keys(*_FIELD_KEYS, what="a field, as {name: temp, type: i16}")
     named, typed = keys.required("name", "the field's key"), keys.required("type", "as u8, i16, f32, bits or text")
     kind = typed.choice(FieldType) if typed else FieldType.U8
     field = BinaryField(
-        name=named.text("a name") if named else name or "",
+        name=named.text("a name") if named else "",
         type=kind,
         offset=keys.read("offset", lambda offset: offset.integer(0, LENGTH_MAX), None),
         length=keys.read("length", lambda length: length.integer(1, 8 if kind in _BITS else LENGTH_MAX), None),
-        bit=keys.read("bit", lambda bit: bit.integer(0, 63), 0),
+        bit=keys.read("bit", lambda bit: bit.integer(0, 63), None),
         bits=keys.read("bits", lambda bits: bits.integer(1, 64), None),
         endian=keys.read("endian", lambda order: order.choice(Endian), endian),
         scale=keys.read("scale", Cursor.decimal, None),
@@ -121,5 +109,6 @@ def _check(keys: Keys, field: BinaryField) -> None:
     if field.type is FieldType.BCD and field.length is None:
         keys.required("length", "bcd has a number of bytes")
     width = 8 * (size(field) or 0)
-    if field.type in _BITS and field.bit + (field.bits or 1) > width:
-        keys.at.fault(f"bits {field.bit} to {field.bit + (field.bits or 1) - 1} of {width}")
+    lowest, count = field.bit or 0, field.bits or 1
+    if field.type in _BITS and lowest + count > width:
+        keys.at.fault(f"bits {lowest} to {lowest + count - 1} of {width}, the lowest is 0")

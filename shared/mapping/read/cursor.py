@@ -17,6 +17,7 @@ from traksense_ingest.shared.mapping.text import Scalar
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
+D = TypeVar("D")
 
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,2})?|[-+]?\.[0-9]{1,30}", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(us|ms|s|m|h)", re.ASCII)
@@ -230,7 +231,7 @@ class Keys:
         """What is under a key, if it is there."""
         return self.found.get(key)
 
-    def read(self, key: str, read: Callable[[Cursor], T], default: T) -> T:
+    def read(self, key: str, read: Callable[[Cursor], T], default: D) -> T | D:
         """What is under a key, read; the default where it isn't there."""
         at = self.found.get(key)
         return default if at is None else read(at)

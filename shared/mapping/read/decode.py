@@ -11,7 +11,7 @@ from traksense_ingest.shared.mapping.read.binary import binary, tlv
 from traksense_ingest.shared.mapping.read.cursor import Cursor, Keys
 from traksense_ingest.shared.mapping.read.paths import NAME, NOWHERE, path_to_one
 
-JS_MAX = 1024 * 1024  # bytes of a codec
+FILE_MAX = 1024 * 1024  # bytes of a codec or of a test's payload
 CPU_MS, CPU_MS_MAX = 50, 1000
 MEMORY, MEMORY_MAX = 8 * 1024 * 1024, 64 * 1024 * 1024
 ENCODINGS = ("utf-8", "ascii", "latin-1", "utf-16")
@@ -36,24 +36,31 @@ _NAMES = (*FormatName, *_OWN_KEYS)
 
 @dataclass(frozen=True, slots=True)
 class FileReader:
-    """Reads the files that a mapping names: the codecs. What it read is part of the mapping's digest."""
+    """Reads the files that a mapping names: codecs and payloads. What it read is part of the mapping's digest."""
 
     folder: File
     read: dict[str, bytes]
 
-    def text(self, at: Cursor) -> str:
-        """A file's text, or a fault."""
+    def content(self, at: Cursor) -> bytes:
+        """A file's bytes, or a fault."""
         name = at.text("a file's name")
         try:
             with (self.folder / name).open("rb") as file:
-                content = file.read(JS_MAX + 1)
-            if len(content) > JS_MAX:
-                at.fault(f"{quoted(name)} is larger than {JS_MAX} bytes")
-            self.read[name] = content
-            return content.decode()
+                content = file.read(FILE_MAX + 1)
         except (OSError, ValueError) as error:
-            what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            at.fault(f"{quoted(name)} can't be read: {what}")
+            at.fault(f"{quoted(name)} can't be read: {getattr(error, 'strerror', None) or error}")
+            return b""
+        if len(content) > FILE_MAX:
+            at.fault(f"{quoted(name)} is larger than {FILE_MAX} bytes")
+        self.read[name] = content
+        return content
+
+    def text(self, at: Cursor) -> str:
+        """A file's text, or a fault."""
+        try:
+            return self.content(at).decode()
+        except UnicodeDecodeError as error:
+            at.fault(f"not UTF-8 at byte {error.start}")
             return ""
 
 

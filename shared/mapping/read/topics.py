@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, pairwise, product
+from itertools import islice, pairwise
 
 from traksense_ingest.shared.mapping.faults import quoted
 from traksense_ingest.shared.mapping.read.cursor import Cursor
 from traksense_ingest.shared.mapping.read.paths import NAME, Wrong, parsed
-from traksense_ingest.shared.mapping.text import KEY, LEAF, Capture, Level, TopicPattern
+from traksense_ingest.shared.mapping.text import KEY, LEAF, Capture, Level, TopicPattern, variants
 
 VARIANTS_MAX = 256  # of the choices in one topic
 TOPIC_MAX = 65_535  # bytes of a topic in MQTT
@@ -40,26 +40,6 @@ def pattern_of(text: str) -> TopicPattern:
     pattern = TopicPattern(text, levels, rest)
     _refuse_repeated(pattern)
     return replace(pattern, filters=tuple(_filters(pattern)))
-
-
-def variants(pattern: TopicPattern) -> Iterator[tuple[tuple[Level, ...], dict[str, str]]]:
-    """The levels with each combination of choices put in, and what those captured."""
-    captures = [part for level in pattern.levels for part in level.parts if isinstance(part, Capture) and part.choices]
-    for chosen in product(*(capture.choices for capture in captures)):
-        texts = iter(chosen)
-        levels = tuple(_with_choices(level, texts) for level in pattern.levels)
-        yield levels, {capture.name: text for capture, text in zip(captures, chosen, strict=True) if capture.name}
-
-
-def _with_choices(level: Level, texts: Iterator[str]) -> Level:
-    parts: list[str | Capture] = []
-    for part in level.parts:
-        chosen = next(texts) if isinstance(part, Capture) and part.choices else part
-        if isinstance(chosen, str) and parts and isinstance(parts[-1], str):
-            parts[-1] += chosen
-        else:
-            parts.append(chosen)
-    return Level(tuple(parts))
 
 
 def _filters(pattern: TopicPattern) -> Iterator[str]:

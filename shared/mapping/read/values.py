@@ -29,7 +29,6 @@ T = TypeVar("T")
 
 TypeName = Literal["number", "text", "bool", "null", "object", "array"]
 TIME_KEYS = ("path", "paths", "paths_joined", "format", "tz", "absent", "missing", "received", "before")
-_NEVER_BEFORE: tuple[datetime | None, Missing] = (None, Missing.REJECT)
 _YEARS = ("%Y", "%y", "%c", "%x", "%D", "%F")
 _FORMATS = [form.value for form in TimeFormat if form is not TimeFormat.DEFAULT]
 
@@ -91,7 +90,7 @@ def time_rule(at: Cursor, missing: Missing = Missing.REJECT) -> TimeRule:
         return TimeRule((path_to_one(at),), missing=missing)
     keys = at.keys(*TIME_KEYS, what="`received`, a path or an object")
     paths, is_joined = _time_paths(keys)
-    before, before_is = keys.read("before", _before, _NEVER_BEFORE)
+    before, before_is = keys.read("before", _before, (None, Missing.REJECT))
     return TimeRule(
         paths=paths,
         joined=is_joined,

@@ -1,0 +1,70 @@
+"""Whether what a text refers to is captured by anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+
+from traksense_ingest.shared.mapping.faults import did_you_mean
+from traksense_ingest.shared.mapping.points import AnyPoint, EachPoint, LeavesPoint, ZipPoint
+from traksense_ingest.shared.mapping.read.cursor import Cursor
+from traksense_ingest.shared.mapping.text import KEY, LEAF, Each, Path, Root, TopicPattern
+
+
+def of_topics(patterns: Sequence[TopicPattern]) -> frozenset[str]:
+    """The names that each of the topics captures."""
+    found = [frozenset(pattern.captures) for pattern in patterns]
+    return frozenset.intersection(*found) if found else frozenset()
+
+
+def of_path(path: Path | None) -> frozenset[str]:
+    """The names that a path captures."""
+    if path is None or not path.is_many:
+        return frozenset()
+    return frozenset((*path.captures, KEY))
+
+
+def of_point(point: AnyPoint) -> frozenset[str]:
+    """The names that an entry itself captures."""
+    match point:
+        case EachPoint(each=each):
+            return of_path(each)
+        case ZipPoint():
+            return frozenset([KEY])
+        case LeavesPoint():
+            return frozenset([LEAF])
+        case _:
+            return frozenset()
+
+
+def check(at: Cursor | None, value: object, known: frozenset[str], some: Iterable[str] = ()) -> None:
+    """Note a fault for each capture that a value refers to and that isn't known; `some` are of some topics only."""
+    if at is None:
+        return
+    for name in dict.fromkeys(_references(value)):
+        if name in known:
+            continue
+        if name in some:
+            at.fault(f"{{{name}}} is not in each of the route's topics")
+        elif known:
+            at.fault(
+                f"{{{name}}} is captured by nothing, captures here: {', '.join(sorted(known))}{_hint(name, known)}"
+            )
+        else:
+            at.fault(f"{{{name}}} is captured by nothing; a path begins with a dot: {{.{name}}}")
+
+
+def _hint(name: str, known: frozenset[str]) -> str:
+    return did_you_mean(name, known) or f"; a path begins with a dot: {{.{name}}}"
+
+
+def _references(value: object) -> Iterator[str]:
+    if isinstance(value, Path):
+        if value.root is Root.CAPTURE:
+            yield value.text[1:]
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _references(item)
+    elif is_dataclass(value) and not isinstance(value, Each):
+        for field in fields(value):
+            yield from _references(getattr(value, field.name))
