@@ -53,6 +53,8 @@ def time_entry(time: Time) -> dict[str, Any] | str:
     found: dict[str, Any] = {"path": time.path, "format": format_}
     if time.is_local:
         found["tz"] = "UTC"
+    if time.has_zero:
+        found["absent"] = [0]
     if not time.is_always:
         found |= {"missing": "received", "received": {"round": "1s"}}
     return found

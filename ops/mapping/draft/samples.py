@@ -24,6 +24,7 @@ class Form(StrEnum):
     SENML = "senml"
     SCALAR = "scalar"  # a number, true, false or a text, as JSON
     TEXT = "text"  # and no JSON
+    MIXED = "mixed"  # JSON of several kinds
     OTHER = "other"  # what nobody can read without its manual
 
 
@@ -107,15 +108,24 @@ def grouped(samples: Sequence[Sample]) -> list[Group]:
                 break
         else:
             groups.append([sample])
-    return [Group(group[0].form, tuple(group)) for group in groups]
+    return [Group(_form_of(group), tuple(group)) for group in groups]
+
+
+def _form_of(samples: Sequence[Sample]) -> Form:
+    """Texts that are JSON by chance are texts."""
+    return Form.TEXT if any(sample.form is Form.TEXT for sample in samples) else samples[0].form
 
 
 def _belongs(sample: Sample, other: Sample) -> bool:
-    if (sample.form, len(sample.levels)) != (other.form, len(other.levels)):
+    if len(sample.levels) != len(other.levels) or (sample.form is not other.form and not _are_scalars(sample, other)):
         return False
     if sample.levels[0] != other.levels[0] and not _have_common_level(sample, other):
         return False
     return sample.form in (Form.SCALAR, Form.TEXT, Form.SENML) or _similar(sample.keys, other.keys)
+
+
+def _are_scalars(*samples: Sample) -> bool:
+    return all(sample.form in (Form.SCALAR, Form.TEXT) for sample in samples)
 
 
 def _have_common_level(sample: Sample, other: Sample) -> bool:

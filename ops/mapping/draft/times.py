@@ -26,6 +26,7 @@ class Time:
     format: str  # of the language; a text with % is strptime's
     is_local: bool = False  # without an offset
     is_always: bool = True  # there in every message
+    has_zero: bool = False  # 0 where the clock isn't set
 
     @property
     def path(self) -> str:
@@ -47,13 +48,18 @@ def _time(keys: Keys, documents: Sequence[Any], received: Sequence[datetime]) ->
     pairs = [
         (value, moment)
         for value, moment in zip(values_at(documents, keys), received, strict=True)
-        if value is not None
+        if value is not None and not _is_zero(value)
     ]
+    has_zero = any(map(_is_zero, values_at(documents, keys)))
     formats = [set(_formats(value, moment, keys[-1])) for value, moment in pairs]
     if not formats or not (common := sorted(set.intersection(*formats))):
         return None
     format_, is_local = common[0]
-    return Time(keys, format_, is_local, len(pairs) == len(documents))
+    return Time(keys, format_, is_local, len(pairs) == len(documents), has_zero)
+
+
+def _is_zero(value: Any) -> bool:
+    return value == 0 and not isinstance(value, bool)
 
 
 def _formats(value: Any, received: datetime, name: str) -> Iterator[tuple[str, bool]]:
