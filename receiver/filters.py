@@ -53,6 +53,13 @@ class Filters:
             text = "filters that MQTT_TOPICS no longer names can't be unsubscribed: %s"
             log.warning(text, describe(error), extra={"component": "redis", "client_id": self._client_id})
 
+    async def replace(self, wanted: Sequence[str]) -> None:
+        """Before they are subscribed to, at other mappings: those that are wanted now. Raises what redis-py raises."""
+        before, self.wanted = self.wanted, wanted
+        self._obsolete = [name for name in {**dict.fromkeys(self._obsolete), **dict.fromkeys(before)} if name not in wanted]
+        self._tries = 0
+        await self.remember()
+
     async def unsubscribe_obsolete(self, connection: Connection) -> None:
         """Unsubscribe what is no longer wanted; what fails is tried again with the next connections."""
         if not self._obsolete or self._tries == TRIES:

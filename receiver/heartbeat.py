@@ -8,19 +8,19 @@ import logging
 import os
 import socket
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from traksense_ingest.shared.failure import describe
+from traksense_ingest.shared.mapping.reload import LiveMappings
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 from traksense_ingest.shared.streams.connection import is_of_server
-from traksense_ingest.shared.streams.heartbeat import Receiver, deregister, register
+from traksense_ingest.shared.streams.heartbeat import PERIOD_S, Receiver, deregister, register
 
-PERIOD_S = 2.0
 STOP_S = 1.0  # a Redis that is unreachable must not hold up the shutdown
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,18 @@ log = logging.getLogger(__name__)
 class Heartbeat:
     """Registers this receiver every 2 s, and at the end as stopped."""
 
-    def __init__(self, client: Redis, client_id: str, broker: Component, metrics: ReceiverMetrics) -> None:
+    def __init__(
+        self,
+        client: Redis,
+        client_id: str,
+        broker: Component,
+        mappings: LiveMappings[Any],
+        metrics: ReceiverMetrics,
+    ) -> None:
         self._client = client
         self._client_id = client_id
         self._broker = broker
+        self._mappings = mappings
         self._metrics = metrics
         self._is_warned = False
         self._was_known: bool | None = None  # by an earlier run; None until Redis has answered
@@ -78,6 +86,7 @@ class Heartbeat:
             appended=appended,
             appended_per_s=round((appended - before) / max(now - then, 1e-9), 1),
             stopped=stopped,
+            mappings=self._mappings.digests,
         )
 
     def _value(self, name: str) -> float:

@@ -15,7 +15,7 @@ from traksense_ingest.receiver.forward import Choose, forward
 from traksense_ingest.receiver.inbox import Inbox
 from traksense_ingest.receiver.message import Message
 from traksense_ingest.shared.metrics import ReceiverMetrics
-from traksense_ingest.shared.streams.keys import shard_of
+from traksense_ingest.shared.streams.sharding import Sharding
 
 HELD_BYTES = 64 * 1024 * 1024  # of messages that lost connections have left
 
@@ -23,8 +23,11 @@ HELD_BYTES = 64 * 1024 * 1024  # of messages that lost connections have left
 class Intake:
     """An inbox for each shard, and the task that forwards it."""
 
-    def __init__(self, appenders: Sequence[Appender], choose: Choose, metrics: ReceiverMetrics) -> None:
+    def __init__(
+        self, appenders: Sequence[Appender], sharding: Sharding, choose: Choose, metrics: ReceiverMetrics
+    ) -> None:
         self._appenders = appenders
+        self._sharding = sharding
         self._choose = choose
         self._metrics = metrics
         self.received = 0  # messages
@@ -36,7 +39,7 @@ class Intake:
         """Take messages, in the order received."""
         self.received += len(messages)
         self._metrics.received.inc(len(messages))
-        for shard, some in _by_shard(messages, len(self._inboxes)).items():
+        for shard, some in by_shard(messages, self._sharding).items():
             self._metrics.dropped.inc(self._inboxes[shard].put(some))
 
     def start(self, tasks: asyncio.TaskGroup, puback: Puback) -> None:
@@ -91,10 +94,11 @@ class Intake:
         return not self._forwarders[shard].done()
 
 
-def _by_shard(messages: Sequence[Message], shards: int) -> dict[int, Sequence[Message]]:
-    if shards == 1:
+def by_shard(messages: Sequence[Message], sharding: Sharding) -> dict[int, Sequence[Message]]:
+    """The messages of each shard, in their order."""
+    if sharding.shards == 1:
         return {0: messages}
-    by_shard: dict[int, list[Message]] = {}
+    found: dict[int, list[Message]] = {}
     for message in messages:
-        by_shard.setdefault(shard_of(message.topic, shards), []).append(message)
-    return dict(by_shard)
+        found.setdefault(sharding.shard_of(message.topic), []).append(message)
+    return dict(found)

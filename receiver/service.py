@@ -25,13 +25,17 @@ from traksense_ingest.shared import mqtt
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import BROKER_ERRORS, Unusable, is_permanent
+from traksense_ingest.shared.mapping.load import Mappings
+from traksense_ingest.shared.mapping.reload import LiveMappings, Prepare
+from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.ports import RECEIVER_METRICS
 from traksense_ingest.shared.runtime.health import Component, Health, HealthServer
-from traksense_ingest.shared.runtime.retry import wait_until_reachable
+from traksense_ingest.shared.runtime.retry import retry_through_outage, wait_until_reachable
 from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.sharding import Sharding
 from traksense_ingest.shared.subscription import is_shared
 
 UNSUBSCRIBE_S = 30.0  # a session that holds a full in-flight window answers only when some of it is acknowledged
@@ -39,31 +43,40 @@ UNSUBSCRIBE_S = 30.0  # a session that holds a full in-flight window answers onl
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = False) -> None:
+def as_they_are(mappings: Mappings) -> Mappings:
+    """A receiver makes nothing of mappings: it decodes no payload."""
+    return mappings
+
+
+async def serve(
+    settings: Settings, stop: asyncio.Event, *, leaving: bool = False, prepare: Prepare[Mappings] = as_they_are
+) -> None:
     """Run a receiver until `stop` or, leaving for good, until its session is empty and has ended.
 
-    Raises ConfigurationError when it can't ever start.
+    `prepare` checks mappings before they are used. Raises ConfigurationError when it can't ever start.
     """
     metrics = ReceiverMetrics()
+    mappings = LiveMappings(settings.ingest_mappings, prepare, metrics)
     metrics.queue_max.set(settings.ingest_queue_max)
     broker, redis = f"MQTT_URL={redacted(settings.mqtt_url)}", f"REDIS_URL={redacted(settings.redis_url)}"
     health = Health(metrics, {"broker": broker, "redis": redis})
     usual = 0 if leaving else RECEIVER_METRICS.default  # beside the receivers that stay
     port = usual if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
+        lifetimes.enter_context(mappings.reloaded_at_hangup())
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("receiver: metrics on port %d", server.port, extra={"port": server.port})
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
         durability = Durability(settings.ingest_durability)
-        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings))
+        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, mappings.prepared))
         ask = partial(_ask, settings, client, durability, filters)
         if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):
             if leaving:
                 await check_gone(client, settings.mqtt_client_id)
-            receiver = Receiver(settings, client, filters, durability, health, metrics, leaving=leaving)
+            receiver = Receiver(settings, client, filters, mappings, durability, health, metrics, leaving=leaving)
             lifetimes.push_async_callback(receiver.aclose)
-            await run_until(stop, receiver.run(stop), watch(settings, client, health, metrics))
+            await run_until(stop, receiver.run(stop), watch(settings, client, mappings, receiver, health, metrics))
             if receiver.has_left:
                 await forget(client, settings.mqtt_client_id, filters)
 
@@ -76,12 +89,20 @@ async def _ask(settings: Settings, client: Redis, durability: Durability, filter
     return guarantee
 
 
-async def watch(settings: Settings, client: Redis, health: Health, metrics: ReceiverMetrics) -> None:
-    """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; and whether
-    its group gets any messages."""
-    heartbeat = Heartbeat(client, settings.mqtt_client_id, health.components["broker"], metrics)
+async def watch(
+    settings: Settings,
+    client: Redis,
+    mappings: LiveMappings[Mappings],
+    receiver: Receiver,
+    health: Health,
+    metrics: ReceiverMetrics,
+) -> None:
+    """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; whether its
+    group gets any messages; and whether mappings are to be loaded again."""
+    heartbeat = Heartbeat(client, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(heartbeat.run(), name="heartbeat")
+        tasks.create_task(mappings.follow(receiver.use), name="mappings")
         tasks.create_task(
             stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",
@@ -99,6 +120,7 @@ class Receiver:
         settings: Settings,
         client: Redis,
         filters: Filters,
+        mappings: LiveMappings[Mappings],
         durability: Durability,
         health: Health,
         metrics: ReceiverMetrics,
@@ -107,13 +129,18 @@ class Receiver:
     ) -> None:
         self._settings = settings
         self._filters = filters
+        self._mappings = mappings
+        self._sharding = Sharding(settings.ingest_shards, mappings.prepared.shard_key)
+        self._connection: Connection | None = None  # which is subscribed
+        self._subscribing = asyncio.Lock()
         self._leaving = leaving
         self.has_left = False  # its session has ended, with nothing in it
         self._broker: Component = health.components["broker"]
+        self._redis: Component = health.components["redis"]
         self._metrics = metrics
         self._hints = Hints(settings.mqtt_protocol)
         self._appenders = [
-            Appender(shard, client, settings.ingest_queue_max, durability, health.components["redis"], metrics)
+            Appender(shard, client, settings.ingest_queue_max, durability, self._redis, metrics)
             for shard in range(settings.ingest_shards)
         ]
         self._left: list[Intake] = []  # of lost connections, with messages still to be appended
@@ -152,7 +179,7 @@ class Receiver:
         Forwarding begins before SUBSCRIBE: a session that holds a full in-flight window from the last time
         answers nothing until some of it is acknowledged.
         """
-        intake = Intake(self._appenders, self._choose, self._metrics)
+        intake = Intake(self._appenders, self._sharding, self._choose, self._metrics)
         async with connect(self._settings, intake.deliver) as connection:
             intake.start(forwarders, connection.puback)
             try:
@@ -170,7 +197,9 @@ class Receiver:
         try:
             async with asyncio.TaskGroup() as tasks:
                 lost = tasks.create_task(connection.lost(), name="connection")
-                await (self._unsubscribe(connection) if self._leaving else self._subscribe(connection))
+                async with self._subscribing:
+                    await (self._unsubscribe(connection) if self._leaving else self._subscribe(connection))
+                    self._connection = connection
                 end_if_cancelled()
                 reconnect.subscribed()
                 cleanup = tasks.create_task(self._filters.unsubscribe_obsolete(connection), name="filters")
@@ -179,13 +208,43 @@ class Receiver:
                 cleanup.cancel()
         except BaseExceptionGroup as group:
             raise_sole_error(group)
+        finally:
+            self._connection = None
+
+    async def use(self, mappings: Mappings) -> None:
+        """Subscribe and shard by these mappings from now on. Raises Unusable where the broker refuses one of their
+        topics: then all is as it was."""
+        if self._leaving:
+            return
+        async with self._subscribing:
+            before = self._filters.wanted
+            try:
+                self._sharding.replace(mappings.shard_key)
+                await self._resubscribe(subscriptions(self._settings, mappings))
+            except Unusable:
+                self._sharding.replace(self._mappings.prepared.shard_key)
+                await self._resubscribe(before)
+                raise
+
+    async def _resubscribe(self, filters: Sequence[str]) -> None:
+        """Without a connection, or where it is lost meanwhile, the next one subscribes to them."""
+        if set(filters) == set(self._filters.wanted):
+            return
+        await retry_through_outage(self._redis, partial(self._filters.replace, filters))
+        if connection := self._connection:
+            try:
+                self._hints.subscribed(await connection.subscribe(filters, self._settings.mqtt_qos))
+                await self._filters.unsubscribe_obsolete(connection)
+            except BROKER_ERRORS:
+                return
+            log.info("subscribed to %s", ", ".join(filters), extra={"component": "broker", "filters": filters})
 
     def _choose(self, batch: Sequence[Message]) -> Sequence[Message]:
         """Those of a batch that are to be stored: all, or all but retained ones."""
         if self._settings.mqtt_retained == "store":
             return batch
         wanted = [message for message in batch if not message.retained]
-        self._metrics.ignored.labels("retained").inc(len(batch) - len(wanted))
+        self._metrics.ignored(RETAINED, len(batch) - len(wanted))
         return wanted
 
     async def _subscribe(self, connection: Connection) -> None:

@@ -131,6 +131,11 @@ class Settings(BaseSettings):
     ingest_max_rejected_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="share of dead letters beyond which a writer stops, 0 to 1; empty: never"
     )
+    ingest_mappings: str = Field(
+        "",
+        description="names of shipped mappings, or paths of files or folders, separated by commas; "
+        "NAME?site=lab sets a variable of one",
+    )
     ingest_durability: Annotated[Literal["auto", "memory", "aof"], Lower] = Field(
         "auto", description="auto, memory or aof"
     )

@@ -1,6 +1,8 @@
-"""What a message is: its topic, traksense/{tenant}/{site}/{device}/{kind}, and the reasons for which one is not stored.
+"""What a message is: its kind, the topic of version 1, traksense/{tenant}/{site}/{device}/{kind}, and the reasons for
+which one is not stored.
 
-The grammar of topics is here: the writer's `decode/topic.py`, a device's shard, checks and simulated devices use it.
+The grammar of those topics is here: the writer's `decode/topic.py`, a device's shard, checks and simulated devices use
+it. Other topics belong to mappings.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ import re
 from collections.abc import Sequence
 
 ROOT = "traksense"
-KINDS = ("telem", "ack", "event")
+KINDS = ("telem", "ack", "event")  # on topics of version 1
+MESSAGE_KINDS = (*KINDS, "state")  # of all messages: a state is what a mapping makes of one
 FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in KINDS)  # all that a writer stores
 NAME_MAX = 128  # characters of a tenant, a site or a device
 SHARED = "$share/"
@@ -22,8 +25,10 @@ POISON_REASONS = (
     "payload_too_large",
     "data_error",
     "max_deliveries",
+    "unknown_alias",
 )
-IGNORED_REASONS = ("empty", "retained")  # the writer's and the receiver's
+EMPTY, RETAINED, MAPPING, SAME_POINT = "empty", "retained", "mapping", "same_point"
+IGNORED_REASONS = (EMPTY, RETAINED, MAPPING, SAME_POINT)  # the second one is the receiver's, the others the writer's
 
 _WRONG_FILTER = re.compile(r"[^/][+#]|[+#][^/]|#.")
 

@@ -7,11 +7,11 @@ gauges of the stream and of the connections are in both: each counts its own, an
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from traksense_ingest.shared.messages import IGNORED_REASONS, POISON_REASONS
+from traksense_ingest.shared.messages import IGNORED_REASONS, MAPPING, MESSAGE_KINDS, POISON_REASONS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no dashboard uses
 
@@ -23,7 +23,7 @@ OUTAGE_REASONS = {
     "messages": "message_error",  # a writer's: each of a kind fails by a bug, or too many of them are rejected
 }
 REASONS = (*POISON_REASONS, *OUTAGE_REASONS.values())
-MESSAGE_TYPES = ("telem", "ack", "event", "unknown")
+MESSAGE_TYPES = (*MESSAGE_KINDS, "unknown")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 400, 800, 1600, 3200, 10_000)
@@ -57,12 +57,16 @@ class Metrics:
             "reason",
             REASONS,
         )
-        self.ignored = self._counter(
+        self._ignored = Counter(
             "ingest_ignored_total",
-            "Messages that are not stored, and need not be: an empty payload, or retained with MQTT_RETAINED=ignore.",
-            "reason",
-            IGNORED_REASONS,
+            "Messages that are not stored, and need not be: an empty payload, retained with MQTT_RETAINED=ignore, or "
+            "ignored by a mapping; and readings of a point of which their message has another one of that moment.",
+            ["reason", "mapping"],
+            registry=self.registry,
         )
+        for reason in IGNORED_REASONS:
+            if reason != MAPPING:  # it always has a name
+                self._ignored.labels(reason, "")
         self.queue_size = self._gauge(
             "ingest_queue_size", "The backlog: entries in the streams that no writer has settled yet."
         )
@@ -72,6 +76,16 @@ class Metrics:
         self.queue_max = self._gauge(
             "ingest_queue_max", "The cap of each stream, in entries: one that is that long takes no more."
         )
+        self.mapping_reload_errors = self._counter(
+            "ingest_mapping_reload_errors_total",
+            "Times that SIGHUP changed nothing, because of a fault in a mapping or a topic that the broker refuses.",
+        )
+        self._mapping_info = Gauge(
+            "ingest_mapping_info",
+            "1 for each mapping that this process runs with, by its name and the digest of its files and variables.",
+            ["name", "digest"],
+            registry=self.registry,
+        )
         self.connected = Gauge(
             "ingest_connected",
             "1 while the component (broker, redis, database; a writer's clock and messages) can be used, else 0.",
@@ -80,6 +94,16 @@ class Metrics:
         )
         for component in components:
             self.connected.labels(component).set(0)
+
+    def ignored(self, reason: str, count: int, mapping: str = "") -> None:
+        """So many messages or readings are not stored; `reason` is one of IGNORED_REASONS."""
+        self._ignored.labels(reason, mapping).inc(count)
+
+    def show_mappings(self, digests: Mapping[str, str]) -> None:
+        """The process runs with these mappings: their digests by name."""
+        self._mapping_info.clear()
+        for name, digest in digests.items():
+            self._mapping_info.labels(name, digest).set(1)
 
     def _counter(self, name: str, help_: str, label: str = "", values: tuple[str, ...] = ()) -> Counter:
         counter = Counter(name, help_, [label] if label else [], registry=self.registry)
@@ -134,16 +158,16 @@ class WriterMetrics(Metrics):
         super().__init__(("redis", "database", "clock", "messages"))
         self.messages = self._counter(
             "ingest_messages_total",
-            "Messages settled, stored, dead-lettered and ignored alike, by the kind that their topic names.",
+            "Messages settled, stored, dead-lettered and ignored alike, by the kind that their topic or mapping names.",
             "type",
             MESSAGE_TYPES,
         )
         self.points = self._counter("ingest_points_total", "Rows inserted into ts_measure.")
         self.duplicates = self._counter(
             "ingest_duplicates_total",
-            "Points, ACKs and events that were stored already and changed nothing but an ACK's updated_at.",
+            "Points, ACKs, events and states that were stored already and changed nothing but an ACK's updated_at.",
             "type",
-            ("telem", "ack", "event"),
+            MESSAGE_KINDS,
         )
         self.dead_letters = self._counter("ingest_dlq_rows_total", "Rows inserted into ingest_errors.")
         self.rejected_share = self._gauge(
@@ -158,7 +182,9 @@ class WriterMetrics(Metrics):
         )
         self.batch_size = self._histogram("ingest_batch_size", "Messages a batch.", _ENTRIES)
         self.latency = self._histogram(
-            "ingest_latency_seconds", "Device timestamp to committed, for each message stored.", _SECONDS
+            "ingest_latency_seconds",
+            "The newest of a message's own timestamps to committed, for each message stored.",
+            _SECONDS,
         )
         self.transit = self._histogram(
             "ingest_transit_seconds", "Received from MQTT to committed, for each message stored.", _SECONDS

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from traksense_ingest.shared.streams.keys import FIELDS, RETAINED
+from traksense_ingest.shared.streams.keys import FIELDS, REPLAYED, RETAINED
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,6 +30,7 @@ class Entry(NamedTuple):
     received_at: datetime  # when a receiver got it from the broker
     deliveries: int  # tries, this one included
     retained: bool = False  # the broker's copy of a message that a device sent at some time before
+    replayed: bool = False  # a dead letter that was replayed: it was received long before it was appended
 
     @property
     def appended_at(self) -> datetime:
@@ -40,15 +41,15 @@ class Entry(NamedTuple):
 
 def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliveries: int = 1) -> Entry:
     """An entry from Redis's reply: its id, and its fields and values alternating."""
-    retained = False
+    retained = replayed = False
     if len(fields) == 6 and (fields[0], fields[2], fields[4]) == FIELDS:
         topic, payload, received_at = fields[1], fields[3], fields[5]
     else:
         by_name = dict(zip(fields[::2], fields[1::2], strict=True))
         topic, payload, received_at = (by_name.get(name) for name in FIELDS)  # type: ignore[assignment]
-        retained = by_name.get(RETAINED) == b"1"
+        retained, replayed = by_name.get(RETAINED) == b"1", by_name.get(REPLAYED) == b"1"
     id_ = entry_id.decode()
-    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries, retained)
+    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries, retained, replayed)
 
 
 def _received_at(value: bytes | None, entry_id: str) -> datetime:

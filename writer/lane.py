@@ -23,7 +23,7 @@ from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Deferred, Handled, HeldBack, Ignored, Outcome, Rejected
 from traksense_ingest.writer.read.source import BATCH_BYTES, Source
 from traksense_ingest.writer.store.bisect import give_up
-from traksense_ingest.writer.store.canary import Canary, kind_of
+from traksense_ingest.writer.store.canary import Canary, kind_of, statements_of
 from traksense_ingest.writer.store.refused_kinds import RefusedKinds
 from traksense_ingest.writer.store.store import Storage
 from traksense_ingest.writer.watch.failure_log import log_deferred
@@ -88,7 +88,7 @@ class Lane:
 
     async def _decide(self, decoded: Sequence[Outcome]) -> list[Handled]:
         outcomes = self._context.clock.hold_back(decoded)
-        await self._ask_about({_kind_of_entry(outcome) for outcome in outcomes if isinstance(outcome, Deferred)})
+        await self._ask_about({_kind_of_deferred(outcome) for outcome in outcomes if isinstance(outcome, Deferred)})
         return [self._decided(outcome) for outcome in outcomes]
 
     async def _ask_about(self, kinds: Iterable[str]) -> None:
@@ -108,7 +108,7 @@ class Lane:
             case Decoded() | Rejected():
                 return self._unless_refused(kind_of(outcome), outcome)
             case Deferred():
-                return self._unless_refused(_kind_of_entry(outcome), give_up(outcome, self._context.max_deliveries))
+                return self._unless_refused(_kind_of_deferred(outcome), give_up(outcome, self._context.max_deliveries))
             case _:
                 assert_never(outcome)
 
@@ -142,7 +142,7 @@ class Lane:
             self._source.read_pending_again()
 
 
-def _kind_of_entry(outcome: Outcome) -> str:
-    """Of one that couldn't be decoded, by its topic."""
-    kind = kind_of_topic(outcome.entry.topic)
-    return "telem" if kind == "unknown" else kind
+def _kind_of_deferred(outcome: Deferred) -> str:
+    """Of one that couldn't be decoded, by its mapping or its topic."""
+    kind = outcome.kind or kind_of_topic(outcome.entry.topic)
+    return "telem" if kind == "unknown" else statements_of(kind)

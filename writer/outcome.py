@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple, assert_never
 
 from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.writer.decode.sparkplug import Birth, Key
 from traksense_ingest.writer.entry import Entry
 
 
@@ -60,16 +61,21 @@ class Sighting(NamedTuple):
 
 Rows = Measures | AckRow | EventRow
 
+ROW_BYTES = 64  # of a point at least, however few bytes it takes in a binary payload
+
 
 class Decoded(NamedTuple):
-    """The message is good. It is stored as one: all of its rows or none."""
+    """The message is good, whatever number of devices it is about. It is stored as one: all of its rows or none."""
 
     entry: Entry
-    kind: str  # telem, ack or event
-    device: Sighting | None  # None: a retained message without a timestamp
-    ts: datetime | None  # the device's own timestamp, where it gave one
-    rows: Rows
+    kind: str  # one of shared.messages.MESSAGE_KINDS
+    devices: tuple[Sighting, ...]  # none of a retained message without a timestamp
+    ts: datetime | None  # the newest of the timestamps that the devices gave; None without any
+    rows: tuple[Rows, ...]  # may be of the same device and moment; a state is an EventRow
     unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
+    same_point: int = 0  # readings that were dropped: the message has another one of the same point and moment
+    mapping: str = ""  # the name of the one that decoded it; empty for version 1
+    birth: Birth | None = None  # what a Sparkplug BIRTH says of the messages that follow it
 
     @property
     def verdict(self) -> str:
@@ -80,13 +86,29 @@ class Decoded(NamedTuple):
     def weight(self) -> int:
         """About how many bytes its rows are: the meta is repeated in each row of ts_measure."""
         payload = self.unpacked or len(self.entry.payload or b"")
-        match self.rows:
-            case Measures() as measures:
-                return payload + len(measures.meta or "") * len(measures)
-            case AckRow() | EventRow():
-                return payload
-            case _:
-                assert_never(self.rows)
+        return max(payload, sum(map(_least_weight, self.rows))) + sum(map(_weight_of_meta, self.rows))
+
+    @property
+    def tenant_id(self) -> str | None:
+        """The tenant of all its rows and devices; None where they have several, none of which may see the message."""
+        tenants = {part.tenant_id for part in (*self.rows, *self.devices)}
+        return tenants.pop() if len(tenants) == 1 else None
+
+
+def _least_weight(rows: Rows) -> int:
+    match rows:
+        case Measures():
+            return ROW_BYTES * len(rows)
+        case AckRow():
+            return len(rows.payload)
+        case EventRow():
+            return len(rows.data or "")
+        case _:
+            assert_never(rows)
+
+
+def _weight_of_meta(rows: Rows) -> int:
+    return len(rows.meta or "") * len(rows) if isinstance(rows, Measures) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +118,7 @@ class Rejected:
     verdict: ClassVar[str] = "dead_lettered"
 
     entry: Entry
-    kind: str  # telem, ack, event or unknown
+    kind: str  # one of shared.messages.MESSAGE_KINDS, or unknown
     tenant_id: str | None
     error_class: str  # one of shared.messages.POISON_REASONS
     reason: str  # class: where: what
@@ -111,14 +133,16 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """There is nothing to store: an empty payload, with which a device removes its topic's retained message."""
+    """There is nothing to store: an empty payload, with which a device removes its topic's retained message, or a
+    message that a mapping ignores."""
 
     verdict: ClassVar[str] = "ignored"
     weight: ClassVar[int] = 0  # bytes of rows
 
     entry: Entry
-    kind: str  # telem, ack, event or unknown
+    kind: str  # one of shared.messages.MESSAGE_KINDS, or unknown
     reason: str  # one of shared.messages.IGNORED_REASONS
+    mapping: str = ""  # the name of the one that ignores it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +151,18 @@ class Deferred:
 
     entry: Entry
     error: Exception
+    kind: str | None = None  # where it was decoded, or a mapping says so; None: what the topic says
+    tenant_id: str | None = None  # with a kind
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitsBirth:
+    """A Sparkplug message that can't be read before the BIRTH of its node or device is known: it stays pending for as
+    long as it takes until an entry may be claimed, and is then a dead letter."""
+
+    entry: Entry
+    key: Key  # what BIRTH
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +170,11 @@ class HeldBack:
     """Its kind is refused at the moment, good messages too: it stays pending, and no try is counted."""
 
     entry: Entry
-    kind: str  # telem, ack, event, dead_letter, or clock: what has to be repaired
+    kind: str  # one of canary.KINDS, or clock: what has to be repaired
     fault: Exception  # why a known good one is refused
 
 
 Storable = Decoded | Rejected
 Settleable = Storable | Ignored
-Outcome = Settleable | Deferred
+Outcome = Settleable | Deferred | AwaitsBirth
 Handled = Outcome | HeldBack

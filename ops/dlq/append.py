@@ -21,8 +21,9 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import errors_name_key, length_of
 from traksense_ingest.shared.streams.connection import is_of_server
-from traksense_ingest.shared.streams.keys import key_of, shard_of
+from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.sharding import Sharding
 
 T = TypeVar("T")
 
@@ -40,10 +41,10 @@ class Overflow(NamedTuple):
 class Streams:
     """The streams, each of which a replay fills at most by half."""
 
-    def __init__(self, client: Redis, shards: int, cap: int, barrier: DurabilityBarrier) -> None:
+    def __init__(self, client: Redis, sharding: Sharding, cap: int, barrier: DurabilityBarrier) -> None:
         self._client = client
         self._scripts = Scripts.of(client)
-        self._shards = shards
+        self._sharding = sharding
         self._barrier = barrier
         self.room = max(1, cap // 2)  # entries; the script refuses what would be more
 
@@ -75,7 +76,7 @@ class Streams:
     async def _append_all(self, letters: Sequence[DeadLetter]) -> list[Overflow]:
         by_shard: dict[int, list[DeadLetter]] = defaultdict(list)
         for letter in letters:
-            by_shard[shard_of(letter.topic.encode(), self._shards)].append(letter)
+            by_shard[self._sharding.shard_of(letter.topic.encode())].append(letter)
         await self._barrier.prepare()
         results = [await self._append(key_of(shard), some) for shard, some in by_shard.items()]
         overflows = [result for result in results if result]
@@ -91,15 +92,19 @@ class Streams:
 
     async def _try(self, name: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
         """How many were appended, all or none, and how long the stream is now."""
-        arguments: list[bytes | int] = [
-            self.room,
-            0,
-        ]  # not retained: to be stored as any other message
+        arguments: list[bytes | int] = [self.room]
         for letter in letters:
-            arguments += (letter.topic.encode(), letter.payload, time.time_ns() // 1_000_000)
+            arguments += (letter.topic.encode(), letter.payload, *_receipt_of(letter))
         with errors_name_key(name):
-            appended, length = await self._scripts.append(keys=[name], args=arguments)
+            appended, length = await self._scripts.append_replayed(keys=[name], args=arguments)
         return appended, length
+
+
+def _receipt_of(letter: DeadLetter) -> tuple[int, bytes]:
+    """When it was received, in ms, and whether that was kept. Not retained: to be stored as any other message."""
+    if letter.received_at is None:
+        return time.time_ns() // 1_000_000, b""
+    return round(letter.received_at.timestamp() * 1000), b"1"
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ class DeadLetter:
     stream: str
     entry_id: str
     deliveries: int
+    received_at: datetime | None  # by a receiver; None in rows of a version that did not keep it
     replayed_at: datetime | None
 
     @property

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 import click
 
@@ -61,7 +61,8 @@ class Forecaster:
         if letter.replay_blocker:
             return Forecast(INEXACT, letter.replay_blocker)
         id_ = f"{time.time_ns() // 1_000_000}-0"
-        entry = Entry(letter.stream, id_, letter.topic.encode(), letter.payload, datetime.now(UTC), 1)
+        received_at, is_kept = letter.received_at or datetime.now(UTC), letter.received_at is not None
+        entry = Entry(letter.stream, id_, letter.topic.encode(), letter.payload, received_at, 1, replayed=is_kept)
         match self._decoder.decode(entry):
             case Decoded() as decoded:
                 return Forecast(STORED, _rows(decoded))
@@ -75,10 +76,15 @@ class Forecaster:
 
 def _rows(decoded: Decoded) -> str:
     """Rows that exist already would be duplicates, which only the database knows."""
-    match decoded.rows:
-        case Measures() as measures:
-            return f"{number(len(measures), 'row')} of ts_measure"
-        case AckRow():
-            return "1 row of cmd_ack"
-        case EventRow():
-            return "1 row of device_event"
+    counts = Counter[str]()
+    for rows in decoded.rows:
+        match rows:
+            case Measures():
+                counts["ts_measure"] += len(rows)
+            case AckRow():
+                counts["cmd_ack"] += 1
+            case EventRow():
+                counts["device_event"] += 1
+            case _:
+                assert_never(rows)
+    return ", ".join(f"{number(count, 'row')} of {table}" for table, count in counts.items()) or "no rows"

@@ -17,14 +17,15 @@ FROM ingest_errors WHERE {selected}
 GROUP BY error_class ORDER BY count(*) DESC, error_class
 
 -- name: list
-SELECT id, ts, tenant_id, topic, reason, error_class, sqlstate, stream, entry_id, deliveries, replayed_at
+SELECT id, ts, tenant_id, topic, reason, error_class, sqlstate, stream, entry_id, deliveries, received_at, replayed_at
 FROM ingest_errors WHERE {selected}
 ORDER BY id DESC LIMIT $9
 
 -- name: columns
 -- The fields of DeadLetter.
 id, ts, tenant_id, topic, coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload,
-    payload_raw IS NULL AS is_text, reason, error_class, sqlstate, stream, entry_id, deliveries, replayed_at
+    payload_raw IS NULL AS is_text, reason, error_class, sqlstate, stream, entry_id, deliveries, received_at,
+    replayed_at
 
 -- name: letters
 SELECT {columns} FROM ingest_errors WHERE {selected}

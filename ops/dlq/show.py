@@ -66,6 +66,7 @@ def _facts(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     yield "tenant", letter.tenant_id or "– (the topic names none)"
     yield "topic", letter.topic
     yield "reason", letter.reason
+    yield "received", at(letter.received_at) if letter.received_at else "– (not kept by the version that stored it)"
     yield "deliveries", str(letter.deliveries)
     yield "entry", f"{letter.entry_id} of {letter.stream}"
     yield "sqlstate", row["sqlstate"] or "–"

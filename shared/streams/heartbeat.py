@@ -1,17 +1,19 @@
-"""The heartbeats of the receivers: a hash beside the streams, with a field for each client id.
+"""Heartbeats of receivers and writers: two hashes beside the streams, with a field for each process.
 
-A writer is a consumer of the streams' group, and visible there. A receiver only appends; without its heartbeat Redis
-would have no trace of it.
+A receiver only appends; without its heartbeat Redis would have no trace of it. A writer is a consumer of the streams'
+group, and visible there; its heartbeat says with which mappings it runs.
 
 A receiver that stopped, or died, stays in the hash: its session at the broker may hold messages, and with a shared
-subscription the session still receives its share. It is removed when an operator dismisses it.
+subscription the session still receives its share. It is removed when an operator dismisses it. A writer leaves nothing
+behind: it is removed when it stops, or by the next one that starts.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
@@ -19,9 +21,17 @@ from traksense_ingest.shared.streams.client import errors_name_key
 from traksense_ingest.shared.streams.scripts import Scripts
 
 KEY = "ingest:{receivers}"
-_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped")
-GONE_S = 15.0  # a receiver sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
+WRITERS_KEY = "ingest:{writers}"
+_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped", "mappings")
+_WRITER_FIELDS = ("process", "mappings")
+PERIOD_S = 2.0
+GONE_S = 15.0  # a process sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
 NAMES_MAX = 1000  # at 300 bytes each; a fleet has some dozen, random client ids make a new one at each start
+FOR_EVER = 0
+
+Digests = Mapping[str, str]  # of mappings, by name
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +45,7 @@ class Receiver:
     appended: int = 0  # messages, since it started
     appended_per_s: float = 0.0  # … lately
     stopped: bool = False  # by a clean shutdown, which leaves its session at the broker
+    mappings: Digests | None = None  # None: of a version without mappings
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     @property
@@ -47,11 +58,28 @@ class Receiver:
         return {**asdict(self), "gone": self.is_gone}
 
 
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """A writer's last heartbeat."""
+
+    name: str  # that its consumers' names begin with
+    process: str = ""  # its host and process id
+    mappings: Digests | None = None
+    idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
 async def register(client: Redis, receiver: Receiver) -> bool:
     """Store a receiver's state, running or stopped; whether its client id is new. Raises what redis-py raises."""
-    state = json.dumps({name: getattr(receiver, name) for name in _FIELDS})
-    with errors_name_key(KEY):
-        return bool(await Scripts.of(client).heartbeat(keys=[KEY], args=[receiver.client_id, state, NAMES_MAX]))
+    return await _register(client, KEY, receiver.client_id, receiver, _FIELDS, FOR_EVER)
+
+
+async def register_writer(client: Redis, writer: Writer) -> bool:
+    """Store a writer's state; whether its name is new. Raises what redis-py raises."""
+    return await _register(client, WRITERS_KEY, writer.name, writer, _WRITER_FIELDS, round(GONE_S * 1000))
 
 
 async def deregister(client: Redis, *client_ids: str) -> None:
@@ -60,32 +88,64 @@ async def deregister(client: Redis, *client_ids: str) -> None:
     await removed
 
 
+async def deregister_writer(client: Redis, name: str) -> None:
+    """Remove a writer. Raises what redis-py raises."""
+    removed: Any = client.hdel(WRITERS_KEY, name)
+    await removed
+
+
 async def receivers(client: Redis) -> list[Receiver]:
     """All that are registered, by name. Raises what redis-py raises."""
+    return sorted(await _read(client, KEY, _receiver), key=lambda receiver: receiver.client_id)
+
+
+async def writers(client: Redis) -> list[Writer]:
+    """Those that run, by name. Raises what redis-py raises."""
+    found = await _read(client, WRITERS_KEY, _writer)
+    return sorted((each for each in found if each.idle_s <= GONE_S), key=lambda writer: writer.name)
+
+
+async def _register(client: Redis, key: str, name: str, state: object, fields: Sequence[str], kept_ms: int) -> bool:
+    text = json.dumps({field: getattr(state, field) for field in fields})
+    with errors_name_key(key):
+        return bool(await Scripts.of(client).heartbeat(keys=[key], args=[name, text, NAMES_MAX, kept_ms]))
+
+
+async def _read(client: Redis, key: str, parse: Callable[[str, dict[str, Any], float], T]) -> list[T]:
+    """Without those that are of another format: other clients may write to the hash too."""
     pipeline = client.pipeline(transaction=False)
     pipeline.time()
-    pipeline.hgetall(KEY)
+    pipeline.hgetall(key)
     (seconds, microseconds), fields = await pipeline.execute()
     now_ms = seconds * 1000 + microseconds // 1000
-    return sorted(
-        (found for name, value in fields.items() if (found := _parse(name, value, now_ms))),
-        key=lambda receiver: receiver.client_id,
+    found = []
+    for name, value in fields.items():
+        try:
+            state = json.loads(value)
+            idle_s = max(0.0, (now_ms - int(state["at"])) / 1000)
+            found.append(parse(name.decode(errors="backslashreplace"), state, idle_s))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            continue
+    return found
+
+
+def _receiver(name: str, state: dict[str, Any], idle_s: float) -> Receiver:
+    return Receiver(
+        client_id=name,
+        process=str(state["process"]),
+        broker=bool(state["broker"]),
+        waiting=bool(state["waiting"]),
+        appended=int(state["appended"]),
+        appended_per_s=float(state["appended_per_s"]),
+        stopped=bool(state.get("stopped")),
+        mappings=_digests(state.get("mappings")),
+        idle_s=idle_s,
     )
 
 
-def _parse(name: bytes, value: bytes, now_ms: int) -> Receiver | None:
-    """None for a value of another format: other clients may write to the hash too."""
-    try:
-        state = json.loads(value)
-        return Receiver(
-            client_id=name.decode(errors="backslashreplace"),
-            process=str(state["process"]),
-            broker=bool(state["broker"]),
-            waiting=bool(state["waiting"]),
-            appended=int(state["appended"]),
-            appended_per_s=float(state["appended_per_s"]),
-            stopped=bool(state.get("stopped")),
-            idle_s=max(0.0, (now_ms - int(state["at"])) / 1000),
-        )
-    except (ValueError, TypeError, KeyError):
-        return None
+def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
+    return Writer(name=name, process=str(state["process"]), mappings=_digests(state.get("mappings")), idle_s=idle_s)
+
+
+def _digests(value: Any) -> Digests | None:
+    return None if value is None else {str(name): str(digest) for name, digest in value.items()}

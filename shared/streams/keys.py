@@ -1,7 +1,8 @@
 """The streams between receiver and writer: their keys, their fields, and the shard of a device.
 
-An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (ms since the epoch), and `retained` = 1
-where MQTT's RETAIN flag was set: the broker has sent what it keeps of the topic.
+An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (ms since the epoch), `retained` = 1
+where MQTT's RETAIN flag was set: the broker has sent what it keeps of the topic; and `replayed` = 1 where it is a dead
+letter again, with the `received_at` of then.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from traksense_ingest.shared.messages import device_of
 
 GROUP = "writers"
 FIELDS = (b"topic", b"payload", b"received_at")  # of every entry, in this order
-RETAINED = b"retained"  # of some, behind the others
+RETAINED, REPLAYED = b"retained", b"replayed"  # of some, behind the others
 
 
 def key_of(shard: int) -> str:

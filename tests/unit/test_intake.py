@@ -11,7 +11,9 @@ from traksense_ingest.receiver.inbox import MESSAGE_BYTES
 from traksense_ingest.receiver.intake import HELD_BYTES, Intake
 from traksense_ingest.receiver.message import Message
 from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.streams.sharding import Sharding
 
+ONE_SHARD = Sharding(1, lambda _topic: None)
 LARGE = HELD_BYTES // 4
 
 
@@ -38,12 +40,12 @@ async def test_more_than_a_bound_is_left_to_the_broker() -> None:
     left: list[Intake] = []
     async with asyncio.TaskGroup() as tasks:
         for number in range(10):
-            intake = Intake([appender], lambda batch: batch, ReceiverMetrics())
+            intake = Intake([appender], ONE_SHARD, lambda batch: batch, ReceiverMetrics())
             intake.start(tasks, acknowledged.extend)
             intake.deliver([message(number)])
             await asyncio.sleep(0)
             intake.connection_lost(left)
-        last = Intake([appender], lambda batch: batch, ReceiverMetrics())
+        last = Intake([appender], ONE_SHARD, lambda batch: batch, ReceiverMetrics())
         last.start(tasks, acknowledged.extend)
         last.deliver([message(10)])
         appender.may.set()

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from traksense_ingest.shared.messages import EMPTY
 from traksense_ingest.writer.decode.adapters import ADAPTERS
 from traksense_ingest.writer.decode.payload import looks_like, packing_of, unwrap
 from traksense_ingest.writer.decode.points import measures_of, no_nul_in
@@ -92,7 +93,7 @@ class Decoder:
         """An empty payload clears a retained topic. An entry without the field was added by hand, and is rejected."""
         if entry.payload is None or entry.topic is None:
             return self._decode(entry)
-        return Ignored(entry, kind_of(entry.topic), "empty")
+        return Ignored(entry, kind_of(entry.topic), EMPTY)
 
     def _decode_unwrapped(self, entry: Entry, payload: bytes) -> Decoded:
         """Decode what a payload contains. The outcome keeps the entry as it came: a dead letter has its exact bytes."""
@@ -140,8 +141,9 @@ class Decoder:
             raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
         if NUL_ESCAPED in text:
             no_nul_in(telemetry["points"])
-        device = _sighting(entry, topic, telemetry["ts"], meta)
-        return Decoded(entry, "telem", device, telemetry["ts"], measures_of(topic, telemetry, meta))
+        measures, same_point = measures_of(topic, telemetry, meta)
+        devices = _sightings(entry, topic, telemetry["ts"], meta)
+        return Decoded(entry, "telem", devices, telemetry["ts"], (measures,), same_point=same_point)
 
     def _ack(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         ack = validate(ack_v1, text)
@@ -151,7 +153,7 @@ class Decoder:
         no_nul(ack["cmd_id"], "cmd_id")
         no_nul(err, "err")
         row = AckRow(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _complete(text), entry.appended_at)
-        return Decoded(entry, "ack", _sighting(entry, topic, ts), ts, row)
+        return Decoded(entry, "ack", _sightings(entry, topic, ts), ts, (row,))
 
     def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         event = validate(event_v1, text)
@@ -162,7 +164,7 @@ class Decoder:
         data = compact_json(event["data"], "data") if event.get("data") is not None else None
         id_ = event.get("event_id") or _identity(type_, ts, event.get("data"))
         row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
-        return Decoded(entry, "event", _sighting(entry, topic, ts), ts, row)
+        return Decoded(entry, "event", _sightings(entry, topic, ts), ts, (row,))
 
     def _check_time(self, entry: Entry, ts: datetime, where: str) -> None:
         now = self.clock()
@@ -173,10 +175,19 @@ class Decoder:
 
 
 def reject(
-    entry: Entry, error_class: str, reason: str, sqlstate: str | None = None, ahead: datetime | None = None
+    entry: Entry,
+    error_class: str,
+    reason: str,
+    sqlstate: str | None = None,
+    ahead: datetime | None = None,
+    kind: str | None = None,
+    tenant_id: str | None = None,
 ) -> Rejected:
-    """The dead letter of an entry."""
-    return Rejected(entry, kind_of(entry.topic), tenant_of(entry.topic), error_class, reason, sqlstate, ahead)
+    """The dead letter of an entry. The kind and the tenant are what the topic says unless a kind is given, by a
+    mapping; with one, `tenant_id` is the tenant, and None that there is none."""
+    if kind is None:
+        kind, tenant_id = kind_of(entry.topic), tenant_of(entry.topic)
+    return Rejected(entry, kind, tenant_id, error_class, reason, sqlstate, ahead)
 
 
 def _telemetry(text: str) -> Telemetry:
@@ -201,9 +212,9 @@ def _adapted(message: dict[str, Any], text: str) -> Telemetry:
     raise Poison("parse_error", "schema", "missing, and no vendor format recognises the payload")
 
 
-def _sighting(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> Sighting | None:
+def _sightings(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> tuple[Sighting, ...]:
     seen = ts if entry.retained else entry.received_at
-    return Sighting(topic.tenant, topic.device, topic.site, meta, seen) if seen else None
+    return (Sighting(topic.tenant, topic.device, topic.site, meta, seen),) if seen else ()
 
 
 def _identity(event_type: str, ts: datetime, data: object) -> str:

@@ -18,21 +18,25 @@ _NOTHING: Columns = (None, None, None)
 _NUMBERS = {None, "float", "num", "int"}
 
 
-def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> Measures:
-    """The rows of one message; of points with the same name the first is stored, and the others are counted.
+def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[Measures, int]:
+    """The rows of one message, and how many points were dropped since another one has the same name. Those that only
+    repeat the other one are no loss: the rows count them.
 
     Raises Poison("parse_error") with the path of the value that is wrong.
     """
     points = telemetry["points"]
     readings: dict[str, Reading] = {}
+    repeated = 0
     for index, point in enumerate(points):
         name, unit, value = point["name"], point.get("u"), point["v"]
         is_plain = type(value) is float and isfinite(value) and point.get("t") in _NUMBERS  # as nearly all of them are
         reading = (name, value, None, None, unit) if is_plain else (name, *_columns(point, index), unit)
         if name not in readings:
             readings[name] = reading
-    repeated = len(points) - len(readings)
-    return Measures(topic.tenant, topic.device, telemetry["ts"], meta, tuple(readings.values()), repeated)
+        elif readings[name] == reading:
+            repeated += 1
+    measures = Measures(topic.tenant, topic.device, telemetry["ts"], meta, tuple(readings.values()), repeated)
+    return measures, len(points) - len(readings) - repeated
 
 
 def no_nul_in(points: Sequence[Point]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -13,7 +13,15 @@ from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of
 from traksense_ingest.shared.streams.scripts import Scripts
 from traksense_ingest.writer.entry import Entry, parse_entry
 
-SettlementKey = tuple[str, str]  # the kind of a message, and the ledger's field for what became of it
+
+class SettlementKey(NamedTuple):
+    """What settled messages are counted by."""
+
+    kind: str
+    verdict: str  # the ledger's field for what became of them
+    ignored_for: str = ""  # one of shared.messages.IGNORED_REASONS, where they are ignored
+    mapping: str = ""  # that ignores them
+
 
 # Redis's errors for a stream or a group that doesn't exist: for the key, for the group, and for a blocked reader.
 _GONE = ("no such key", "NOGROUP", "the stream key no longer exists")
@@ -92,7 +100,7 @@ class Consumer:
     ) -> dict[SettlementKey, int]:
         """Acknowledge and remove these, and count `duplicates` rows of them that were in the tables already; returns
         how many of each key it removed. One that another writer has settled meanwhile counts there, not here."""
-        sizes = [value for (_, verdict), entries in committed.items() for value in (verdict, len(entries))]
+        sizes = [value for key, entries in committed.items() for value in (key.verdict, len(entries))]
         ids = [entry.id for entries in committed.values() for entry in entries]
         arguments = (duplicates, len(committed), *sizes, *ids)
         removed = await self._script(self._scripts.settle, *arguments, keys=(self._ledger,))

@@ -14,7 +14,7 @@ from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Deferred, Settleable
+from traksense_ingest.writer.outcome import Deferred, Ignored, Settleable
 from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
 
 START = "0-0"
@@ -90,7 +90,7 @@ class Source:
         of each kind and verdict were still in the stream."""
         entries: dict[SettlementKey, list[Entry]] = {}
         for outcome in settled:
-            entries.setdefault((outcome.kind, outcome.verdict), []).append(outcome.entry)
+            entries.setdefault(_key_of(outcome), []).append(outcome.entry)
         if not entries:
             return {}
         return await retry_through_outage(self._redis, lambda: self._consumer.settle(entries, duplicates))
@@ -181,3 +181,9 @@ class Source:
     def _redelivered(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         self._metrics.redeliveries.inc(len(entries))
         return entries
+
+
+def _key_of(outcome: Settleable) -> SettlementKey:
+    if isinstance(outcome, Ignored):
+        return SettlementKey(outcome.kind, outcome.verdict, outcome.reason, outcome.mapping)
+    return SettlementKey(outcome.kind, outcome.verdict)

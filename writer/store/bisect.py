@@ -50,7 +50,7 @@ def give_up(deferred: Deferred, max_deliveries: int) -> Deferred | Rejected:
     if suspect_of(error) is Suspect.SIZE:
         return _data_error(deferred, error, f" ({entry.deliveries} tries)")
     reason = f"max_deliveries: entry: {entry.deliveries} tries, the last: {type(error).__name__}: {describe(error)}"
-    return reject(entry, "max_deliveries", reason, sqlstate_of(error))
+    return _reject(deferred, "max_deliveries", reason)
 
 
 def _divide(batch: Sequence[Storable]) -> Sequence[Sequence[Storable]]:
@@ -81,7 +81,7 @@ async def _reject_or_defer(commit: Commit, outcome: Storable, error: Exception, 
 
 def _classify(outcome: Storable, error: Exception, max_deliveries: int) -> Deferred | Rejected:
     """A dead letter that is refused is deferred; a message is rejected where the error is about its data."""
-    deferred = Deferred(outcome.entry, error)
+    deferred = Deferred(outcome.entry, error, outcome.kind, outcome.tenant_id)
     if isinstance(outcome, Rejected):
         return deferred
     if suspect_of(error) in (Suspect.DATA, Suspect.SCHEMA):
@@ -92,4 +92,9 @@ def _classify(outcome: Storable, error: Exception, max_deliveries: int) -> Defer
 def _data_error(deferred: Deferred, error: Exception, more: str = "") -> Rejected:
     where = getattr(error, "column_name", None) or getattr(error, "constraint_name", None) or "payload"
     reason = f"data_error: {where}: {describe(error)}{more}"
-    return reject(deferred.entry, "data_error", reason, sqlstate_of(error))
+    return _reject(deferred, "data_error", reason)
+
+
+def _reject(deferred: Deferred, error_class: str, reason: str) -> Rejected:
+    sqlstate = sqlstate_of(deferred.error)
+    return reject(deferred.entry, error_class, reason, sqlstate, kind=deferred.kind, tenant_id=deferred.tenant_id)

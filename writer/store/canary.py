@@ -25,7 +25,7 @@ from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.tables import Tables
 
 DEAD_LETTER = "dead_letter"
-KINDS = ("telem", "ack", "event", DEAD_LETTER)
+KINDS = ("telem", "ack", "event", DEAD_LETTER)  # each has statements of its own
 
 REMEMBERED = 2  # messages of each kind, each of another topic: one device may be refused that was fine before
 KNOWN_DEVICES = 2
@@ -41,8 +41,13 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
 
 
 def kind_of(outcome: Storable) -> str:
-    """The kind of a message, by the statements that store it: telem, ack, event, or a dead letter."""
-    return DEAD_LETTER if isinstance(outcome, Rejected) else outcome.kind
+    """The kind of a message, by the statements that store it: one of KINDS."""
+    return DEAD_LETTER if isinstance(outcome, Rejected) else statements_of(outcome.kind)
+
+
+def statements_of(kind: str) -> str:
+    """The kind whose statements store a message of this kind: a state is stored as an event."""
+    return "event" if kind == "state" else kind
 
 
 class Canary:
@@ -57,7 +62,7 @@ class Canary:
 
     def stored(self, batch: Iterable[Storable]) -> None:
         """These are committed: the last one of each kind is known to be good."""
-        for kind, last in {outcome.kind: outcome for outcome in batch if _proves_its_kind(outcome)}.items():
+        for kind, last in {kind_of(outcome): outcome for outcome in batch if _proves_its_kind(outcome)}.items():
             entries = self._stored[kind]
             entries[last.entry.topic] = last.entry
             entries.move_to_end(last.entry.topic)
@@ -136,21 +141,25 @@ def _proves_its_kind(outcome: Storable) -> bool:
     change nothing."""
     if not isinstance(outcome, Decoded) or outcome.entry.retained:
         return False
-    return not isinstance(outcome.rows, Measures) or bool(outcome.rows.readings)
+    return any(not isinstance(rows, Measures) or rows.readings for rows in outcome.rows)
 
 
 def _with_own_keys(good: Decoded, now: datetime) -> Decoded:
-    """The same message under keys of its own, so that it conflicts with no row in the tables: a µs of the last second,
-    since the partition where it was stored may exist while today's is missing; another command, another event."""
+    """One row of the message under a key of its own, so that it conflicts with no row in the tables: a µs of the last
+    second, since the partition where it was stored may exist while today's is missing; another command, another
+    event."""
     number = random.randrange(1_000_000)  # noqa: S311
-    match good.rows:
-        case Measures() as measures:
-            first = measures.only(measures.readings[:1])
+    rows = next((rows for rows in good.rows if not isinstance(rows, Measures) or rows.readings), None)
+    match rows:
+        case None:
+            return good
+        case Measures():
+            first = rows.only(rows.readings[:1])
             first.ts = now.replace(microsecond=0) - timedelta(microseconds=number)
-            return good._replace(rows=first)
-        case AckRow() as ack:
-            return good._replace(rows=ack._replace(cmd_id=f"{ack.cmd_id}-canary{number}"))
-        case EventRow() as event:
-            return good._replace(rows=event._replace(event_id=f"{event.event_id}-canary{number}"))
+            return good._replace(rows=(first,))
+        case AckRow():
+            return good._replace(rows=(rows._replace(cmd_id=f"{rows.cmd_id}-canary{number}"),))
+        case EventRow():
+            return good._replace(rows=(rows._replace(event_id=f"{rows.event_id}-canary{number}"),))
         case _:
-            assert_never(good.rows)
+            assert_never(rows)

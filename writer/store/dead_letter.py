@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from traksense_ingest.writer.outcome import Rejected
@@ -29,6 +30,7 @@ class DeadLetter(NamedTuple):
     stream: str
     entry_id: str
     deliveries: int
+    received_at: datetime
 
 
 async def insert_dead_letters(connection: Any, rejected: Sequence[Rejected]) -> Counter[str]:
@@ -71,6 +73,7 @@ def dead_letter_row(rejected: Rejected) -> DeadLetter:
         entry.stream,
         f"{RETAINED}{entry.id}" if entry.retained else entry.id,
         min(entry.deliveries, 2**31 - 1),
+        entry.received_at,
     )
 
 

@@ -135,12 +135,14 @@ SELECT CASE WHEN $1::boolean THEN pg_advisory_xact_lock(1684365665) ELSE pg_advi
 -- was faster with the replay than another one with the message itself, which is before it in the stream, the replay's
 -- dead letter serves for both.
 INSERT INTO ingest_errors (
-    tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries
+    tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries, received_at
 )
 SELECT * FROM unnest(
     $1::text[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[],
-    $10::integer[]
-) AS letter (tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries)
+    $10::integer[], $11::timestamptz[]
+) AS letter (
+    tenant_id, topic, payload, payload_raw, reason, error_class, sqlstate, stream, entry_id, deliveries, received_at
+)
 WHERE CASE
     WHEN starts_with(letter.entry_id, 'retained:') THEN NOT EXISTS (
         SELECT FROM ingest_errors AS stored
@@ -194,3 +196,16 @@ WHERE NOT EXISTS (
 -- name: known_devices
 -- Any will do.
 SELECT tenant_id, device_id, site_id FROM device LIMIT $1
+
+-- name: upsert_births
+-- A BIRTH that is redelivered, or replayed, never replaces a later one.
+INSERT INTO sparkplug_birth AS old (tenant_id, device_key, born_at, aliases)
+SELECT tenant_id, device_key, born_at, aliases::jsonb
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[]) AS new (tenant_id, device_key, born_at, aliases)
+ON CONFLICT (tenant_id, device_key) DO UPDATE SET born_at = excluded.born_at, aliases = excluded.aliases
+WHERE old.born_at <= excluded.born_at
+
+-- name: births
+SELECT tenant_id, device_key, born_at, aliases::text
+FROM sparkplug_birth
+JOIN unnest($1::text[], $2::text[]) AS asked (tenant_id, device_key) USING (tenant_id, device_key)

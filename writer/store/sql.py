@@ -27,6 +27,8 @@ INSERT_DEAD_LETTERS = _statements["insert_dead_letters"]
 OTHERS_WITH_THEIR_IDS = _statements["others_with_their_ids"]
 MISSING_DEAD_LETTERS = _statements["missing_dead_letters"]
 KNOWN_DEVICES = _statements["known_devices"]
+UPSERT_BIRTHS = _statements["upsert_births"]
+BIRTHS = _statements["births"]
 
 Row = tuple[Any, ...]
 

@@ -13,13 +13,16 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
 from traksense_ingest.writer.decode.measures import Measures
-from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Rejected, Sighting, Storable
+from traksense_ingest.writer.decode.sparkplug import Birth
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Rejected, Rows, Sighting, Storable
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.acks import upsert_acks
+from traksense_ingest.writer.store.births import upsert_births
 from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
 from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
-from traksense_ingest.writer.store.duplicates import DuplicateTracker
+from traksense_ingest.writer.store.duplicates import DuplicateTracker, without_repetitions
 
 log = logging.getLogger(__name__)
 
@@ -30,10 +33,14 @@ class BatchRows:
 
     measures: list[Measures] = field(default_factory=list)  # each with one row at least
     repeated: int = 0  # points that their own message has twice
+    same_point: Counter[str] = field(default_factory=Counter)  # readings that were dropped, by mapping
     acks: list[tuple[AckRow, bool]] = field(default_factory=list)  # with whether it is retained
     events: list[EventRow] = field(default_factory=list)
+    states: list[EventRow] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     retained_sightings: list[Sighting] = field(default_factory=list)
+    replayed_sightings: list[Sighting] = field(default_factory=list)
+    births: list[Birth] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
     @property
@@ -43,20 +50,37 @@ class BatchRows:
 
     def add(self, outcome: Decoded) -> None:
         """A message's rows to those of their table."""
-        is_retained = outcome.entry.retained
-        match outcome.rows:
-            case Measures() as measures:
-                self.repeated += measures.repeated
-                if measures.readings:
-                    self.measures.append(measures)
-            case AckRow() as ack:
-                self.acks.append((ack, is_retained))
-            case EventRow() as event:
-                self.events.append(event)
+        dropped = outcome.same_point
+        rows: Sequence[Rows] = outcome.rows
+        if len(rows) > 1:
+            rows, again = _without_same_points(rows)
+            dropped += again
+        for one in rows:
+            self._add(one, outcome)
+        if dropped:
+            self.same_point[outcome.mapping] += dropped
+        if outcome.birth:
+            self.births.append(outcome.birth)
+        if outcome.devices:
+            self._sightings_of(outcome.entry).extend(outcome.devices)
+
+    def _add(self, rows: Rows, outcome: Decoded) -> None:
+        match rows:
+            case Measures():
+                self.repeated += rows.repeated
+                if rows.readings:
+                    self.measures.append(rows)
+            case AckRow():
+                self.acks.append((rows, outcome.entry.retained))
+            case EventRow():
+                (self.states if outcome.kind == "state" else self.events).append(rows)
             case _:
-                assert_never(outcome.rows)
-        if outcome.device:
-            (self.retained_sightings if is_retained else self.sightings).append(outcome.device)
+                assert_never(rows)
+
+    def _sightings_of(self, entry: Entry) -> list[Sighting]:
+        if entry.retained:
+            return self.retained_sightings
+        return self.replayed_sightings if entry.replayed else self.sightings
 
 
 @dataclass
@@ -64,7 +88,8 @@ class Changes:
     """What one transaction has changed, for the metrics."""
 
     points: int = 0
-    duplicates: Counter[str] = field(default_factory=Counter)  # telem, ack, event
+    duplicates: Counter[str] = field(default_factory=Counter)  # by shared.messages.MESSAGE_KINDS
+    same_point: Counter[str] = field(default_factory=Counter)  # readings that were dropped, by mapping
     dead_letters: Counter[str] = field(default_factory=Counter)  # by error class
 
 
@@ -100,7 +125,8 @@ class Tables:
             changes = await _write_messages(connection, rows, copy)
             sightings = one_of_each_device(rows.sightings)
             due = self._devices.due(sightings)
-            await sql.execute(connection, sql.UPSERT_DEVICES, due)
+            replayed = _of_others(_latest(rows.replayed_sightings), sightings)
+            await sql.execute(connection, sql.UPSERT_DEVICES, sorted([*due, *replayed]))
             retained = self._devices.unknown(_latest(rows.retained_sightings))
             await sql.execute(connection, sql.INSERT_RETAINED_DEVICES, retained)
         self._devices.committed(sightings, due)
@@ -117,7 +143,8 @@ class Tables:
             async with transaction(self._pool) as connection:
                 for copy in (copy_all, copy_staged):
                     await _write_messages(connection, rows, copy)
-                await sql.execute(connection, sql.UPSERT_DEVICES, [*rows.sightings, *rows.retained_sightings])
+                sightings = one_of_each_device([*rows.sightings, *rows.retained_sightings, *rows.replayed_sightings])
+                await sql.execute(connection, sql.UPSERT_DEVICES, sightings)
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 raise _RolledBack
 
@@ -163,6 +190,9 @@ async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Chang
     changes.duplicates["telem"] = rows.points - changes.points + rows.repeated
     changes.duplicates["ack"] = len(rows.acks) - await upsert_acks(connection, rows.acks)
     changes.duplicates["event"] = len(rows.events) - await _insert_events(connection, rows.events)
+    changes.duplicates["state"] = len(rows.states) - await _insert_events(connection, rows.states)
+    changes.same_point = rows.same_point
+    await upsert_births(connection, rows.births)
     changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
     return changes
 
@@ -176,6 +206,26 @@ async def _insert_events(connection: Any, events: Sequence[EventRow]) -> int:
     return new
 
 
+def _without_same_points(rows: Sequence[Rows]) -> tuple[Sequence[Rows], int]:
+    """Of a message's readings of the same point at the same moment the first one; and how many the others were."""
+    measures = [one for one in rows if isinstance(one, Measures)]
+    unique = without_repetitions(measures)
+    if unique is measures:
+        return rows, 0
+    others = [one for one in rows if not isinstance(one, Measures)]
+    return [*unique, *others], _readings(measures) - _readings(unique)
+
+
+def _readings(measures: Sequence[Measures]) -> int:
+    return sum(len(one) + one.repeated for one in measures)
+
+
 def _latest(sightings: Sequence[Sighting]) -> list[Sighting]:
-    """Of each device the latest one: retained messages come in any order."""
+    """Of each device the latest one: retained and replayed messages come in any order."""
     return one_of_each_device(sorted(sightings, key=lambda sighting: sighting.seen))
+
+
+def _of_others(sightings: Sequence[Sighting], known: Sequence[Sighting]) -> list[Sighting]:
+    """Those of devices that the known ones are not about."""
+    devices = {sighting[:2] for sighting in known}
+    return [sighting for sighting in sightings if sighting[:2] not in devices]

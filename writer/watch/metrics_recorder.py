@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from traksense_ingest.shared.messages import SAME_POINT
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.writer.decode.decode import Clock, utc_now
-from traksense_ingest.writer.outcome import Decoded, Ignored, Settleable
+from traksense_ingest.writer.outcome import Decoded, Settleable
 from traksense_ingest.writer.read.consumer import SettlementKey
 from traksense_ingest.writer.store.tables import Changes
 from traksense_ingest.writer.watch.failure_log import DeadLetterLog
@@ -31,6 +32,8 @@ class MetricsRecorder:
         metrics.points.inc(changes.points)
         for type_, count in changes.duplicates.items():
             metrics.duplicates.labels(type_).inc(count)
+        for mapping, count in changes.same_point.items():
+            metrics.ignored(SAME_POINT, count, mapping)
         for reason, count in changes.dead_letters.items():
             metrics.errors.labels(reason).inc(count)
             metrics.dead_letters.inc(count)
@@ -40,20 +43,24 @@ class MetricsRecorder:
 
     def settled(self, removed: Mapping[SettlementKey, int]) -> None:
         """So many messages of each kind and verdict have left the stream."""
-        for (kind, verdict), count in removed.items():
-            self._metrics.messages.labels(kind).inc(count)
-            if verdict == Ignored.verdict:
-                self._metrics.ignored.labels("empty").inc(count)
+        for key, count in removed.items():
+            self._metrics.messages.labels(key.kind).inc(count)
+            if key.ignored_for:
+                self._metrics.ignored(key.ignored_for, count, key.mapping)
 
     def deferred(self, count: int) -> None:
         """So many stay pending."""
         self._metrics.deferred.inc(count)
 
     def _observe_latency(self, batch: Sequence[Settleable], now: datetime) -> None:
-        # Without retained messages: their age is how long the broker has kept them, no latency.
-        decoded = [outcome for outcome in batch if isinstance(outcome, Decoded) and not outcome.entry.retained]
+        # Without retained and replayed messages: their age is how long the broker or the table has kept them.
+        decoded = [outcome for outcome in batch if isinstance(outcome, Decoded) and not _was_kept(outcome)]
         self._metrics.transit.observe_all([_seconds(outcome.entry.received_at, now) for outcome in decoded])
         self._metrics.latency.observe_all([_seconds(outcome.ts, now) for outcome in decoded if outcome.ts])
+
+
+def _was_kept(outcome: Decoded) -> bool:
+    return outcome.entry.retained or outcome.entry.replayed
 
 
 def _seconds(since: datetime, now: datetime) -> float:

@@ -1,0 +1,5 @@
+-- When a receiver got the message from the broker: `dlq replay` gives it back, and a message without a time of its own
+-- is then stored at that moment. NULL in the rows of a writer of the version before. May be run again.
+
+ALTER TABLE public.ingest_errors ADD COLUMN IF NOT EXISTS received_at timestamptz;
+COMMENT ON COLUMN public.ingest_errors.received_at IS 'When a receiver got the message from the broker.';
