@@ -6,30 +6,33 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from traksense_ingest.ops.mapping.draft.samples import Form, Group, Keys, all_fields, values_at
+from traksense_ingest.ops.mapping.draft.samples import Form, Group, Keys, all_fields, values_at, words
 from traksense_ingest.shared.messages import NAME_MAX
 
 TENANT, SITE, DEVICE, POINT = "tenant", "site", "device", "point"
 
 # Literal levels before one that is a tenant, a site, a device.
 _BEFORE = {
-    TENANT: "tenant tenants org orgs organization organizations customer customers company t".split(),
-    SITE: "site sites plant plants location locations building buildings room rooms farm store group s".split(),
-    DEVICE: "device devices asset assets node nodes thing things gateway gateways sensor sensors machine eui d".split(),
+    TENANT: words("tenant tenants org orgs organization organizations customer customers company t"),
+    SITE: words("site sites plant plants location locations building buildings room rooms farm store group s"),
+    DEVICE: words("device devices asset assets node nodes thing things gateway gateways sensor sensors machine eui d"),
 }
 _WORDS = frozenset(word for words in _BEFORE.values() for word in words)
 # Levels that say what kind of message it is.
 _KINDS = frozenset(
-    "telemetry telem data status state stat tele up uplink event events json raw values value measurements measurement "
-    "readings reading report info out pub publish sensor sensors attributes rx update v1 v2 v3 mqtt iot".split()
+    words(
+        "telemetry telem data status state stat tele up uplink event events json raw values value "
+        "readings reading report info out pub publish sensor sensors attributes rx update v1 v2 v3 mqtt iot "
+        "measurements measurement"
+    )
 )
 # Fields, without - and _, that name the device, those that are most surely one first; and the others.
-_DEVICE_FIELDS = (
+_DEVICE_FIELDS = words(
     "deviceid devid device deveui deviceeui serialnumber serial sn mac macaddress imei eui nodeid node thingid "
     "sensorid assetid gatewayid clientid uid uuid hostname host id"
-).split()
-_SITE_FIELDS = "site siteid sitename plant plantid location building room".split()
-_TENANT_FIELDS = "tenant tenantid org orgid organization customer customerid".split()
+)
+_SITE_FIELDS = words("site siteid sitename plant plantid location building room")
+_TENANT_FIELDS = words("tenant tenantid org orgid organization customer customerid")
 
 
 @dataclass

@@ -8,12 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from traksense_ingest.ops.mapping.draft.identity import POINT, UNIT_KEYS, VALUE_KEYS, Identity
-from traksense_ingest.ops.mapping.draft.samples import Form, Group, Keys, all_fields, is_plain, values_at
+from traksense_ingest.ops.mapping.draft.samples import Form, Group, Keys, all_fields, is_plain, values_at, words
 from traksense_ingest.ops.mapping.draft.times import Time, time_of
 
-_NAME_KEYS = "name n key tag point sensor sensor_id sensorId channel parameter metric field code id label type".split()
-_META = frozenset("fw firmware fwversion firmwareversion hw hwversion sw swversion version model".split())
-_LEAST = 2  # items that an array's keys must fit, or all of them
+_NAME_KEYS = words("name n key tag point sensor sensor_id sensorId channel parameter metric field code id label type")
+_META = frozenset(words("fw firmware fwversion firmwareversion hw hwversion sw swversion version model"))
 
 Entry = dict[str, Any]  # an entry of `points`, as it is written
 

@@ -130,4 +130,3 @@ def _identity_lines(route: Drafted, tenant: str | None) -> Iterator[str]:
 
 def _comment(route: Drafted, key: str) -> str:
     return f"  # {route.comments[key]}" if key in route.comments else ""
-

@@ -11,8 +11,14 @@ from typing import Any, NoReturn
 
 from traksense_ingest.shared.mapping.expected import Message
 
+
+def words(text: str) -> tuple[str, ...]:
+    """Separated by blanks."""
+    return tuple(text.split())
+
+
 SIMILAR = 0.5  # of the keys of two objects are in both: they are messages of one kind
-_SENML = frozenset("bn bt bu bv bs bver n u v vs vb vd s t ut".split())
+_SENML = frozenset(words("bn bt bu bv bs bver n u v vs vb vd s t ut"))
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 

@@ -61,7 +61,7 @@ def matches(topic: str, levels: Sequence[str]) -> bool:
     """Whether a topic with these levels is one of the filter's."""
     wanted = topic.split("/")
     return len(wanted) == len(levels) and all(
-        level == name or level == "+" or (level.startswith("{") and name != "")
+        level in (name, "+") or (level.startswith("{") and name != "")
         for level, name in zip(wanted, levels, strict=True)
     )
 
