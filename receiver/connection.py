@@ -23,12 +23,10 @@ from traksense_ingest.shared import mqtt
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.mapping.filters import uncovered
-from traksense_ingest.shared.mapping.load import Mappings
 from traksense_ingest.shared.messages import shared_by
 from traksense_ingest.shared.mqtt_client import Allowed, Client, has_reason
 from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.subscription import lowered, require_allowed
-
 
 SESSION_EXPIRY_S = 86_400  # how long the broker keeps the session of a receiver that is not connected
 RECEIVE_MAXIMUM = 2_000  # four batches: one being appended while the next ones gather
@@ -123,9 +121,9 @@ async def connect(settings: Settings, deliver: Deliver) -> AsyncIterator[Connect
         yield Connection(client, wire, is_v5=is_v5)
 
 
-def subscriptions(settings: Settings, mappings: Mappings) -> list[str]:
+def subscriptions(settings: Settings, of_mappings: Sequence[str]) -> list[str]:
     """The topic filters to subscribe to, shared when receivers form a group: MQTT_TOPICS and those of the mappings."""
-    return shared_by(uncovered([*settings.mqtt_topics, *mappings.filters()]), settings.mqtt_shared_group)
+    return shared_by(uncovered([*settings.mqtt_topics, *of_mappings]), settings.mqtt_shared_group)
 
 
 def _client(settings: Settings) -> Client:

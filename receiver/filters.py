@@ -12,7 +12,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiomqtt import MqttError
 from redis.asyncio import Redis
@@ -20,12 +20,27 @@ from redis.exceptions import ResponseError
 
 from traksense_ingest.receiver.connection import Connection
 from traksense_ingest.shared.failure import REDIS_ERRORS, describe
+from traksense_ingest.shared.mapping.mappings import Mappings, Shards
 from traksense_ingest.shared.streams.client import errors_name_key
+from traksense_ingest.shared.streams.sharding import ShardKey
 
 KEY = "ingest:{receivers}:filters"
 TRIES = 3  # connections: a broker may end one because of an UNSUBSCRIBE that it does not like
 
+
 log = logging.getLogger(__name__)
+
+
+class Topics(NamedTuple):
+    """What a receiver needs of mappings."""
+
+    filters: Sequence[str]  # to subscribe to beside MQTT_TOPICS
+    shard_key: ShardKey
+
+
+def topics_of(mappings: Mappings) -> Topics:
+    """The topics of mappings."""
+    return Topics(mappings.filters(), Shards(mappings.routes).key)
 
 
 class Filters:
@@ -56,7 +71,9 @@ class Filters:
     async def replace(self, wanted: Sequence[str]) -> None:
         """Before they are subscribed to, at other mappings: those that are wanted now. Raises what redis-py raises."""
         before, self.wanted = self.wanted, wanted
-        self._obsolete = [name for name in {**dict.fromkeys(self._obsolete), **dict.fromkeys(before)} if name not in wanted]
+        self._obsolete = [
+            name for name in {**dict.fromkeys(self._obsolete), **dict.fromkeys(before)} if name not in wanted
+        ]
         self._tries = 0
         await self.remember()
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from traksense_ingest.receiver.append import COMMANDS, Appender
 from traksense_ingest.receiver.connection import SESSION_EXPIRY_S, Connection, connect, subscriptions
 from traksense_ingest.receiver.durability import Durability, Guarantee
-from traksense_ingest.receiver.filters import Filters
+from traksense_ingest.receiver.filters import Filters, Topics, topics_of
 from traksense_ingest.receiver.group_check import GroupCheck
 from traksense_ingest.receiver.heartbeat import Heartbeat
 from traksense_ingest.receiver.hints import Hints
@@ -25,8 +25,7 @@ from traksense_ingest.shared import mqtt
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import BROKER_ERRORS, Unusable, is_permanent
-from traksense_ingest.shared.mapping.load import Mappings
-from traksense_ingest.shared.mapping.reload import LiveMappings, Prepare
+from traksense_ingest.shared.mapping.reload import Check, LiveMappings, is_read
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.ports import RECEIVER_METRICS
@@ -43,20 +42,13 @@ UNSUBSCRIBE_S = 30.0  # a session that holds a full in-flight window answers onl
 log = logging.getLogger(__name__)
 
 
-def as_they_are(mappings: Mappings) -> Mappings:
-    """A receiver makes nothing of mappings: it decodes no payload."""
-    return mappings
-
-
-async def serve(
-    settings: Settings, stop: asyncio.Event, *, leaving: bool = False, prepare: Prepare[Mappings] = as_they_are
-) -> None:
+async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = False, check: Check = is_read) -> None:
     """Run a receiver until `stop` or, leaving for good, until its session is empty and has ended.
 
-    `prepare` checks mappings before they are used. Raises ConfigurationError when it can't ever start.
+    `check` refuses mappings before they are used. Raises ConfigurationError when it can't ever start.
     """
     metrics = ReceiverMetrics()
-    mappings = LiveMappings(settings.ingest_mappings, prepare, metrics)
+    mappings = LiveMappings(settings.ingest_mappings, check, topics_of, metrics)
     metrics.queue_max.set(settings.ingest_queue_max)
     broker, redis = f"MQTT_URL={redacted(settings.mqtt_url)}", f"REDIS_URL={redacted(settings.redis_url)}"
     health = Health(metrics, {"broker": broker, "redis": redis})
@@ -69,7 +61,7 @@ async def serve(
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
         client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
         durability = Durability(settings.ingest_durability)
-        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, mappings.prepared))
+        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
         ask = partial(_ask, settings, client, durability, filters)
         if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):
             if leaving:
@@ -92,7 +84,7 @@ async def _ask(settings: Settings, client: Redis, durability: Durability, filter
 async def watch(
     settings: Settings,
     client: Redis,
-    mappings: LiveMappings[Mappings],
+    mappings: LiveMappings[Topics],
     receiver: Receiver,
     health: Health,
     metrics: ReceiverMetrics,
@@ -120,7 +112,7 @@ class Receiver:
         settings: Settings,
         client: Redis,
         filters: Filters,
-        mappings: LiveMappings[Mappings],
+        mappings: LiveMappings[Topics],
         durability: Durability,
         health: Health,
         metrics: ReceiverMetrics,
@@ -211,16 +203,16 @@ class Receiver:
         finally:
             self._connection = None
 
-    async def use(self, mappings: Mappings) -> None:
-        """Subscribe and shard by these mappings from now on. Raises Unusable where the broker refuses one of their
-        topics: then all is as it was."""
+    async def use(self, topics: Topics) -> None:
+        """Subscribe to and shard by these topics of mappings from now on. Raises Unusable where the broker refuses one
+        of them: then all is as it was."""
         if self._leaving:
             return
         async with self._subscribing:
             before = self._filters.wanted
             try:
-                self._sharding.replace(mappings.shard_key)
-                await self._resubscribe(subscriptions(self._settings, mappings))
+                self._sharding.replace(topics.shard_key)
+                await self._resubscribe(subscriptions(self._settings, topics.filters))
             except Unusable:
                 self._sharding.replace(self._mappings.prepared.shard_key)
                 await self._resubscribe(before)

@@ -33,7 +33,9 @@ END
 _TABLES = """
 CASE
     WHEN EXISTS (
-        SELECT FROM unnest('{ts_measure, cmd_ack, device_event, device, ingest_errors, sparkplug_birth, stream_ledger}'::text[]) AS name
+        SELECT FROM unnest(
+            '{ts_measure, cmd_ack, device_event, device, ingest_errors, sparkplug_birth, stream_ledger}'::text[]
+        ) AS name
         WHERE to_regclass(name) <> to_regclass('public.' || name)
     ) THEN 'hidden by others'
     WHEN NOT public.ts_measure_is_as_made() THEN 'no hypertable'

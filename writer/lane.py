@@ -20,9 +20,19 @@ from traksense_ingest.writer.decode.clock import CLOCK, ClockWatch
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.topic import kind_of as kind_of_topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, Deferred, Handled, HeldBack, Ignored, Outcome, Rejected
+from traksense_ingest.writer.outcome import (
+    AwaitsBirth,
+    Decoded,
+    Deferred,
+    Handled,
+    HeldBack,
+    Ignored,
+    Outcome,
+    Rejected,
+)
 from traksense_ingest.writer.read.source import BATCH_BYTES, Source
-from traksense_ingest.writer.store.bisect import give_up
+from traksense_ingest.writer.store.births import StoredBirths
+from traksense_ingest.writer.store.bisect import give_up, give_up_waiting
 from traksense_ingest.writer.store.canary import Canary, kind_of, statements_of
 from traksense_ingest.writer.store.refused_kinds import RefusedKinds
 from traksense_ingest.writer.store.store import Storage
@@ -41,6 +51,7 @@ class LaneContext:
     clock: ClockWatch
     components: dict[str, Component]
     recorder: MetricsRecorder
+    births: StoredBirths
     max_deliveries: int
 
 
@@ -84,12 +95,27 @@ class Lane:
         self._source.limit(result.batch_limit)
         self._context.recorder.settled(await self._source.settle(result.settled, result.duplicates))
         await self._leave_pending(result.deferred)
+        self._context.recorder.awaiting.add(result.awaiting)
+        await self._source.defer(result.awaiting)
         await self._hold_back(result.held_back, len(outcomes), stop)
 
     async def _decide(self, decoded: Sequence[Outcome]) -> list[Handled]:
-        outcomes = self._context.clock.hold_back(decoded)
+        outcomes = self._context.clock.hold_back(await self._with_births(decoded))
         await self._ask_about({_kind_of_deferred(outcome) for outcome in outcomes if isinstance(outcome, Deferred)})
         return [self._decided(outcome) for outcome in outcomes]
+
+    async def _with_births(self, decoded: Sequence[Outcome]) -> Sequence[Outcome]:
+        """Sparkplug messages whose BIRTH this process did not know, decoded again with what the table has of it."""
+        context = self._context
+        keys = {outcome.key for outcome in decoded if isinstance(outcome, AwaitsBirth)}
+        if not keys:
+            return decoded
+        await retry_through_outage(context.components["database"], lambda: context.births.load(keys))
+        return [self._again(outcome) if isinstance(outcome, AwaitsBirth) else outcome for outcome in decoded]
+
+    def _again(self, waiting: AwaitsBirth) -> Outcome:
+        outcome = self._context.decoder.decode(waiting.entry)
+        return give_up_waiting(outcome) if isinstance(outcome, AwaitsBirth) else outcome
 
     async def _ask_about(self, kinds: Iterable[str]) -> None:
         """A bug keeps messages of these kinds from being decoded: hold a kind back where a good one fails, too."""
@@ -103,7 +129,7 @@ class Lane:
     def _decided(self, outcome: Handled) -> Handled:
         """What is not worth a try now is held back; what a bug stopped too often is given up."""
         match outcome:
-            case HeldBack() | Ignored():
+            case HeldBack() | Ignored() | AwaitsBirth():
                 return outcome
             case Decoded() | Rejected():
                 return self._unless_refused(kind_of(outcome), outcome)

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import ClassVar, NamedTuple, assert_never
 
 from traksense_ingest.writer.decode.measures import Measures
-from traksense_ingest.writer.decode.sparkplug import Birth, Key
 from traksense_ingest.writer.entry import Entry
 
 
@@ -44,6 +43,19 @@ class EventRow(NamedTuple):
     ts: datetime
     data: str | None  # JSON
     created_at: datetime
+
+
+BirthKey = tuple[str, str]  # tenant, and the levels of a Sparkplug topic but for the type of message
+
+
+class Birth(NamedTuple):
+    """A row of sparkplug_birth: what the BIRTH of a Sparkplug node or device says of what follows it. Of two of one
+    device the one that was born later counts."""
+
+    tenant_id: str
+    device_key: str
+    born_at: datetime
+    aliases: str  # JSON: names by alias, data types by name
 
 
 class Sighting(NamedTuple):
@@ -161,7 +173,7 @@ class AwaitsBirth:
     long as it takes until an entry may be claimed, and is then a dead letter."""
 
     entry: Entry
-    key: Key  # what BIRTH
+    key: BirthKey  # what BIRTH
     reason: str
 
 

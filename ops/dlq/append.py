@@ -16,6 +16,8 @@ from traksense_ingest.ops.dlq.dead_letter import DeadLetter
 from traksense_ingest.receiver.append import COMMANDS
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams import connection as redis_connection
@@ -110,6 +112,7 @@ def _receipt_of(letter: DeadLetter) -> tuple[int, bytes]:
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
     """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
+    sharding = Sharding(settings.ingest_shards, Shards(load(settings.ingest_mappings).routes).key)
     async with (
         stream.connect(settings.redis_url) as pool,
         pool.client() as client,  # one connection: what it confirms is what it has written
@@ -117,4 +120,4 @@ async def streams(settings: Settings) -> AsyncIterator[Streams]:
         await stream.require(client, settings.ingest_shards, COMMANDS)
         # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
         barrier = DurabilityBarrier(Durability(settings.ingest_durability, is_logged=False), client)
-        yield Streams(client, settings.ingest_shards, settings.ingest_queue_max, barrier)
+        yield Streams(client, sharding, settings.ingest_queue_max, barrier)

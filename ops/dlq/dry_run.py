@@ -19,7 +19,7 @@ from traksense_ingest.shared.failure import describe
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import AckRow, Decoded, Deferred, EventRow, Ignored, Rejected
+from traksense_ingest.writer.outcome import AckRow, AwaitsBirth, Decoded, Deferred, EventRow, Ignored, Rejected
 
 STORED, REJECTED, FAILS, INEXACT = "would be stored", "rejected again", "makes the writer fail", "can't be replayed"
 IGNORED = "would be ignored"
@@ -70,6 +70,8 @@ class Forecaster:
                 return Forecast(REJECTED, rejected.reason)
             case Ignored() as ignored:
                 return Forecast(IGNORED, f"{ignored.reason}: there is nothing to store")
+            case AwaitsBirth() as waiting:
+                return Forecast(REJECTED, f"unknown_alias: {waiting.reason}")
             case Deferred() as deferred:
                 return Forecast(FAILS, describe(deferred.error))
 

@@ -160,5 +160,6 @@ class StatusCollector:
             now.at - before.at,
             lost=None if rows is None else lost_of(known, now.shards),
             receivers=now.receivers,
+            writers=now.writers,
             **common,
         )

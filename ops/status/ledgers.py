@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn, Self, TypeVar
 
 import asyncpg
 from redis.asyncio import Redis
@@ -19,11 +19,12 @@ from traksense_ingest.shared.database_url import DatabaseUrl
 from traksense_ingest.shared.failure import DATABASE_ERRORS, Unusable, ended_by
 from traksense_ingest.shared.streams import heartbeat
 from traksense_ingest.shared.streams.client import left_behind
-from traksense_ingest.shared.streams.heartbeat import Receiver
+from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
 from traksense_ingest.shared.streams.keys import key_of, number_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRow, LedgerRows
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot, read_snapshot_after
 
+T = TypeVar("T")
 Rows = Mapping[str, LedgerRow]  # by stream
 
 _ERRORS = (*DATABASE_ERRORS, OSError)
@@ -31,21 +32,22 @@ _ERRORS = (*DATABASE_ERRORS, OSError)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The shards and the receivers at one moment."""
+    """The shards and the processes at one moment."""
 
     at: float  # by this machine's monotonic clock, in seconds
     shards: Sequence[StreamSnapshot]
     receivers: Sequence[Receiver] | None  # None if this user of Redis may not read them
+    writers: Sequence[Writer] | None
 
 
 async def take_snapshot(client: Redis, numbers: Iterable[int]) -> Snapshot:
     """The state that rates are computed from. Raises what redis-py raises."""
-    return await _with_receivers(client, [await read_snapshot(client, number) for number in numbers])
+    return await _with_processes(client, [await read_snapshot(client, number) for number in numbers])
 
 
 async def take_snapshot_after(client: Redis, numbers: Iterable[int], rows: Rows) -> Snapshot:
     """A snapshot that is newer than the rows. Raises what redis-py raises."""
-    return await _with_receivers(
+    return await _with_processes(
         client, [await read_snapshot_after(client, number, row_of(rows, number)) for number in numbers]
     )
 
@@ -77,12 +79,17 @@ def rebased_after_reset(row: LedgerRow, now: StreamSnapshot) -> StreamSnapshot:
     return replace(now, removed=now.unaccounted) if now.missing > 0 and not row.precedes(now) else now
 
 
-async def _with_receivers(client: Redis, shards: Sequence[StreamSnapshot]) -> Snapshot:
+async def _with_processes(client: Redis, shards: Sequence[StreamSnapshot]) -> Snapshot:
+    receivers = await _unless_refused(heartbeat.receivers(client))
+    writers = await _unless_refused(heartbeat.writers(client))
+    return Snapshot(time.monotonic(), shards, receivers, writers)
+
+
+async def _unless_refused(reading: Awaitable[list[T]]) -> list[T] | None:
     try:
-        receivers: Sequence[Receiver] | None = await heartbeat.receivers(client)
+        return await reading
     except ResponseError:
-        receivers = None
-    return Snapshot(time.monotonic(), shards, receivers)
+        return None
 
 
 class Ledgers:

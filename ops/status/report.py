@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from traksense_ingest.ops.status import mappings
 from traksense_ingest.ops.status.dependency import Dependency, State
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
-from traksense_ingest.shared.streams.heartbeat import Receiver
+from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
 # A backlog of at most so many entries, or of the entries of one second, is what writers are working on.
@@ -48,6 +49,7 @@ class Status:
     lost: Mapping[str, int] | None = None  # by stream: entries deleted with it; None without the database
     dependencies: Sequence[Dependency] = ()
     receivers: Sequence[Receiver] | None = None
+    writers: Sequence[Writer] | None = None  # by their heartbeats
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -91,6 +93,8 @@ class Status:
                 "cap": self.cap,
                 "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
                 "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
+                "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
+                "mappings": mappings.as_json(mappings.groups(self.receivers, self.writers)),
                 "shards": [self._shard_as_dict(shard) for shard in self.shards],
             },
             ensure_ascii=False,

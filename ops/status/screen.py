@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from traksense_ingest.ops.status.dependency import Dependency, State
+from traksense_ingest.ops.status.mappings import groups, mapping_lines
 from traksense_ingest.ops.status.processes import consumers, count_running, gone_receivers, running_receivers
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import backlogs, balances
@@ -25,7 +26,7 @@ def screen(status: Status, width: int, height: int) -> Group:
         return _blocks(dependencies, [Text("streams, receivers and writers: not known without Redis", style="red")])
     receivers, gone, sums = (
         running_receivers(status.receivers, width),
-        [*gone_receivers(status.receivers)],
+        [*gone_receivers(status.receivers), *mapping_lines(groups(status.receivers, status.writers))],
         [*balances(status)],
     )
     tables = count_running(status.receivers) + len(status.now) + 2  # with their headings

@@ -80,8 +80,10 @@ def up(devices: int, directory: Path, mqtt_port: int, mqtt5_port: int, redis_por
     from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
     from traksense_ingest.ops.up.run import Run, locked
     from traksense_ingest.shared import config
+    from traksense_ingest.shared.mapping.load import load
 
     settings = config.load()
+    load(settings.ingest_mappings)  # its faults are known before anything is started
     first = settings.metrics_port or ports.RECEIVER_METRICS.default
     fleet = ["--devices", str(devices), "--tenant", "fleet"] if devices else None
     with locked(directory):

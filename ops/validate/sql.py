@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors", "sparkplug_birth")  # all that have a tenant_id
+TABLES = (
+    "ts_measure",
+    "cmd_ack",
+    "device_event",
+    "device",
+    "ingest_errors",
+    "sparkplug_birth",
+)  # all that have a tenant_id
 
 LAST_ERROR_ID = "SELECT coalesce(max(id), 0) FROM ingest_errors"
 

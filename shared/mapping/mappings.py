@@ -54,7 +54,11 @@ class Shards:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         keys = [_template(route) for route in routes]
-        self._router: Router[bytes | None] = Router(routes, lambda candidate: _key(keys[candidate.position], candidate))
+        self._router: Router[bytes | None] = Router(
+            routes,
+            lambda candidate: _key(keys[candidate.position], candidate),
+            cache_bytes=0,  # shared/streams/sharding.py remembers what comes of a key
+        )
 
     def key(self, topic: bytes) -> bytes | None:
         """By the first route that has one for this topic; None: the whole topic is the key."""

@@ -34,23 +34,23 @@ class Equal:
 
 @dataclass(frozen=True, slots=True)
 class Exists:
-    """There is a value, or there is none. null is a value."""
+    """There is a value that is not null (`exists`), or there is none (`absent`: the path leads nowhere, or to null)."""
 
     expected: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OfType:
-    """A value of this type of JSON."""
+    """A value of one of these types of JSON: number, text, bool, null, object, array."""
 
-    name: Literal["number", "text", "bool", "null", "object", "array"]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite. A path that leads nowhere fulfils it, unless what is negated is Exists(False)."""
+    """The opposite of a test. A path that leads nowhere fulfils it, for it is not equal and of no type."""
 
-    test: Equal | Exists | OfType
+    test: Equal | OfType
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +113,16 @@ class Else(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What is done to a value, in this order: `absent`, `numbers_in_text`, `bools`, `map`, the arithmetic, `type`."""
+    """What is done to a value, in this order: `absent`, `bools`, `numbers_in_text`, `map`, the arithmetic, `type`.
 
-    unit: Template | None = None
+    Words that `bools` doesn't have, texts that are no numbers, and for arithmetic what is no number, stay as they are.
+    """
+
+    unit: Template | None = None  # none where what it refers to is missing, null or empty
     units: tuple[tuple[str, str], ...] = ()  # what `unit` gives → what is stored; others stay
-    units_by_name: tuple[tuple[Names, str], ...] = ()  # where there is no `unit`: by the point's name, before `rename`
+    units_by_name: tuple[
+        tuple[Names, str], ...
+    ] = ()  # where there is no `unit`: by the name before `rename`; a leaf's path
     type: Literal["number", "bool", "text"] | None = None
     scale: Decimal | None = None  # v × scale ÷ divide + offset, in decimal
     divide: Decimal | None = None
@@ -206,7 +211,10 @@ class ZipPoint(Many):
 
 @dataclass(frozen=True, slots=True)
 class LeavesPoint(Many):
-    """Every scalar below, by its dotted path; `.` in its templates and conditions is the record, not the leaf."""
+    """Every scalar below, by its dotted path; `.` in its templates and conditions is the record, not the leaf.
+
+    `leaves` may be many, as params.{component}: the leaves of each object and array that it leads to.
+    """
 
     leaves: Path = field(kw_only=True)
 

@@ -15,22 +15,29 @@ from typing import Generic, NoReturn, TypeVar
 
 from traksense_ingest.shared.failure import Unusable, describe
 from traksense_ingest.shared.mapping.faults import MappingError
-from traksense_ingest.shared.mapping.load import Mappings, load
+from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.metrics import Metrics
 
 T = TypeVar("T")
-Prepare = Callable[[Mappings], T]  # checks them and makes what the service needs of them; raises MappingError
+Check = Callable[[Mappings], None]  # raises MappingError
+Prepare = Callable[[Mappings], T]  # makes what the service needs of them; raises MappingError
 Apply = Callable[[T], Awaitable[None]]  # uses them from now on; raises Unusable where that can't be
 
 log = logging.getLogger(__name__)
 
 
+def is_read(_mappings: Mappings) -> None:
+    """No check beside what loading says: whoever has none of the writer's code can't compile them."""
+
+
 class LiveMappings(Generic[T]):
     """Those of INGEST_MAPPINGS, and what the service has made of them."""
 
-    def __init__(self, spec: str, prepare: Prepare[T], metrics: Metrics) -> None:
+    def __init__(self, spec: str, check: Check, prepare: Prepare[T], metrics: Metrics) -> None:
         """Raises MappingError with all faults of all files."""
         self._spec = spec
+        self._check = check
         self._prepare = prepare
         self._metrics = metrics
         self._requested = asyncio.Event()
@@ -66,7 +73,8 @@ class LiveMappings(Generic[T]):
 
     def _load(self) -> tuple[dict[str, str], T]:
         mappings = load(self._spec)
-        return mappings.digests(), self._prepare(mappings)
+        self._check(mappings)
+        return dict(mappings.digests), self._prepare(mappings)
 
     def _keep(self, error: Exception) -> None:
         self._metrics.mapping_reload_errors.inc()

@@ -41,22 +41,25 @@ def unwrap(payload: bytes, packing: str, limit: int) -> bytes:
 
     Never makes more than `limit` bytes of it. Raises Poison: too large when unpacked, damaged, or nothing in it.
     """
-    content = _unpack(payload, packing, limit) if packing else payload
-    content = _without_nul_bytes(content.removeprefix(BOM))
+    content = unpack(payload, packing, limit) if packing else payload
+    content = without_nul_bytes(content.removeprefix(BOM))
     if not content:
         why = "it is empty when unpacked" if packing else "it is nothing but NUL bytes or a byte order mark"
         raise Poison("parse_error", "payload", why)
     return content
 
 
-def _without_nul_bytes(content: bytes) -> bytes:
+def without_nul_bytes(content: bytes) -> bytes:
     """A C client may send the NUL byte that ends its text, before or after a line break."""
     stripped = content.rstrip(b"\0 \t\r\n")
     return stripped if b"\0" in content[len(stripped) :] else content
 
 
-def _unpack(payload: bytes, packing: str, limit: int) -> bytes:
-    """All of it: gzip and zstd allow several members one after the other (RFC 1952, RFC 8878)."""
+def unpack(payload: bytes, packing: str, limit: int) -> bytes:
+    """All of it: gzip and zstd allow several members one after the other (RFC 1952, RFC 8878).
+
+    Never makes more than a byte over `limit`. Raises Poison.
+    """
     content, rest = b"", payload
     for _ in range(MEMBERS):
         part, rest = _unpack_member(rest, packing, limit)

@@ -1,5 +1,5 @@
-"""What a Sparkplug BIRTH says of the messages that follow it: the names of metrics that have an alias alone, and which
-numbers are signed.
+"""What a Sparkplug BIRTH says of the messages that follow it: the names of metrics that have an alias alone, and their
+data types.
 
 What follows is pending until its BIRTH is known: the BIRTH may be in the hands of another lane or of another writer.
 """
@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
+
+from traksense_ingest.writer.decode.formats.sparkplug_b import with_datatype
+from traksense_ingest.writer.outcome import Birth, BirthKey
 
 BIRTHS = ("NBIRTH", "DBIRTH")
 TYPES = (*BIRTHS, "NDATA", "DDATA", "NDEATH", "DDEATH", "NCMD", "DCMD")
@@ -20,9 +23,7 @@ CACHE_BYTES = 64 * 1024 * 1024
 BIRTH_BYTES = 500  # of memory, besides its names
 NAME_BYTES = 200  # of memory for each name, besides its characters
 
-_BITS = {1: 8, 2: 16, 3: 32, 4: 64}  # of the signed integer types: Int8, Int16, Int32, Int64
-
-Key = tuple[str, str]  # tenant, and what the node or device is called: see `device_key`
+SIGN_BIT = 2**31  # of a number without a type, which may be a negative one from here on
 
 
 class UnknownAlias(Exception):
@@ -33,21 +34,15 @@ class UnknownAlias(Exception):
         self.key = tenant_id, device_key
 
 
-class Birth(NamedTuple):
-    """A row of sparkplug_birth. Of two of a device the one that was born later counts."""
-
-    tenant_id: str
-    device_key: str
-    born_at: datetime
-    aliases: str  # JSON: names by alias, and the type of each name that has a signed one
-
-
 class Names(NamedTuple):
     """What is known of the metrics of a node or a device."""
 
     born_at: datetime
     names: Mapping[int, str]  # by alias
-    types: Mapping[str, int]  # of the signed ones, by name
+    types: Mapping[str, str]  # by name
+
+
+NOTHING = Names(datetime.min.replace(tzinfo=UTC), {}, {})
 
 
 def device_key(topic: str) -> tuple[str, str]:
@@ -63,7 +58,7 @@ class BirthCache:
     """The last BIRTH of each node and device that this process has seen or read. Shared by its lanes."""
 
     def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
-        self._known: OrderedDict[Key, Names] = OrderedDict()
+        self._known: OrderedDict[BirthKey, Names] = OrderedDict()
         self._cache_bytes = cache_bytes
         self._bytes = 0
 
@@ -73,13 +68,13 @@ class BirthCache:
         if (before := self._known.get(key)) is None or before.born_at <= birth.born_at:
             self._put(key, _parsed(birth))
 
-    def find(self, key: Key) -> Names | None:
+    def find(self, key: BirthKey) -> Names | None:
         """What is known of a node or a device."""
         if found := self._known.get(key):
             self._known.move_to_end(key)
         return found
 
-    def _put(self, key: Key, names: Names) -> None:
+    def _put(self, key: BirthKey, names: Names) -> None:
         if before := self._known.pop(key, None):
             self._bytes -= _size(before)
         self._known[key] = names
@@ -89,42 +84,34 @@ class BirthCache:
 
 
 def resolve(document: Any, topic: str, tenant_id: str, received_at: datetime, births: BirthCache) -> Birth | None:
-    """Give each metric of a message its name, and its sign: in place. Of a BIRTH, which is learnt, what is to be stored.
+    """Give each metric of a message its name and the value of its type, in place. Of a BIRTH: learn it, and return what
+    is to be stored of it.
 
-    Raises UnknownAlias.
+    Raises UnknownAlias, and FormatError where a value is none of its type.
     """
-    metrics = [metric for metric in document["metrics"] if isinstance(metric, dict)]
-    key, type_ = device_key(topic)
+    metrics, (key, type_) = document["metrics"], device_key(topic)
     if type_ in BIRTHS:
         birth = Birth(tenant_id, key, _born_at(document.get("timestamp"), received_at), _aliases(metrics))
         births.learn(birth)
         return birth
-    known = births.find((tenant_id, key))
-    for metric in metrics:
-        _complete(metric, known, tenant_id, key)
+    known = births.find((tenant_id, key)) or NOTHING
+    metrics[:] = [_completed(metric, known, tenant_id, key) for metric in metrics]
     return None
 
 
-def _complete(metric: dict[str, Any], known: Names | None, tenant_id: str, key: str) -> None:
+def _completed(metric: dict[str, Any], known: Names, tenant_id: str, key: str) -> dict[str, Any]:
     name, alias = metric.get("name"), metric.get("alias")
     if name is None and alias is not None:
-        name = known.names.get(alias) if known else None
+        name = known.names.get(alias)
         if name is None:
             raise UnknownAlias(tenant_id, key, f"alias {alias}")
-        metric["name"] = name
-    value = metric.get("value")
-    if metric.get("datatype") is None and type(value) is int and value >= 2**7:
-        metric["value"] = _signed(value, known.types.get(name) if known and name else None)
-
-
-def _signed(value: int, datatype: int | None) -> int:
-    """Two's complement in as many bits as its type has, or in 32 with the sign extended."""
-    bits = _BITS.get(datatype or 0)
-    if bits is None:
-        return value
-    if bits < 32 and value >= 2**31:
-        bits = 32
-    return value - 2**bits if value >= 2 ** (bits - 1) else value
+    if name is None or "datatype" in metric:
+        return metric | {"name": name}
+    if (datatype := known.types.get(name)) is not None:
+        return with_datatype(metric, name, datatype)
+    if type(metric["value"]) is int and metric["value"] >= SIGN_BIT:
+        raise UnknownAlias(tenant_id, key, "a number without its type")
+    return metric | {"name": name}
 
 
 def _born_at(timestamp: Any, received_at: datetime) -> datetime:
@@ -140,8 +127,8 @@ def _born_at(timestamp: Any, received_at: datetime) -> datetime:
 
 def _aliases(metrics: Iterable[Mapping[str, Any]]) -> str:
     named = [metric for metric in metrics if isinstance(metric.get("name"), str) and "\0" not in metric["name"]]
-    names = {str(metric["alias"]): metric["name"] for metric in named if metric.get("alias") is not None}
-    types = {metric["name"]: metric["datatype"] for metric in named if metric.get("datatype") in _BITS}
+    names = {str(metric["alias"]): metric["name"] for metric in named if "alias" in metric}
+    types = {metric["name"]: metric["datatype"] for metric in named if "datatype" in metric}
     return json.dumps({"names": names, "types": types}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -150,7 +137,7 @@ def _parsed(birth: Birth) -> Names:
     try:
         aliases = json.loads(birth.aliases)
         names = {int(alias): str(name) for alias, name in aliases["names"].items()}
-        types = {str(name): int(datatype) for name, datatype in aliases["types"].items()}
+        types = {str(name): str(datatype) for name, datatype in aliases["types"].items()}
     except (ValueError, TypeError, KeyError, AttributeError):
         names, types = {}, {}
     return Names(birth.born_at, names, types)

@@ -14,7 +14,7 @@ from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Deferred, Ignored, Settleable
+from traksense_ingest.writer.outcome import AwaitsBirth, Deferred, Ignored, Settleable
 from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
 
 START = "0-0"
@@ -95,8 +95,8 @@ class Source:
             return {}
         return await retry_through_outage(self._redis, lambda: self._consumer.settle(entries, duplicates))
 
-    async def defer(self, deferred: Sequence[Deferred]) -> None:
-        """A bug kept these from being handled: count the try, and leave them to be claimed again."""
+    async def defer(self, deferred: Sequence[Deferred | AwaitsBirth]) -> None:
+        """These could not be handled: count the try, and leave them to be claimed again."""
         if entries := [outcome.entry for outcome in deferred]:
             await retry_through_outage(self._redis, lambda: self._consumer.nack(entries))
 

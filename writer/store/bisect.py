@@ -8,7 +8,7 @@ from typing import assert_never
 
 from traksense_ingest.shared.failure import Suspect, describe, sqlstate_of, suspect_of
 from traksense_ingest.writer.decode.decode import reject
-from traksense_ingest.writer.outcome import Deferred, Handled, HeldBack, Rejected, Storable
+from traksense_ingest.writer.outcome import AwaitsBirth, Deferred, Handled, HeldBack, Rejected, Storable
 from traksense_ingest.writer.store.canary import kind_of
 from traksense_ingest.writer.store.commit import Attempt, Committed, KindRefused, Refused
 
@@ -51,6 +51,14 @@ def give_up(deferred: Deferred, max_deliveries: int) -> Deferred | Rejected:
         return _data_error(deferred, error, f" ({entry.deliveries} tries)")
     reason = f"max_deliveries: entry: {entry.deliveries} tries, the last: {type(error).__name__}: {describe(error)}"
     return _reject(deferred, "max_deliveries", reason)
+
+
+def give_up_waiting(waiting: AwaitsBirth) -> AwaitsBirth | Rejected:
+    """A dead letter once it has waited for as long as it takes until an entry may be claimed: in that time a BIRTH that
+    a writer had in hand is stored, by that writer or another one. `dlq replay` repairs it after the BIRTH."""
+    if waiting.entry.deliveries == 1:
+        return waiting
+    return Rejected(waiting.entry, "telem", waiting.key[0], "unknown_alias", f"unknown_alias: {waiting.reason}")
 
 
 def _divide(batch: Sequence[Storable]) -> Sequence[Sequence[Storable]]:

@@ -20,7 +20,16 @@ from traksense_ingest.shared.messages import topic_of
 from traksense_ingest.writer.decode.decode import Clock, Decoder, reject, utc_now
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry, parse_entry
-from traksense_ingest.writer.outcome import AckRow, Decoded, Deferred, EventRow, Ignored, Rejected, Storable
+from traksense_ingest.writer.outcome import (
+    AckRow,
+    AwaitsBirth,
+    Decoded,
+    Deferred,
+    EventRow,
+    Ignored,
+    Rejected,
+    Storable,
+)
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.tables import Tables
 
@@ -100,7 +109,7 @@ class Canary:
                 return _with_own_keys(outcome, self._clock())
             case Deferred():
                 raise outcome.error
-            case Rejected() | Ignored():
+            case Rejected() | Ignored() | AwaitsBirth():
                 raise Unusable(f"a known good message is not stored: {outcome.reason}")
             case _:
                 assert_never(outcome)

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.writer.outcome import (
+    AwaitsBirth,
     Decoded,
     Deferred,
     Handled,
@@ -35,6 +36,7 @@ class StoreResult:
 
     settled: list[Settleable] = field(default_factory=list)  # committed, or nothing to store
     deferred: list[Deferred] = field(default_factory=list)  # one try more is counted
+    awaiting: list[AwaitsBirth] = field(default_factory=list)  # until it may be claimed again
     held_back: list[HeldBack] = field(default_factory=list)  # no try is counted
     duplicates: int = 0  # rows that were in the tables already
     batch_limit: int | None = None  # more messages than this at once are too much for the database
@@ -46,6 +48,8 @@ class StoreResult:
                 self.settled.append(outcome)
             case Deferred():
                 self.deferred.append(outcome)
+            case AwaitsBirth():
+                self.awaiting.append(outcome)
             case HeldBack():
                 self.held_back.append(outcome)
             case _:

@@ -13,9 +13,8 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
 from traksense_ingest.writer.decode.measures import Measures
-from traksense_ingest.writer.decode.sparkplug import Birth
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Rejected, Rows, Sighting, Storable
+from traksense_ingest.writer.outcome import AckRow, Birth, Decoded, EventRow, Rejected, Rows, Sighting, Storable
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.acks import upsert_acks
 from traksense_ingest.writer.store.births import upsert_births

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from traksense_ingest.shared.failure import describe, sqlstate_of
-from traksense_ingest.writer.outcome import Deferred, Rejected, Settleable
+from traksense_ingest.writer.outcome import AwaitsBirth, Deferred, Rejected, Settleable
 
 PERIOD_S = 60.0
 TRACEBACKS = 5  # of one batch
@@ -54,6 +54,29 @@ class DeadLetterLog:
             )
             self._counts.clear()
             self._logged_at = self._clock()
+
+
+class AwaitedBirthLog:
+    """What messages wait for: the first at once, then a line a minute. Shared by a process's lanes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged_at = -PERIOD_S
+        self._counts: Counter[str] = Counter()
+
+    def add(self, awaiting: Sequence[AwaitsBirth]) -> None:
+        """These stay pending."""
+        self._counts.update(outcome.key[1] for outcome in awaiting)
+        if self._counts and self._clock() - self._logged_at >= PERIOD_S:
+            self._logged_at = self._clock()
+            nodes = [_shown(name.encode()) for name, _ in self._counts.most_common(IDS)]
+            log.warning(
+                "%d Sparkplug messages wait for the BIRTH that says what they mean, of %s",
+                self._counts.total(),
+                ", ".join(nodes) + (", …" if len(self._counts) > IDS else ""),
+                extra={"count": self._counts.total()},
+            )
+            self._counts.clear()
 
 
 def log_deferred(deferred: Sequence[Deferred]) -> None:

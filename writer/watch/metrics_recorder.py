@@ -11,7 +11,7 @@ from traksense_ingest.writer.decode.decode import Clock, utc_now
 from traksense_ingest.writer.outcome import Decoded, Settleable
 from traksense_ingest.writer.read.consumer import SettlementKey
 from traksense_ingest.writer.store.tables import Changes
-from traksense_ingest.writer.watch.failure_log import DeadLetterLog
+from traksense_ingest.writer.watch.failure_log import AwaitedBirthLog, DeadLetterLog
 from traksense_ingest.writer.watch.rejected_share import RejectedShare
 
 
@@ -23,6 +23,7 @@ class MetricsRecorder:
         self._clock = clock
         self.share = RejectedShare(metrics.rejected_share, max_rejected_share)
         self.dead_letters = DeadLetterLog()
+        self.awaiting = AwaitedBirthLog()
 
     def committed(self, batch: Sequence[Settleable], changes: Changes, took_s: float) -> None:
         """A transaction is durable."""

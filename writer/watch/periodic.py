@@ -6,18 +6,25 @@ An error in one of them is logged and stops nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
+import os
+import socket
 from collections.abc import Iterable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from traksense_ingest.shared.failure import REDIS_ERRORS
+from traksense_ingest.shared.failure import REDIS_ERRORS, describe
+from traksense_ingest.shared.mapping.reload import LiveMappings
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage, watch
 from traksense_ingest.shared.streams import heartbeat
+from traksense_ingest.shared.streams.connection import is_of_server
+from traksense_ingest.shared.streams.heartbeat import Writer
 from traksense_ingest.writer.decode.decode import utc_now
 from traksense_ingest.writer.read.consumer import Consumer
 from traksense_ingest.writer.store.store import Storage
@@ -30,6 +37,7 @@ PERIOD_S = 1.0
 DEVICES_PERIOD_S = 5.0
 CONSUMERS_PERIOD_S = 60.0
 RECEIVERS_PERIOD_S = 5.0
+STOP_S = 1.0  # a Redis that is unreachable must not hold up the shutdown
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +76,28 @@ async def watch_receivers(client: Redis, metrics: WriterMetrics) -> None:
             metrics.receivers_gone.set(sum(receiver.is_gone for receiver in found))
 
     await watch("the receivers", count, RECEIVERS_PERIOD_S)
+
+
+async def watch_heartbeat(client: Redis, name: str, mappings: LiveMappings[Any]) -> None:
+    """Register this writer every 2 s, for `traksense-ingest status`; at the end it is removed."""
+    process, warned = f"{socket.gethostname()}-{os.getpid()}", False
+
+    async def beat() -> None:
+        nonlocal warned
+        try:
+            await heartbeat.register_writer(client, Writer(name=name, process=process, mappings=mappings.digests))
+        except REDIS_ERRORS as error:
+            if isinstance(error, ResponseError) and not is_of_server(error) and not warned:
+                warned = True
+                about = {"component": "redis"}
+                log.warning("`traksense-ingest status` can't see this writer: %s", describe(error), extra=about)
+
+    try:
+        await watch("the heartbeat", beat, heartbeat.PERIOD_S)
+    finally:
+        with contextlib.suppress(*REDIS_ERRORS):  # without it, the missing heartbeats say the same a little later
+            async with asyncio.timeout(STOP_S):
+                await heartbeat.deregister_writer(client, name)
 
 
 async def watch_database(stuck: StuckTransactions, database: Component) -> None:

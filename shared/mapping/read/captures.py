@@ -31,8 +31,8 @@ def of_point(point: AnyPoint) -> frozenset[str]:
             return of_path(each)
         case ZipPoint():
             return frozenset([KEY])
-        case LeavesPoint():
-            return frozenset([LEAF])
+        case LeavesPoint(leaves=leaves):
+            return of_path(leaves) | {LEAF}
         case _:
             return frozenset()
 

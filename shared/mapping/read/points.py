@@ -151,7 +151,7 @@ def _array(at: Cursor) -> Path:
 
 
 def _leaves_point(keys: Keys, common: dict[str, Any]) -> LeavesPoint:
-    leaves = path_to_one(keys.found["leaves"])
+    leaves = path(keys.found["leaves"])
     name = common["name"] or template_of("{leaf}")
     return LeavesPoint(**(common | {"name": name}), **_many(keys, common), leaves=leaves)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
-from typing import Literal, TypeVar, cast, get_args
+from typing import TypeVar
 from zoneinfo import ZoneInfo, available_timezones
 
 from traksense_ingest.shared.mapping.faults import did_you_mean, quoted
@@ -27,7 +27,7 @@ from traksense_ingest.shared.mapping.text import Path, Scalar
 
 T = TypeVar("T")
 
-TypeName = Literal["number", "text", "bool", "null", "object", "array"]
+TYPES = ("number", "text", "bool", "null", "object", "array")
 TIME_KEYS = ("path", "paths", "paths_joined", "format", "tz", "absent", "missing", "received", "before")
 _YEARS = ("%Y", "%y", "%c", "%x", "%D", "%F")
 _FORMATS = [form.value for form in TimeFormat if form is not TimeFormat.DEFAULT]
@@ -57,14 +57,23 @@ def _described_test(at: Cursor) -> Equal | Exists | OfType | Not:
     keys = at.keys("not", "is", "type")
     match keys.only_one("not", "is", "type"):
         case "not":
-            test = _test(keys.found["not"])
-            return test.test if isinstance(test, Not) else Not(test)
+            return _opposite(_test(keys.found["not"]))
         case "type":
-            return OfType(cast(TypeName, keys.found["type"].one_of(get_args(TypeName))))
+            return OfType(tuple(item.one_of(TYPES) for item in keys.found["type"].one_or_more()))
         case "is":
             return Equal(scalars(keys.found["is"]))
         case _:
             return Exists(True)
+
+
+def _opposite(test: Equal | Exists | OfType | Not) -> Equal | Exists | OfType | Not:
+    match test:
+        case Not(inner):
+            return inner
+        case Exists(expected):
+            return Exists(not expected)
+        case _:
+            return Not(test)
 
 
 def scalars(at: Cursor) -> tuple[Scalar, ...]:
