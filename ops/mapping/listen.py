@@ -8,7 +8,7 @@ import contextlib
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
 import aiomqtt
@@ -27,7 +27,7 @@ QOS = 1  # as receivers
 WAITING = 10_000  # messages that wait to be shown; aiomqtt warns of those that it leaves out
 
 
-async def listen(settings: Settings, filters: Sequence[str], seconds: float) -> AsyncIterator[Message]:
+async def listen(settings: Settings, filters: Sequence[str], seconds: float) -> AsyncGenerator[Message, None]:
     """What comes within so many seconds, or until Ctrl-C. Raises IngestError if the broker can't be used."""
     stop = asyncio.Event()
     with contextlib.suppress(ValueError):  # not in the main thread: no signal arrives there
@@ -57,7 +57,7 @@ def _announce(settings: Settings, filters: Sequence[str], seconds: float) -> Non
     click.echo(f"listening to {topics} at {where} for {duration(seconds)}; Ctrl-C ends it earlier", err=True)
 
 
-async def _until(client: Client, seconds: float, stop: asyncio.Event) -> AsyncIterator[Message]:
+async def _until(client: Client, seconds: float, stop: asyncio.Event) -> AsyncGenerator[Message, None]:
     """Messages until the time is over, or `stop` is set."""
     stopping = asyncio.ensure_future(stop.wait())
     messages, end = aiter(client.messages), time.monotonic() + seconds
