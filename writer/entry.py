@@ -41,14 +41,12 @@ class Entry(NamedTuple):
 
 def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliveries: int = 1) -> Entry:
     """An entry from Redis's reply: its id, and its fields and values alternating."""
-    retained = replayed = False
-    if len(fields) == 6 and (fields[0], fields[2], fields[4]) == FIELDS:
-        topic, payload, received_at = fields[1], fields[3], fields[5]
-    else:
-        by_name = dict(zip(fields[::2], fields[1::2], strict=True))
-        topic, payload, received_at = (by_name.get(name) for name in FIELDS)  # type: ignore[assignment]
-        retained, replayed = by_name.get(RETAINED) == b"1", by_name.get(REPLAYED) == b"1"
     id_ = entry_id.decode()
+    if len(fields) == 6 and (fields[0], fields[2], fields[4]) == FIELDS:  # as nearly all of them are
+        return Entry(stream, id_, fields[1], fields[3], _received_at(fields[5], id_), deliveries)
+    by_name = dict(zip(fields[::2], fields[1::2], strict=True))
+    topic, payload, received_at = (by_name.get(name) for name in FIELDS)
+    retained, replayed = by_name.get(RETAINED) == b"1", by_name.get(REPLAYED) == b"1"
     return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries, retained, replayed)
 
 

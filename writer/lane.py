@@ -107,7 +107,7 @@ class Lane:
     async def _with_births(self, decoded: Sequence[Outcome]) -> Sequence[Outcome]:
         """Sparkplug messages whose BIRTH this process did not know, decoded again with what the table has of it."""
         context = self._context
-        keys = {outcome.key for outcome in decoded if isinstance(outcome, AwaitsBirth)}
+        keys = {outcome.device_key for outcome in decoded if isinstance(outcome, AwaitsBirth)}
         if not keys:
             return decoded
         await retry_through_outage(context.components["database"], lambda: context.births.load(keys))

@@ -18,6 +18,8 @@ class Poison(Exception):
         super().__init__(f"{reason}: {where}: {what}" if where else f"{reason}: {what}")
         self.reason = reason
         self.ahead = ahead  # the timestamp, where it is too far in the future
+        self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
+        self.tenant_id: str | None = None  # with a kind; None where it has none, or several
 
 
 class AckRow(NamedTuple):
@@ -45,19 +47,6 @@ class EventRow(NamedTuple):
     created_at: datetime
 
 
-BirthKey = tuple[str, str]  # tenant, and the levels of a Sparkplug topic but for the type of message
-
-
-class Birth(NamedTuple):
-    """A row of sparkplug_birth: what the BIRTH of a Sparkplug node or device says of what follows it. Of two of one
-    device the one that was born later counts."""
-
-    tenant_id: str
-    device_key: str
-    born_at: datetime
-    aliases: str  # JSON: names by alias, data types by name
-
-
 class Sighting(NamedTuple):
     """What a message contributes to the table device: the site, when the device was seen, and its meta as JSON.
 
@@ -69,6 +58,23 @@ class Sighting(NamedTuple):
     site_id: str
     meta: str | None
     seen: datetime
+
+
+class BornMetric(NamedTuple):
+    """What a BIRTH of Sparkplug says of a metric."""
+
+    name: str
+    datatype: str  # as Sparkplug has it: Int32, Float …
+    alias: int | None
+
+
+class Birth(NamedTuple):
+    """What a BIRTH of a Sparkplug node or device says of the messages that follow it. Of two of one device the one that
+    was born later counts."""
+
+    device_key: str  # the levels of its topic but for the type of message
+    born_at: datetime
+    metrics: tuple[BornMetric, ...]
 
 
 Rows = Measures | AckRow | EventRow
@@ -87,7 +93,7 @@ class Decoded(NamedTuple):
     unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
     same_point: int = 0  # readings that were dropped: the message has another one of the same point and moment
     mapping: str = ""  # the name of the one that decoded it; empty for version 1
-    birth: Birth | None = None  # what a Sparkplug BIRTH says of the messages that follow it
+    birth: Birth | None = None  # to be stored with it
 
     @property
     def verdict(self) -> str:
@@ -173,8 +179,10 @@ class AwaitsBirth:
     long as it takes until an entry may be claimed, and is then a dead letter."""
 
     entry: Entry
-    key: BirthKey  # what BIRTH
-    reason: str
+    kind: str
+    tenant_id: str | None
+    device_key: str  # of the BIRTH
+    reason: str  # unknown_alias: where: what
 
 
 @dataclass(frozen=True, slots=True)

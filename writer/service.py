@@ -25,10 +25,12 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.ledger_rows import LedgerRows
 from traksense_ingest.writer.decode.clock import ClockWatch
 from traksense_ingest.writer.decode.decode import Decoder, utc_now
+from traksense_ingest.writer.decode.mapped.aliases import Aliases
 from traksense_ingest.writer.lane import Lane, LaneContext
 from traksense_ingest.writer.read.consumer import COMMANDS, Consumer
 from traksense_ingest.writer.read.leftover_shards import Shards, drain_leftover_shards
 from traksense_ingest.writer.read.source import ReadSize, Source
+from traksense_ingest.writer.store.births import StoredBirths
 from traksense_ingest.writer.store.canary import Canary
 from traksense_ingest.writer.store.devices import MIN_UPDATE_INTERVAL, DeviceRegistry
 from traksense_ingest.writer.store.refused_kinds import RefusedKinds
@@ -103,7 +105,7 @@ def lane_context(settings: Settings, pool: Any, health: Health, metrics: WriterM
     components = health.components
     decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
     tables = Tables(pool, DeviceRegistry())
-    canary = Canary(tables, decoder, pool)
+    canary, aliases = Canary(tables, decoder, pool), Aliases()
     recorder = MetricsRecorder(metrics, settings.ingest_max_rejected_share)
     max_deliveries = settings.ingest_max_deliveries
     return LaneContext(
@@ -114,6 +116,7 @@ def lane_context(settings: Settings, pool: Any, health: Health, metrics: WriterM
         ClockWatch(components["clock"], settings.ingest_max_future_s),
         components,
         recorder,
+        StoredBirths(pool, aliases),
         max_deliveries,
     )
 

@@ -39,10 +39,11 @@ def broker(width: int) -> list[Builder[Panel]]:
         graph(
             "Dropped and ignored",
             "Dropped: at QoS 0, while the stream was full or Redis unreachable; nothing at QoS 1. Ignored: with "
-            "an empty payload, or retained with MQTT_RETAINED=ignore.",
+            "an empty payload, retained with MQTT_RETAINED=ignore, or by a mapping, which is named; same_point are "
+            "readings of which their message has another one for the same moment.",
             {
                 "dropped": rate("ingest_dropped_messages_total"),
-                "ignored, {{reason}}": rate("ingest_ignored_total", by="reason"),
+                "ignored, {{reason}} {{mapping}}": rate("ingest_ignored_total", by="reason, mapping"),
             },
             units.MessagesPerSecond,
             width=width,

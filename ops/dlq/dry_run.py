@@ -71,7 +71,7 @@ class Forecaster:
             case Ignored() as ignored:
                 return Forecast(IGNORED, f"{ignored.reason}: there is nothing to store")
             case AwaitsBirth() as waiting:
-                return Forecast(REJECTED, f"unknown_alias: {waiting.reason}")
+                return Forecast(REJECTED, waiting.reason)
             case Deferred() as deferred:
                 return Forecast(FAILS, describe(deferred.error))
 

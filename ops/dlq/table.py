@@ -35,6 +35,12 @@ TAKE = _statement("take")
 MARK = _statement("mark")
 PURGE = _statement("purge")
 
+_IS_CURRENT = """
+SELECT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('ingest_errors') AND attname = 'received_at'
+)
+"""
+
 STATEMENT_S = 300.0  # a count of some million rows takes seconds
 
 
@@ -71,6 +77,8 @@ async def each_row(connection: Any, query: str, *arguments: Any, at_once: int) -
 async def _check(connection: Any, where: str) -> None:
     if await connection.fetchval("SELECT to_regclass('ingest_errors')") is None:
         raise ConfigurationError(f"{where}: the database is not migrated; run `traksense-ingest migrate`")
+    if not await connection.fetchval(_IS_CURRENT):
+        raise ConfigurationError(f"{where}: the schema is older than this version; run `traksense-ingest migrate`")
     if await connection.fetchval("SELECT row_security_active('ingest_errors')"):
         role = await connection.fetchval("SELECT current_user")
         raise ConfigurationError(

@@ -1,5 +1,5 @@
-"""With which mappings the processes run, and where they differ: messages become dead letters where a receiver subscribes
-to what no writer knows."""
+"""With which mappings the processes run, and where they differ: what a receiver subscribes to, and no writer knows,
+becomes dead letters."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def message(number: int, points: Iterable[int], device: str = "d", value: float 
 
 def decoded(message: Measures) -> Decoded:
     entry = Entry("ingest:{0}", "1-0", b"traksense/t/s/d/telem", b"{}", START, 1)
-    return Decoded(entry, "telem", Sighting("t", message.device_id, "s", None, START), START, message)
+    return Decoded(entry, "telem", (Sighting("t", message.device_id, "s", None, START),), START, (message,))
 
 
 async def stored(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:

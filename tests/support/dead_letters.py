@@ -60,4 +60,4 @@ def letter(payload: bytes, reason: str = "parse_error: payload: wrong", topic: s
     """One as it would be read from the table."""
     class_ = reason.partition(":")[0]
     is_text = b"\0" not in payload and payload.decode(errors="ignore").encode() == payload
-    return DeadLetter(1, TIME, "t", topic, payload, is_text, reason, class_, None, "ingest:{0}", "1-0", 1, None)
+    return DeadLetter(1, TIME, "t", topic, payload, is_text, reason, class_, None, "ingest:{0}", "1-0", 1, TIME, None)

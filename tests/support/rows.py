@@ -8,22 +8,30 @@ from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow
 
 def measures_in(outcome: Decoded) -> Measures:
     """Of a message that is known to be telemetry."""
-    assert isinstance(outcome.rows, Measures)
-    return outcome.rows
+    (rows,) = outcome.rows
+    assert isinstance(rows, Measures)
+    return rows
 
 
 def points_in(outcome: Decoded) -> list[Measure]:
     """Rows of ts_measure: none where the message is of another kind."""
-    return list(outcome.rows) if isinstance(outcome.rows, Measures) else []
+    return [point for rows in outcome.rows if isinstance(rows, Measures) for point in rows]
 
 
 def ack_in(outcome: Decoded) -> AckRow:
     """Of a message that is known to be an ACK."""
-    assert isinstance(outcome.rows, AckRow)
-    return outcome.rows
+    (row,) = outcome.rows
+    assert isinstance(row, AckRow)
+    return row
 
 
 def event_in(outcome: Decoded) -> EventRow:
     """Of a message that is known to be an event."""
-    assert isinstance(outcome.rows, EventRow)
-    return outcome.rows
+    (row,) = outcome.rows
+    assert isinstance(row, EventRow)
+    return row
+
+
+def rows_of(outcome: Decoded) -> list[Measure | AckRow | EventRow]:
+    """Every row of a message, whatever its table."""
+    return [row for rows in outcome.rows for row in (rows if isinstance(rows, Measures) else [rows])]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.rows import points_in
+from tests.support.rows import points_in, rows_of
 from traksense_ingest.shared.messages import POISON_REASONS
 from traksense_ingest.shared.metrics import MESSAGE_TYPES
 from traksense_ingest.writer.decode.measures import Measure, Measures
@@ -44,8 +44,8 @@ def _check_dead_letter(outcome: Rejected) -> None:
 
 def _check_rows(outcome: Decoded) -> None:
     measures = points_in(outcome)
-    rows: list[Any] = [*(outcome.rows if isinstance(outcome.rows, Measures) else [outcome.rows]), outcome.device]
-    for row in filter(None, rows):
+    rows: list[Any] = [*rows_of(outcome), *outcome.devices]
+    for row in rows:
         _check_texts(value for value in row if isinstance(value, str))
         columns = row._asdict()
         for column in JSON_COLUMNS:
@@ -57,8 +57,9 @@ def _check_rows(outcome: Decoded) -> None:
         assert sum(key) + 8 < 2704, "what a page of a btree holds of one row"
     for measure in measures:
         _check_measure(measure)
-    names = [measure.point_id for measure in measures]
-    assert len(set(names)) == len(names)
+    for of_a_moment in outcome.rows:
+        names = [measure.point_id for measure in of_a_moment] if isinstance(of_a_moment, Measures) else []
+        assert len(set(names)) == len(names)
 
 
 def _check_measure(measure: Measure) -> None:

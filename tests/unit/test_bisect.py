@@ -27,7 +27,7 @@ NO_ROWS = Measures("t", "d", datetime(2026, 1, 1, tzinfo=UTC), None, ())
 
 def decoded(number: int, deliveries: int = 1, kind: str = "telem") -> Decoded:
     entry = parse_entry("s", b"%d-0" % number, [b"topic", b"traksense/t/s/d/telem", b"payload", b"{}"], deliveries)
-    return Decoded(entry, kind, Sighting("t", "d", "s", None, entry.received_at), None, NO_ROWS)
+    return Decoded(entry, kind, (Sighting("t", "d", "s", None, entry.received_at),), None, (NO_ROWS,))
 
 
 class Database:

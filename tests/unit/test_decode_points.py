@@ -80,9 +80,12 @@ def test_of_points_that_are_wrong_the_first_is_named() -> None:
 
 
 def test_the_first_of_a_name_is_stored_and_the_rest_are_counted() -> None:
-    outcome = decoded(v1({"name": "a", "v": 1}, {"name": "b", "v": 2}, {"name": "a", "v": 3}, {"name": "a", "v": "x"}))
+    """A repetition is a duplicate; another value, type or unit is another reading, and is lost."""
+    first, second = {"name": "a", "v": 1, "u": "W"}, {"name": "b", "v": 2}
+    others = [{**first, "v": 3}, {**first, "v": "1"}, {**first, "v": True}, {**first, "u": "kW"}, {"name": "a", "v": 1}]
+    outcome = decoded(v1(first, second, first, *others, second, {**first, "t": "num"}))
     assert [(row.point_id, row.v_num) for row in measures_in(outcome)] == [("a", 1.0), ("b", 2.0)]
-    assert measures_in(outcome).repeated == 2
+    assert (measures_in(outcome).repeated, outcome.same_point, outcome.mapping) == (3, len(others), "")
 
 
 def test_ten_thousand_points_are_allowed() -> None:

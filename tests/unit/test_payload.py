@@ -13,6 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.support.rows import rows_of
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.payload import MEMBERS, looks_like, packing_of, unwrap
 from traksense_ingest.writer.entry import parse_entry
@@ -90,7 +91,7 @@ def test_packed_is_stored_as_what_was_packed(packing: str, kind: str, before: by
     assert isinstance(expected, Decoded)
     assert isinstance(bare, Decoded)
     assert isinstance(packed, Decoded)
-    assert [*bare.rows] == [*packed.rows] == [*expected.rows]
+    assert rows_of(bare) == rows_of(packed) == rows_of(expected)
     assert (bare.entry.payload, packed.entry.payload) == (content, payload)
     assert (bare.unpacked, packed.unpacked) == (0, len(content.removeprefix(b"\xef\xbb\xbf").rstrip(b"\0\r\n")))
 

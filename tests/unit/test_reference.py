@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from tests.support.handbook import DOCS
 from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings
-from traksense_ingest.shared.metrics import REASONS, Metrics, ReceiverMetrics, WriterMetrics
+from traksense_ingest.shared.messages import IGNORED_REASONS
+from traksense_ingest.shared.metrics import MESSAGE_TYPES, REASONS, Metrics, ReceiverMetrics, WriterMetrics
 
 CONFIGURATION = (DOCS / "configuration.md").read_text()
 METRICS = (DOCS / "metrics.md").read_text()
@@ -42,7 +43,7 @@ def test_the_defaults_are_right() -> None:
 
 
 def test_every_metric_is_there_with_what_it_means() -> None:
-    documented = dict(re.findall(r"^\| `(ingest_[a-z_]+)(?:\{\w+\})?` \| (.*) \|$", METRICS, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `(ingest_[a-z_]+)(?:\{[\w,]+\})?` \| (.*) \|$", METRICS, re.MULTILINE))
     assert documented == helps(ReceiverMetrics(), "receiver") | helps(WriterMetrics(), "writer") | {
         name: text.removesuffix(" (receiver)")
         for name, text in helps(ReceiverMetrics(), "receiver").items()
@@ -51,8 +52,15 @@ def test_every_metric_is_there_with_what_it_means() -> None:
 
 
 def test_every_reason_is_there() -> None:
-    cells = re.findall(r"^\| (`[a-z]+_.*?) \|", METRICS.partition("## Reasons")[2], re.MULTILINE)
+    _, errors, ignored = re.split(r"^\| `reason` of `\w+` \|", METRICS, flags=re.MULTILINE)
+    cells = re.findall(r"^\| (`[a-z].*?) \|", errors, re.MULTILINE)
     assert re.findall(r"`(\w+)`", " ".join(cells)) == list(REASONS)
+    assert re.findall(r"^\| `(\w+)` \|", ignored, re.MULTILINE) == list(IGNORED_REASONS)
+
+
+def test_every_kind_is_there() -> None:
+    (kinds,) = re.findall(r"^`type` is (.*?), and for messages also (.*?):", METRICS, re.MULTILINE)
+    assert tuple(re.findall(r"`(\w+)`", " ".join(kinds))) == MESSAGE_TYPES
 
 
 def test_every_table_is_there_with_its_columns() -> None:
@@ -63,6 +71,7 @@ def test_every_table_is_there_with_its_columns() -> None:
     assert described.keys() == created.keys() - {"stream_ledger"}
     for table, text in described.items():
         names = re.findall(r"^    ([a-z]\w+) +[a-z]", created[table], re.MULTILINE)
+        names += re.findall(rf"^ALTER TABLE (?:public\.)?{table} ADD COLUMN (?:IF NOT EXISTS )?(\w+)", MIGRATIONS, re.M)
         assert set(re.findall(r"`(\w+)`", text)) == set(names), table
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from tests.support.budget import examples
 from traksense_ingest.writer.decode.decode import Decoder
-from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
 from traksense_ingest.writer.store.dead_letter import dead_letter_row
@@ -63,8 +62,7 @@ def message(kind: str, claim: dict[str, Any]) -> dict[str, Any]:
 
 def places(outcome: Decoded) -> set[tuple[str, str]]:
     """Tenant and device of every row that the message would become."""
-    rows = [outcome.device, *(outcome.rows if isinstance(outcome.rows, Measures) else [outcome.rows])]
-    return {(row.tenant_id, row.device_id) for row in rows if row is not None}
+    return {(part.tenant_id, part.device_id) for part in (*outcome.devices, *outcome.rows)}
 
 
 @settings(max_examples=examples(1000))
@@ -75,8 +73,7 @@ def test_every_row_is_the_topics(topic: str, kind: str, claim: dict[str, Any]) -
     if isinstance(outcome, Decoded):
         assert (len(names), names[0], names[4] in KINDS) == (5, "traksense", True)
         assert places(outcome) == {(names[1], names[3])}
-        assert outcome.device
-        assert outcome.device.site_id == names[2]
+        assert [device.site_id for device in outcome.devices] == [names[2]]
     else:
         assert isinstance(outcome, Rejected)
         row = dead_letter_row(outcome)
@@ -107,8 +104,7 @@ def test_a_good_message_with_claims_is_stored_under_its_topic(kind: str) -> None
     outcome = decode(topic.encode(), message(kind, claim))
     assert isinstance(outcome, Decoded)
     assert places(outcome) == {("acme", "fridge")}
-    assert outcome.device
-    assert outcome.device.site_id == "plant"
+    assert [device.site_id for device in outcome.devices] == ["plant"]
 
 
 @pytest.mark.parametrize(

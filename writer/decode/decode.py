@@ -64,22 +64,24 @@ class Decoder:
 
     def decode(self, entry: Entry) -> Outcome:
         """What becomes of an entry. Never raises, whatever the entry holds."""
-        payload = entry.payload
         try:
-            if not payload:
-                return self._decode_empty(entry)
-            if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
-                return self._decode(entry)
-            return self._decode_unwrapped(entry, payload)
+            return self.decoded(entry)
         except Poison as poison:
             return reject(entry, poison.reason, str(poison), ahead=poison.ahead)
         except Exception as error:
             return Deferred(entry, error)
 
-    def _decode(self, entry: Entry) -> Decoded:
-        if entry.topic is None:
-            raise Poison("invalid_topic", "topic", "the entry has no such field")
-        topic = parse_topic(entry.topic)
+    def decoded(self, entry: Entry, topic: Topic | None = None) -> Decoded | Ignored:
+        """The same, raising Poison; `topic` has the names if they are not in the entry's topic as version 1 has them."""
+        payload = entry.payload
+        if not payload:
+            return self._decode_empty(entry, topic)
+        if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
+            return self._decode(entry, topic)
+        return self._decode_unwrapped(entry, payload, topic)
+
+    def _decode(self, entry: Entry, topic: Topic | None) -> Decoded:
+        topic = topic or _topic_of(entry)
         text = self._text(entry.payload)
         match topic.kind:
             case "telem":
@@ -89,23 +91,22 @@ class Decoder:
             case _:
                 return self._event(entry, topic, text)
 
-    def _decode_empty(self, entry: Entry) -> Decoded | Ignored:
+    def _decode_empty(self, entry: Entry, topic: Topic | None) -> Decoded | Ignored:
         """An empty payload clears a retained topic. An entry without the field was added by hand, and is rejected."""
         if entry.payload is None or entry.topic is None:
-            return self._decode(entry)
+            return self._decode(entry, topic)
         return Ignored(entry, kind_of(entry.topic), EMPTY)
 
-    def _decode_unwrapped(self, entry: Entry, payload: bytes) -> Decoded:
+    def _decode_unwrapped(self, entry: Entry, payload: bytes, topic: Topic | None) -> Decoded:
         """Decode what a payload contains. The outcome keeps the entry as it came: a dead letter has its exact bytes."""
-        if entry.topic is not None:
-            parse_topic(entry.topic)  # an invalid topic is the reason, before an invalid payload
+        topic = topic or _topic_of(entry)  # an invalid topic is the reason, before an invalid payload
         self._check_size(payload)
         packing = packing_of(payload)
         try:
             content = unwrap(payload, packing, self.max_payload_bytes)
             if content is payload:
-                return self._decode(entry)
-            outcome = self._decode(entry._replace(payload=content))
+                return self._decode(entry, topic)
+            outcome = self._decode(entry._replace(payload=content), topic)
         except Poison as poison:
             if packing:
                 poison.args = (f"{poison} ({packing})",)
@@ -135,38 +136,39 @@ class Decoder:
 
     def _telem(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         telemetry = _telemetry(text)
-        self._check_time(entry, telemetry["ts"], "ts")
+        self.check_time(entry, telemetry["ts"], "ts")
         meta = compact_json(telemetry["meta"], "meta") if telemetry.get("meta") else None
         if meta and len(meta) * len(telemetry["points"]) > META_BYTES_MAX:
             raise Poison("payload_too_large", "meta", f"{len(meta)} characters, repeated in each point's row")
         if NUL_ESCAPED in text:
             no_nul_in(telemetry["points"])
         measures, same_point = measures_of(topic, telemetry, meta)
-        devices = _sightings(entry, topic, telemetry["ts"], meta)
+        devices = sightings_of(entry, topic, telemetry["ts"], meta)
         return Decoded(entry, "telem", devices, telemetry["ts"], (measures,), same_point=same_point)
 
     def _ack(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         ack = validate(ack_v1, text)
         ts, err = ack.get("ts_exec"), ack.get("err")
         if ts is not None:
-            self._check_time(entry, ts, "ts_exec")
+            self.check_time(entry, ts, "ts_exec")
         no_nul(ack["cmd_id"], "cmd_id")
         no_nul(err, "err")
         row = AckRow(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _complete(text), entry.appended_at)
-        return Decoded(entry, "ack", _sightings(entry, topic, ts), ts, (row,))
+        return Decoded(entry, "ack", sightings_of(entry, topic, ts), ts, (row,))
 
     def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
         event = validate(event_v1, text)
         ts, type_ = event["ts"], event["event_type"]
-        self._check_time(entry, ts, "ts")
+        self.check_time(entry, ts, "ts")
         no_nul(type_, "event_type")
         no_nul(event.get("event_id"), "event_id")
         data = compact_json(event["data"], "data") if event.get("data") is not None else None
-        id_ = event.get("event_id") or _identity(type_, ts, event.get("data"))
+        id_ = event.get("event_id") or event_identity(type_, ts, event.get("data"))
         row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
-        return Decoded(entry, "event", _sightings(entry, topic, ts), ts, (row,))
+        return Decoded(entry, "event", sightings_of(entry, topic, ts), ts, (row,))
 
-    def _check_time(self, entry: Entry, ts: datetime, where: str) -> None:
+    def check_time(self, entry: Entry, ts: datetime, where: str) -> None:
+        """Raise Poison("out_of_range") for a time that can't be right."""
         now = self.clock()
         if out_of_range(ts, now, self.max_future_s):
             now = max(now, entry.appended_at)  # ids never go back, as this host's clock may
@@ -188,6 +190,12 @@ def reject(
     if kind is None:
         kind, tenant_id = kind_of(entry.topic), tenant_of(entry.topic)
     return Rejected(entry, kind, tenant_id, error_class, reason, sqlstate, ahead)
+
+
+def _topic_of(entry: Entry) -> Topic:
+    if entry.topic is None:
+        raise Poison("invalid_topic", "topic", "the entry has no such field")
+    return parse_topic(entry.topic)
 
 
 def _telemetry(text: str) -> Telemetry:
@@ -212,12 +220,14 @@ def _adapted(message: dict[str, Any], text: str) -> Telemetry:
     raise Poison("parse_error", "schema", "missing, and no vendor format recognises the payload")
 
 
-def _sightings(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> tuple[Sighting, ...]:
+def sightings_of(entry: Entry, topic: Topic, ts: datetime | None, meta: str | None = None) -> tuple[Sighting, ...]:
+    """When the device was seen: none of a retained message without a timestamp."""
     seen = ts if entry.retained else entry.received_at
     return (Sighting(topic.tenant, topic.device, topic.site, meta, seen),) if seen else ()
 
 
-def _identity(event_type: str, ts: datetime, data: object) -> str:
+def event_identity(event_type: str, ts: datetime, data: object) -> str:
+    """The identity of an event that has no id: its content."""
     content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 

@@ -15,7 +15,7 @@ from traksense_ingest.writer.outcome import Poison
 Columns = tuple[float | None, bool | None, str | None]  # v_num, v_bool, v_text
 
 _NOTHING: Columns = (None, None, None)
-_NUMBERS = {None, "float", "num", "int"}
+NUMBERS = {None, "float", "num", "int"}
 
 
 def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[Measures, int]:
@@ -29,8 +29,8 @@ def measures_of(topic: Topic, telemetry: Telemetry, meta: str | None) -> tuple[M
     repeated = 0
     for index, point in enumerate(points):
         name, unit, value = point["name"], point.get("u"), point["v"]
-        is_plain = type(value) is float and isfinite(value) and point.get("t") in _NUMBERS  # as nearly all of them are
-        reading = (name, value, None, None, unit) if is_plain else (name, *_columns(point, index), unit)
+        is_plain = type(value) is float and isfinite(value) and point.get("t") in NUMBERS  # as nearly all of them are
+        reading = (name, value, None, None, unit) if is_plain else (name, *columns_of(point, index), unit)
         if name not in readings:
             readings[name] = reading
         elif readings[name] == reading:
@@ -46,11 +46,12 @@ def no_nul_in(points: Sequence[Point]) -> None:
         no_nul(point.get("u"), f"points.{index}.u")
 
 
-def _columns(point: Point, index: int) -> Columns:
+def columns_of(point: Point, index: int) -> Columns:
+    """The columns of a point's value; raises Poison."""
     value = point["v"]
     if value is None:
         return _NOTHING
-    to_columns = _BY_TYPE[point.get("t") or _json_type(value, index)]
+    to_columns = TYPES[point.get("t") or _json_type(value, index)]
     try:
         return to_columns(value)
     except (ValueError, OverflowError) as error:
@@ -90,7 +91,7 @@ def _json_type(value: Any, index: int) -> str:
     raise Poison("parse_error", f"points.{index}.v", "Input should be a number, a boolean or a string")
 
 
-_BY_TYPE = {
+TYPES = {
     "float": _number,
     "num": _number,
     "int": _number,

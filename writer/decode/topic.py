@@ -29,7 +29,7 @@ def parse_topic(raw: bytes) -> Topic:
     if len(names) != 5 or names[0] != ROOT:
         raise Poison("invalid_topic", "topic", f"should be {ROOT}/tenant/site/device/kind")
     for level, name in zip(_LEVELS, names[1:4], strict=True):
-        _check(level, name)
+        check_name(level, name)
     if names[4] not in KINDS:
         raise Poison("invalid_topic", "topic.kind", "should be telem, ack or event")
     _, tenant, site, device, kind = names
@@ -42,7 +42,7 @@ def tenant_of(raw: bytes | None) -> str | None:
         names = _decode(raw or b"").split("/")
         if names[0] != ROOT or len(names) < 2:
             return None
-        _check("tenant", names[1])
+        check_name("tenant", names[1])
     except Poison:
         return None
     return names[1]
@@ -61,7 +61,8 @@ def _decode(raw: bytes) -> str:
         raise Poison("invalid_topic", "topic", f"not UTF-8 at byte {error.start}") from None
 
 
-def _check(level: str, name: str) -> None:
+def check_name(level: str, name: str) -> None:
+    """Raise Poison("invalid_topic") where a level can't be a name."""
     if not 1 <= len(name) <= NAME_MAX:
         raise Poison("invalid_topic", f"topic.{level}", f"should have 1 to {NAME_MAX} characters, has {len(name)}")
     if not name.isprintable() and any(unicodedata.category(char) == "Cc" for char in name):

@@ -2,40 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from traksense_ingest.shared.database import transaction
-from traksense_ingest.writer.decode.sparkplug import BirthCache
-from traksense_ingest.writer.outcome import Birth, BirthKey
+from traksense_ingest.writer.decode.mapped.aliases import Aliases
+from traksense_ingest.writer.outcome import Birth, BornMetric
 from traksense_ingest.writer.store import sql
 
 
-async def upsert_births(connection: Any, births: Iterable[Birth]) -> None:
-    """Keep the latest of each, unless a later one is there; sorted by key so that two writers can't deadlock."""
+class BirthRow(NamedTuple):
+    """A row of sparkplug_birth."""
+
+    tenant_id: str
+    device_key: str
+    born_at: datetime
+    aliases: str  # JSON: [[name, data type, alias or null], …]
+
+
+async def upsert_births(connection: Any, births: Iterable[tuple[str, Birth]]) -> None:
+    """Keep the latest of each, with its tenant, unless a later one is there."""
     await sql.execute(connection, sql.UPSERT_BIRTHS, latest(births))
 
 
 class StoredBirths:
-    """Reads the table into the cache of this process."""
+    """Reads the table into what this process knows."""
 
-    def __init__(self, pool: Any, cache: BirthCache) -> None:
+    def __init__(self, pool: Any, aliases: Aliases) -> None:
         self._pool = pool
-        self._cache = cache
+        self._aliases = aliases
 
-    async def load(self, keys: Iterable[BirthKey]) -> None:
+    async def load(self, device_keys: Iterable[str]) -> None:
         """Learn the BIRTHs of these nodes and devices that are there. Raises what asyncpg raises."""
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(sql.BIRTHS, *sql.columns(sorted(keys)))
-        for row in rows:
-            self._cache.learn(Birth(*row))
+            rows = await connection.fetch(sql.BIRTHS, sorted(device_keys))
+        for device_key, born_at, text in rows:
+            self._aliases.learn(Birth(device_key, born_at, _metrics(text)))
 
 
-def latest(births: Iterable[Birth]) -> Sequence[Birth]:
-    """Of each node or device the one that was born last, of equal ones the last; sorted by key."""
-    found: dict[BirthKey, Birth] = {}
-    for birth in births:
-        key = birth.tenant_id, birth.device_key
+def latest(births: Iterable[tuple[str, Birth]]) -> list[BirthRow]:
+    """Of each node or device the one that was born last, of equal ones the last; sorted by key, so that two writers
+    can't deadlock."""
+    found: dict[tuple[str, str], Birth] = {}
+    for tenant_id, birth in births:
+        key = tenant_id, birth.device_key
         if key not in found or found[key].born_at <= birth.born_at:
             found[key] = birth
-    return [found[key] for key in sorted(found)]
+    return [BirthRow(*key, found[key].born_at, _text(found[key].metrics)) for key in sorted(found)]
+
+
+def _text(metrics: Iterable[BornMetric]) -> str:
+    return json.dumps(list(metrics), ensure_ascii=False, separators=(",", ":"))
+
+
+def _metrics(text: str) -> tuple[BornMetric, ...]:
+    """None where somebody else has changed the row."""
+    try:
+        return tuple(
+            BornMetric(str(name), str(datatype), None if alias is None else int(alias))
+            for name, datatype, alias in json.loads(text)
+        )
+    except (ValueError, TypeError):
+        return ()

@@ -58,7 +58,7 @@ def give_up_waiting(waiting: AwaitsBirth) -> AwaitsBirth | Rejected:
     a writer had in hand is stored, by that writer or another one. `dlq replay` repairs it after the BIRTH."""
     if waiting.entry.deliveries == 1:
         return waiting
-    return Rejected(waiting.entry, "telem", waiting.key[0], "unknown_alias", f"unknown_alias: {waiting.reason}")
+    return Rejected(waiting.entry, waiting.kind, waiting.tenant_id, "unknown_alias", waiting.reason)
 
 
 def _divide(batch: Sequence[Storable]) -> Sequence[Sequence[Storable]]:

@@ -53,7 +53,7 @@ def encode(messages: Iterable[Measures]) -> Iterator[bytes]:
     parts, count, without_meta = [_HEADER], 0, _Ends(texts, _NULL)
     for message in messages:
         key = _COLUMNS + texts[message.tenant_id] + texts[message.device_id]
-        ts = _moment(8, _since_2000(message.ts))
+        ts = _moment(8, (message.ts - _EPOCH) // _MICROSECOND)
         ends = without_meta if message.meta is None else _Ends(texts, _jsonb(message.meta))
         for point, number, boolean, text, unit in message.readings:
             if number is not None:
@@ -71,10 +71,6 @@ def encode(messages: Iterable[Measures]) -> Iterator[bytes]:
 
 def _optional(boolean: bool | None) -> bytes:
     return _NULL if boolean is None else _boolean(1, boolean)
-
-
-def _since_2000(ts: datetime) -> int:
-    return (ts - _EPOCH) // _MICROSECOND
 
 
 def _jsonb(json: str) -> bytes:

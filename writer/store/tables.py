@@ -13,7 +13,6 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
 from traksense_ingest.writer.decode.measures import Measures
-from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AckRow, Birth, Decoded, EventRow, Rejected, Rows, Sighting, Storable
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.acks import upsert_acks
@@ -31,6 +30,7 @@ class BatchRows:
     """What the messages of a batch are in the tables."""
 
     measures: list[Measures] = field(default_factory=list)  # each with one row at least
+    points: int = 0  # rows of them
     repeated: int = 0  # points that their own message has twice
     same_point: Counter[str] = field(default_factory=Counter)  # readings that were dropped, by mapping
     acks: list[tuple[AckRow, bool]] = field(default_factory=list)  # with whether it is retained
@@ -39,47 +39,44 @@ class BatchRows:
     sightings: list[Sighting] = field(default_factory=list)
     retained_sightings: list[Sighting] = field(default_factory=list)
     replayed_sightings: list[Sighting] = field(default_factory=list)
-    births: list[Birth] = field(default_factory=list)
+    births: list[tuple[str, Birth]] = field(default_factory=list)  # each with its tenant
     rejected: list[Rejected] = field(default_factory=list)
-
-    @property
-    def points(self) -> int:
-        """Rows for ts_measure."""
-        return sum(map(len, self.measures))
 
     def add(self, outcome: Decoded) -> None:
         """A message's rows to those of their table."""
-        dropped = outcome.same_point
-        rows: Sequence[Rows] = outcome.rows
-        if len(rows) > 1:
-            rows, again = _without_same_points(rows)
-            dropped += again
+        entry, rows = outcome.entry, outcome.rows
+        if outcome.same_point or len(rows) != 1:
+            rows = self._count_same_points(outcome)
         for one in rows:
-            self._add(one, outcome)
+            match one:
+                case Measures():
+                    self.repeated += one.repeated
+                    if one.readings:
+                        self.measures.append(one)
+                        self.points += len(one.readings)
+                case AckRow():
+                    self.acks.append((one, entry.retained))
+                case EventRow():
+                    (self.states if outcome.kind == "state" else self.events).append(one)
+                case _:
+                    assert_never(one)
+        if outcome.birth is not None:
+            self.births.append((outcome.tenant_id or "", outcome.birth))
+        if entry.retained:
+            self.retained_sightings += outcome.devices
+        elif entry.replayed:
+            self.replayed_sightings += outcome.devices
+        else:
+            self.sightings += outcome.devices
+
+    def _count_same_points(self, outcome: Decoded) -> tuple[Rows, ...]:
+        """Its rows: of readings of the same point at the same moment the first one. The others are counted."""
+        measures = [rows for rows in outcome.rows if isinstance(rows, Measures)]
+        unique = without_repetitions(measures)
+        dropped = outcome.same_point + _readings(measures) - _readings(unique)
         if dropped:
             self.same_point[outcome.mapping] += dropped
-        if outcome.birth:
-            self.births.append(outcome.birth)
-        if outcome.devices:
-            self._sightings_of(outcome.entry).extend(outcome.devices)
-
-    def _add(self, rows: Rows, outcome: Decoded) -> None:
-        match rows:
-            case Measures():
-                self.repeated += rows.repeated
-                if rows.readings:
-                    self.measures.append(rows)
-            case AckRow():
-                self.acks.append((rows, outcome.entry.retained))
-            case EventRow():
-                (self.states if outcome.kind == "state" else self.events).append(rows)
-            case _:
-                assert_never(rows)
-
-    def _sightings_of(self, entry: Entry) -> list[Sighting]:
-        if entry.retained:
-            return self.retained_sightings
-        return self.replayed_sightings if entry.replayed else self.sightings
+        return (*unique, *(rows for rows in outcome.rows if not isinstance(rows, Measures)))
 
 
 @dataclass
@@ -124,7 +121,7 @@ class Tables:
             changes = await _write_messages(connection, rows, copy)
             sightings = one_of_each_device(rows.sightings)
             due = self._devices.due(sightings)
-            replayed = _of_others(_latest(rows.replayed_sightings), sightings)
+            replayed = _of_others(_latest(rows.replayed_sightings), sightings) if rows.replayed_sightings else []
             await sql.execute(connection, sql.UPSERT_DEVICES, sorted([*due, *replayed]))
             retained = self._devices.unknown(_latest(rows.retained_sightings))
             await sql.execute(connection, sql.INSERT_RETAINED_DEVICES, retained)
@@ -189,7 +186,8 @@ async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Chang
     changes.duplicates["telem"] = rows.points - changes.points + rows.repeated
     changes.duplicates["ack"] = len(rows.acks) - await upsert_acks(connection, rows.acks)
     changes.duplicates["event"] = len(rows.events) - await _insert_events(connection, rows.events)
-    changes.duplicates["state"] = len(rows.states) - await _insert_events(connection, rows.states)
+    if rows.states:
+        changes.duplicates["state"] = len(rows.states) - await _insert_events(connection, rows.states)
     changes.same_point = rows.same_point
     await upsert_births(connection, rows.births)
     changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
@@ -205,18 +203,8 @@ async def _insert_events(connection: Any, events: Sequence[EventRow]) -> int:
     return new
 
 
-def _without_same_points(rows: Sequence[Rows]) -> tuple[Sequence[Rows], int]:
-    """Of a message's readings of the same point at the same moment the first one; and how many the others were."""
-    measures = [one for one in rows if isinstance(one, Measures)]
-    unique = without_repetitions(measures)
-    if unique is measures:
-        return rows, 0
-    others = [one for one in rows if not isinstance(one, Measures)]
-    return [*unique, *others], _readings(measures) - _readings(unique)
-
-
-def _readings(measures: Sequence[Measures]) -> int:
-    return sum(len(one) + one.repeated for one in measures)
+def _readings(messages: Sequence[Measures]) -> int:
+    return sum(len(measures) + measures.repeated for measures in messages)
 
 
 def _latest(sightings: Sequence[Sighting]) -> list[Sighting]:

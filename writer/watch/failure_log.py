@@ -66,7 +66,7 @@ class AwaitedBirthLog:
 
     def add(self, awaiting: Sequence[AwaitsBirth]) -> None:
         """These stay pending."""
-        self._counts.update(outcome.key[1] for outcome in awaiting)
+        self._counts.update(outcome.device_key for outcome in awaiting)
         if self._counts and self._clock() - self._logged_at >= PERIOD_S:
             self._logged_at = self._clock()
             nodes = [_shown(name.encode()) for name, _ in self._counts.most_common(IDS)]

@@ -1,0 +1,90 @@
+"""`when` and `only`, compiled. A table of scalars has true and false apart from 1 and 0, which are equal in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+from traksense_ingest.shared.mapping.points import Condition, Equal, Exists, Not, OfType
+from traksense_ingest.shared.mapping.text import Scalar
+from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
+
+T = TypeVar("T")
+
+Holds = Callable[[Any, Scope], bool]
+Test = Callable[[Any], bool]
+
+SCALARS = (str, float, int, bool, type(None))
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "number": (int, float),
+    "text": (str,),
+    "bool": (bool,),
+    "null": (type(None),),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+class ScalarTable(Generic[T]):
+    """What belongs to each of some scalars: 1 is 1.0, and not true."""
+
+    def __init__(self, entries: Iterable[tuple[Scalar, T]]) -> None:
+        entries = list(entries)
+        self._booleans = {key: value for key, value in entries if isinstance(key, bool)}
+        self._others = {key: value for key, value in entries if not isinstance(key, bool)}
+
+    def get(self, key: Any, default: T) -> T:
+        """The default for what is not in it, and for objects and arrays."""
+        kind = type(key)
+        if kind is bool:
+            return self._booleans.get(key, default)
+        return self._others.get(key, default) if kind in SCALARS else default
+
+
+def compile_conditions(conditions: Sequence[Condition]) -> Holds | None:
+    """Whether all of them hold; None where there are none."""
+    compiled = tuple(map(_condition, conditions))
+    if not compiled:
+        return None
+    if len(compiled) == 1:
+        return _single(*compiled[0])
+
+    def all_hold(item: Any, scope: Scope) -> bool:
+        for get, test in compiled:  # noqa: SIM110  (a generator would cost more than the tests)
+            if not test(get(item, scope)):
+                return False
+        return True
+
+    return all_hold
+
+
+def _single(get: Get, test: Test) -> Holds:
+    return lambda item, scope: test(get(item, scope))
+
+
+def _condition(condition: Condition) -> tuple[Get, Test]:
+    return compile_path(condition.path), _test(condition.test)
+
+
+def _test(test: Equal | Exists | OfType | Not) -> Test:
+    match test:
+        case Equal(values):
+            return _equal(values)
+        case Exists(expected):
+            return lambda value: (value is not MISSING) is expected
+        case OfType(name):
+            types = _TYPES[name]
+            return lambda value: type(value) in types
+        case Not(inner):
+            holds = _test(inner)
+            return lambda value: not holds(value)
+
+
+def _equal(values: tuple[Scalar, ...]) -> Test:
+    if len(values) == 1 and isinstance(values[0], str):
+        text = values[0]
+        return lambda value: bool(value == text)
+    table = ScalarTable((value, True) for value in values)
+    return lambda value: table.get(value, False)

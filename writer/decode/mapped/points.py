@@ -1,0 +1,176 @@
+"""Entries of `points`, compiled: each adds its readings to those of a record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from traksense_ingest.shared.mapping.points import (
+    AnyPoint,
+    Case,
+    CasesPoint,
+    EachPoint,
+    LeavesPoint,
+    PathPoint,
+    ZipPoint,
+)
+from traksense_ingest.shared.mapping.text import KEY, Root
+from traksense_ingest.writer.decode.mapped.adder import Adder, CompileTime, Readings
+from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
+from traksense_ingest.writer.decode.mapped.leaves import compile_leaves
+from traksense_ingest.writer.decode.mapped.names import UNWANTED
+from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
+from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope, Wrong
+from traksense_ingest.writer.decode.mapped.templates import names_captured
+from traksense_ingest.writer.decode.mapped.wording import at, in_words, place_of
+
+Add = Callable[[Any, Scope, Readings], None]  # raises Poison, and Wrong that says where
+
+
+def compile_point(point: AnyPoint, compile_time: CompileTime) -> Add:
+    """What one entry adds to a record's readings."""
+    adder = Adder(point, compile_time)
+    match point:
+        case PathPoint():
+            return _path(point, adder)
+        case CasesPoint():
+            return _cases(point, adder)
+        case EachPoint():
+            return _each(point, adder)
+        case ZipPoint():
+            return _zip(point, adder)
+        case LeavesPoint():
+            return compile_leaves(point, adder)
+
+
+def _path(point: PathPoint, adder: Adder) -> Add:
+    get, only, where = compile_path(point.path), adder.only, in_words(point.path)
+    literal = point.name.literal
+    fixed = adder.plan(literal) if literal is not None else None
+
+    def add(record: Any, scope: Scope, readings: Readings) -> None:
+        if only is not None and not only(record, scope):
+            return
+        value = get(record, scope)
+        try:
+            if value is not MISSING:
+                adder.add(fixed or adder.plan(adder.name(record, scope)), value, record, scope, readings)
+            elif adder.required:
+                raise Wrong("is missing, and is required")
+        except Wrong as wrong:
+            raise at(where, wrong) from None
+
+    return add
+
+
+def _cases(point: CasesPoint, adder: Adder) -> Add:
+    cases = tuple((compile_conditions(case.when), _value_of(case), _words_of(case)) for case in point.cases)
+
+    def add(record: Any, scope: Scope, readings: Readings) -> None:
+        if adder.only is not None and not adder.only(record, scope):
+            return
+        value, where = MISSING, adder.where
+        for when, get, words in cases:
+            if when is None or when(record, scope):
+                value, where = get(record, scope), words or where
+                break
+        try:
+            if value is not MISSING:
+                adder.add(adder.plan(adder.name(record, scope)), value, record, scope, readings)
+            elif adder.required:
+                raise Wrong("no case has a value, and one is required")
+        except Wrong as wrong:
+            raise at(where, wrong) from None
+
+    return add
+
+
+def _value_of(case: Case) -> Get:
+    if case.path is not None:
+        return compile_path(case.path)
+    return lambda _record, _scope: case.literal
+
+
+def _words_of(case: Case) -> str:
+    return in_words(case.path) if case.path is not None else ""
+
+
+def _each(point: EachPoint, adder: Adder) -> Add:
+    is_key = point.name.text == "{key}"
+    items = Items(point.each, keeps_key=_uses_key(point))
+    get, name, below = compile_path(point.path), adder.name, point.path
+
+    def add(record: Any, scope: Scope, readings: Readings) -> None:
+        key, only, kept, is_empty = "", adder.only, adder.plans.kept, True
+        try:
+            for key, item in items.of(record, scope):
+                is_empty = False
+                if only is not None and not only(item, scope):
+                    continue
+                value = get(item, scope)
+                if value is MISSING:
+                    if adder.required:
+                        raise Wrong("is missing, and is required")
+                    continue
+                called = key if is_key else name(item, scope)
+                plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
+                if plan is not UNWANTED:
+                    adder.add(plan, value, item, scope, readings)
+        except Wrong as wrong:
+            raise at(place_of(point.each, key, below), wrong) from None
+        if is_empty and adder.required:
+            raise at(in_words(point.each), Wrong("has no items, and is required"))
+
+    return add
+
+
+def _zip(point: ZipPoint, adder: Adder) -> Add:
+    arrays = tuple((key, compile_path(path), in_words(path)) for key, path in point.arrays)
+    get, is_key = compile_path(point.path), point.name.text == "{key}"
+    keeps_key = _uses_key(point)
+
+    def add(record: Any, scope: Scope, readings: Readings) -> None:
+        columns = _columns(arrays, record, scope)
+        index = 0
+        try:
+            for index, values in enumerate(zip(*columns.values(), strict=True)):
+                item = dict(zip(columns, values, strict=True))
+                if keeps_key:
+                    scope.captures[KEY] = str(index)
+                if adder.only is not None and not adder.only(item, scope):
+                    continue
+                value = get(item, scope)
+                plan = adder.plan(str(index) if is_key else adder.name(item, scope))
+                if plan is not UNWANTED and value is not MISSING:
+                    adder.add(plan, value, item, scope, readings)
+        except Wrong as wrong:
+            raise at(f"{adder.where}: item {index}", wrong) from None
+        if not columns and adder.required:
+            raise at(adder.where, Wrong("its arrays are missing, and are required"))
+
+    return add
+
+
+def _columns(arrays: tuple[tuple[str, Get, str], ...], record: Any, scope: Scope) -> dict[str, list[Any]]:
+    """The arrays that are there, by their keys; raises Wrong where one is none, or lengths differ."""
+    columns: dict[str, list[Any]] = {}
+    lengths: dict[str, int] = {}
+    for key, get, words in arrays:
+        value = get(record, scope)
+        if value is MISSING or value is None:
+            continue
+        if type(value) is not list:
+            raise at(words, Wrong("Input should be an array"))
+        columns[key], lengths[words] = value, len(value)
+        scope.visit(len(value))
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{words} has {length}" for words, length in lengths.items())
+        raise Wrong(f"arrays of one length are wanted: {found}", below=next(iter(lengths)))
+    return columns
+
+
+def _uses_key(point: EachPoint | ZipPoint) -> bool:
+    templates = [point.name, point.value.unit, *(override.value.unit for override in point.overrides)]
+    paths = [point.path, *(condition.path for condition in point.only), *(point.time.paths if point.time else ())]
+    names_a_key = any(path.root is Root.CAPTURE and path.text == f"@{KEY}" for path in paths)
+    return names_a_key or KEY in names_captured(*templates)

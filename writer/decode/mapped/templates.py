@@ -1,0 +1,139 @@
+"""Templates, compiled: a text made of captures and values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from traksense_ingest.shared.mapping.text import Filter, FilterName, Path, Reference, Root, Template
+from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope
+
+
+class NoText(NamedTuple):
+    """A template has no text here: what is missing, or is no text."""
+
+    why: str
+
+
+Text = Callable[[Any, Scope], str | NoText]
+TEXTS = {True: "true", False: "false"}
+
+_SEPARATORS = re.compile(r"[:\-._\s]")
+
+
+def compile_template(template: Template) -> Text:
+    """The text of a template."""
+    if template.literal is not None:
+        text = template.literal
+        return lambda _item, _scope: text
+    parts = tuple(part if isinstance(part, str) else compile_reference(part) for part in template.parts)
+    if len(parts) == 1 and not isinstance(parts[0], str):
+        return parts[0]
+    return _joined(parts)
+
+
+def _joined(parts: tuple[str | Text, ...]) -> Text:
+    def text(item: Any, scope: Scope) -> str | NoText:
+        texts = []
+        for part in parts:
+            found = part if type(part) is str else part(item, scope)  # type: ignore[operator]
+            if type(found) is not str:
+                return found  # type: ignore[return-value]
+            texts.append(found)
+        return "".join(texts)
+
+    return text
+
+
+def compile_reference(reference: Reference) -> Text:
+    """What stands for `{…}`."""
+    get = compile_path(reference.path)
+    missing = NoText(f"{path_in_words(reference.path)} is missing")
+    null = NoText(f"{path_in_words(reference.path)} is null")
+    other = NoText(f"{path_in_words(reference.path)} should be a text, a number or a boolean")
+
+    def text(item: Any, scope: Scope) -> str | NoText:
+        value = get(item, scope)
+        if type(value) is str:
+            return value
+        if value is MISSING:
+            return missing
+        return null if value is None else text_of(value, other)
+
+    for filter_ in reference.filters:
+        text = _filtered(text, filter_)
+    return text
+
+
+def text_of(value: Any, otherwise: NoText) -> str | NoText:
+    """A scalar as a text: `10.0` is not `10`, and true is `true`."""
+    if type(value) is bool:
+        return TEXTS[value]
+    return str(value) if isinstance(value, str | int | float) else otherwise
+
+
+def path_in_words(path: Path) -> str:
+    """Without the dot that it begins with in a template."""
+    return path.text.removeprefix(".") or "the value" if path.root is Root.ITEM else path.text
+
+
+def _filtered(text: Text, filter_: Filter) -> Text:
+    if filter_.name in (FilterName.DEFAULT, FilterName.OR):
+        return _replaced(text, _replacement(filter_))
+    change = _changes(filter_.argument)[filter_.name]
+
+    def filtered(item: Any, scope: Scope) -> str | NoText:
+        found = text(item, scope)
+        return change(found) if type(found) is str else found
+
+    return filtered
+
+
+def _replacement(filter_: Filter) -> Text:
+    if filter_.path is not None:
+        return compile_reference(Reference(filter_.path))
+    return lambda _item, _scope: filter_.argument
+
+
+def _replaced(text: Text, replacement: Text) -> Text:
+    """Where a text is missing or empty another one."""
+
+    def found_or_replaced(item: Any, scope: Scope) -> str | NoText:
+        found = text(item, scope)
+        return found if type(found) is str and found else replacement(item, scope)
+
+    return found_or_replaced
+
+
+def _changes(argument: str) -> dict[FilterName, Callable[[str], str]]:
+    return {
+        FilterName.LOWER: str.lower,
+        FilterName.UPPER: str.upper,
+        FilterName.NOSEP: lambda text: _SEPARATORS.sub("", text),
+        FilterName.TRIM: lambda text: text.strip(argument or None),
+        FilterName.LAST: lambda text: text.rpartition(argument)[2],
+        FilterName.FIRST: lambda text: text.partition(argument)[0],
+    }
+
+
+def names_captured(*templates: Template | None) -> set[str]:
+    """The captures that templates refer to."""
+    paths = [path for template in templates if template for path in _paths(template)]
+    return {path.steps[0].name for path in paths if path.root is Root.CAPTURE}  # type: ignore[union-attr]
+
+
+def reads_payload(template: Template) -> bool:
+    """Whether it refers to anything but captures."""
+    return any(path.root is not Root.CAPTURE for path in _paths(template))
+
+
+def _paths(template: Template) -> list[Path]:
+    references = template.references
+    return [
+        path
+        for reference in references
+        for path in (reference.path, *(filter_.path for filter_ in reference.filters))
+        if path is not None
+    ]
