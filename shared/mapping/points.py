@@ -122,7 +122,7 @@ class Value:
     units: tuple[tuple[str, str], ...] = ()  # what `unit` gives → what is stored; others stay
     units_by_name: tuple[
         tuple[Names, str], ...
-    ] = ()  # where there is no `unit`: by the name before `rename`; a leaf's path
+    ] = ()  # without a `unit`: by the name before `rename`
     type: Literal["number", "bool", "text"] | None = None
     scale: Decimal | None = None  # v × scale ÷ divide + offset, in decimal
     divide: Decimal | None = None

@@ -84,6 +84,11 @@ class Cursor:
                 return ""
 
     @property
+    def written(self) -> str:
+        """A scalar as it stands in the file: a key that reads null is the text null."""
+        return self.node.text if isinstance(self.node, Leaf) else ""
+
+    @property
     def is_text(self) -> bool:
         """Whether it is a text, not a number, true, false or null."""
         return isinstance(self.node, Leaf) and isinstance(self.node.value, str)
@@ -171,10 +176,9 @@ class Cursor:
     def one_of(self, allowed: Iterable[str]) -> str:
         """One of these texts; the first of them if it is none."""
         names = list(allowed)
-        text = self.text(listed(names))
-        if text in names:
-            return text
-        if text:
+        if isinstance(self.node, Leaf) and self.written in names:  # `null` too
+            return self.written
+        if text := self.text(listed(names)):
             self.fault(f"{quoted(text)} is not allowed, {listed(names)} is{did_you_mean(text, names)}")
         return names[0]
 
@@ -200,7 +204,7 @@ class Cursor:
         """What is under the keys of the language; others are faults."""
         found = {}
         for key, value in self.table(what):
-            name = key.text() or "null"
+            name = key.written
             if name in allowed:
                 found[name] = value
             else:

@@ -135,12 +135,12 @@ def _variables(at: Cursor, given: Dict[str, str]) -> dict[str, str]:
 
 
 def _vars_of(at: Cursor) -> list[tuple[Cursor, Cursor]]:
-    top = {key.text(): value for key, value in at.table()} if at.is_object else {}
+    top = {key.written: value for key, value in at.table()} if at.is_object else {}
     return top["vars"].table("names and their defaults") if "vars" in top else []
 
 
 def _shown_name(at: Cursor) -> str:
-    return next((value.text() for key, value in at.table() if key.text() == "name"), "") or "name"
+    return next((value.text() for key, value in at.table() if key.written == "name"), "") or "name"
 
 
 def _without_vars(node: Node) -> Node:

@@ -86,7 +86,7 @@ def distinct_by(at: Cursor) -> bool:
 
 
 def _kind(at: Cursor) -> str | None:
-    found = [key.text() for key, _ in at.table("an entry, as {path: temperature},")] if at.is_object else []
+    found = [key.written for key, _ in at.table("an entry, as {path: temperature},")] if at.is_object else []
     kinds = [kind for kind in _KINDS if kind in found]
     if len(kinds) == 1:
         return kinds[0]

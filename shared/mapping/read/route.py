@@ -129,7 +129,7 @@ class _Scope:
 
     def _place_of_tenant(self) -> Cursor:
         at = self.keys.get("identity")
-        table = {key.text(): value for key, value in at.table()} if at and at.is_object else {}
+        table = {key.written: value for key, value in at.table()} if at and at.is_object else {}
         return table.get("tenant", at or self.keys.at)
 
     def _time(self, kind: Kind) -> TimeRule | None:
