@@ -21,6 +21,12 @@ class Poison(Exception):
         self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
         self.tenant_id: str | None = None  # with a kind; None where it has none, or several
 
+    def copy(self) -> Poison:
+        """The same, to be raised once more: an exception keeps the traceback of each time."""
+        poison = Poison(self.reason, "", "", self.ahead)
+        poison.args, poison.kind, poison.tenant_id = self.args, self.kind, self.tenant_id
+        return poison
+
 
 class AckRow(NamedTuple):
     """A row of cmd_ack; `at` is when this repetition was appended to the stream."""

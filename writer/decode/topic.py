@@ -10,7 +10,7 @@ from typing import NamedTuple
 from traksense_ingest.shared.messages import KINDS, NAME_MAX, ROOT
 from traksense_ingest.writer.outcome import Poison
 
-_LEVELS = ("tenant", "site", "device")
+LEVELS = ("tenant", "site", "device")
 
 
 class Topic(NamedTuple):
@@ -28,7 +28,7 @@ def parse_topic(raw: bytes) -> Topic:
     names = _decode(raw).split("/")
     if len(names) != 5 or names[0] != ROOT:
         raise Poison("invalid_topic", "topic", f"should be {ROOT}/tenant/site/device/kind")
-    for level, name in zip(_LEVELS, names[1:4], strict=True):
+    for level, name in zip(LEVELS, names[1:4], strict=True):
         check_name(level, name)
     if names[4] not in KINDS:
         raise Poison("invalid_topic", "topic.kind", "should be telem, ack or event")

@@ -12,13 +12,12 @@ from math import isfinite, lcm
 from typing import Any
 
 from traksense_ingest.writer.decode.mapped.scope import Wrong
-from traksense_ingest.writer.decode.mapped.wording import shown
 
 EXACT = 2**53  # below it each integer is a float
 
 
 def compile_arithmetic(scale: Decimal | None, divide: Decimal | None, offset: Decimal | None) -> Any:
-    """From a number to value × scale ÷ divide + offset; None where there is nothing to do."""
+    """From a number to value × scale ÷ divide + offset; what is none stays. None where there is nothing to do."""
     if scale is None and divide is None and offset is None:
         return None
     factor = Fraction(scale if scale is not None else 1) / Fraction(divide if divide is not None else 1)
@@ -39,9 +38,7 @@ def _change(times: int, plus: int, below: int) -> Callable[[Any], Any]:
                 return None  # no reading, as without arithmetic
             above, under = _as_ratio(value)
             return _divided(above * times + plus * under, below * under)
-        if value is None:
-            return None
-        raise Wrong(f"Input should be a number, is {shown(value)}")
+        return value
 
     return change
 

@@ -73,9 +73,9 @@ def _test(test: Equal | Exists | OfType | Not) -> Test:
         case Equal(values):
             return _equal(values)
         case Exists(expected):
-            return lambda value: (value is not MISSING) is expected
-        case OfType(name):
-            types = _TYPES[name]
+            return lambda value: (value is not MISSING and value is not None) is expected
+        case OfType(names):
+            types = tuple(type_ for name in names for type_ in _TYPES[name])
             return lambda value: type(value) in types
         case Not(inner):
             holds = _test(inner)

@@ -11,7 +11,7 @@ from traksense_ingest.shared.mapping.model import Fields, Literally, Source
 from traksense_ingest.shared.mapping.text import Path, Root
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
-from traksense_ingest.writer.decode.mapped.templates import compile_template, reads_payload
+from traksense_ingest.writer.decode.mapped.templates import compile_template, is_of_topic
 from traksense_ingest.writer.decode.schema import compact_json
 from traksense_ingest.writer.outcome import Poison
 
@@ -76,9 +76,7 @@ def _is_of_topic(source: Source, topic_captures: set[str]) -> bool:
         return True
     if isinstance(source, Path):
         return source.root is Root.CAPTURE and source.text[1:] in topic_captures
-    return not reads_payload(source) and all(
-        reference.path.text[1:] in topic_captures for reference in source.references
-    )
+    return is_of_topic(source, topic_captures)
 
 
 def as_json(value: Any, where: str) -> str:

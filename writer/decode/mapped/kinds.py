@@ -6,18 +6,15 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from traksense_ingest.shared.mapping.model import Ack, Event, Fields, Flag, Route, State
+from traksense_ingest.shared.mapping.model import Ack, Event, Fields, Flag, State
 from traksense_ingest.shared.mapping.text import Path, Template
 from traksense_ingest.writer.decode.decode import event_identity
-from traksense_ingest.writer.decode.mapped.adder import CompileTime, Readings
 from traksense_ingest.writer.decode.mapped.conditions import ScalarTable
 from traksense_ingest.writer.decode.mapped.fields import as_json, compile_object, compile_source
 from traksense_ingest.writer.decode.mapped.paths import compile_path
-from traksense_ingest.writer.decode.mapped.points import compile_point
-from traksense_ingest.writer.decode.mapped.scope import MISSING, ROWS_MAX, Get, Scope, Wrong
+from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import NoText, Text, compile_template, text_of
 from traksense_ingest.writer.decode.mapped.wording import in_words, listed, shown
-from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import AckRow, EventRow, Poison, Rows
 
 TEXT_MAX = 256  # characters of a cmd_id, an event_id and an event_type, as v1's
@@ -27,44 +24,12 @@ Made = Callable[[Any, Scope, Who, datetime | None, str | None], tuple[Rows, ...]
 IsTrue = Callable[[Any, Scope], bool]
 
 
-def compile_telem(route: Route, compile_time: CompileTime) -> Made:
-    """Readings at the record's time, and those of a time of their own."""
-    adders = tuple(compile_point(point, compile_time) for point in route.points)
-
-    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, meta: str | None) -> tuple[Rows, ...]:
-        readings: Readings = {}
-        if ts is not None:
-            scope.groups = {ts: readings}
-        elif scope.groups:
-            scope.groups = {}
-        for add in adders:
-            add(record, scope, readings)
-            if len(readings) > ROWS_MAX:
-                scope.take_rows(len(readings))
-        if ts is None and readings:
-            raise Wrong("there is none", below="time")
-        tenant, _, device = who
-        if len(scope.groups) == 1 and ts is not None:
-            found: tuple[Rows, ...] = (
-                (Measures(tenant, device, ts, meta, tuple(readings.values())),) if readings else ()
-            )
-        else:
-            found = tuple(
-                Measures(tenant, device, moment, meta, tuple(group.values()))
-                for moment, group in scope.groups.items()
-                if group
-            )
-        return found
-
-    return rows
-
-
 def compile_ack(ack: Ack, label: str) -> Made:
     """A device's answer, with the record as its payload."""
     cmd_id, ok = compile_text(ack.cmd_id, "ack.cmd_id"), compile_flag(ack.ok)
     err = compile_path(ack.err) if ack.err else None
 
-    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, meta: str | None) -> tuple[Rows, ...]:
+    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, _meta: str | None) -> tuple[Rows, ...]:
         payload = as_json(record, f"{label}: payload")
         scope.take_size(len(payload), f"{label}: payload")
         error = _error_text(err(record, scope), f"{label}: ack.err") if err else None
@@ -83,7 +48,7 @@ def compile_event(event: Event, label: str) -> Made:
     data_of = _data(event.data)
     where = f"{label}: event.data"
 
-    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, meta: str | None) -> tuple[Rows, ...]:
+    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, _meta: str | None) -> tuple[Rows, ...]:
         if ts is None:
             raise Wrong("there is none", below="time")
         type_ = type_of(record, scope)
@@ -105,7 +70,7 @@ def compile_state(state: State, label: str) -> Made:
     reason = compile_source(state.reason) if state.reason else None
     where = f"{label}: state"
 
-    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, meta: str | None) -> tuple[Rows, ...]:
+    def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, _meta: str | None) -> tuple[Rows, ...]:
         if ts is None:
             raise Wrong("there is none", below="time")
         scope.is_online = online(record, scope)

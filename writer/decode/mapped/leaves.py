@@ -9,7 +9,7 @@ from traksense_ingest.shared.mapping.points import LeavesPoint
 from traksense_ingest.shared.mapping.text import LEAF, Key, Names
 from traksense_ingest.writer.decode.mapped.adder import LARGEST, Adder, Readings
 from traksense_ingest.writer.decode.mapped.names import UNWANTED, Matches, Plan, compile_names
-from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import names_captured, reads_payload
 from traksense_ingest.writer.decode.mapped.wording import in_words, printable
@@ -20,7 +20,10 @@ PATH_MAX = 4096  # characters of a dotted path: no name is as long, and each lea
 def compile_leaves(point: LeavesPoint, adder: Adder) -> Callable[[Any, Scope, Readings], None]:
     """What the leaves below a path add to a record's readings."""
     walker = _Walker(point, adder)
-    get, where = compile_path(point.leaves), in_words(point.leaves)
+    where = in_words(point.leaves)
+    if point.leaves.is_many:
+        return _of_many(Items(point.leaves, keeps_key=True), walker, adder, where)
+    get = compile_path(point.leaves)
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         value = get(record, scope)
@@ -32,6 +35,20 @@ def compile_leaves(point: LeavesPoint, adder: Adder) -> Callable[[Any, Scope, Re
             return
         if value is not None:
             walker.walk(value, record, scope, readings)
+
+    return add
+
+
+def _of_many(items: Items, walker: _Walker, adder: Adder, where: str) -> Callable[[Any, Scope, Readings], None]:
+    def add(record: Any, scope: Scope, readings: Readings) -> None:
+        if adder.only is not None and not adder.only(record, scope):
+            return
+        is_empty = True
+        for _, value in items.of(record, scope):
+            is_empty = False
+            walker.walk(value, record, scope, readings)
+        if is_empty and adder.required:
+            raise Wrong("is missing, and is required", below=where)
 
     return add
 

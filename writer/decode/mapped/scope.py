@@ -55,6 +55,7 @@ class Scope:
         "same_point",
         "size_left",
         "values_left",
+        "who",
     )
 
     def __init__(self, entry: Entry, message: Any, captures: Captures) -> None:
@@ -64,6 +65,7 @@ class Scope:
         self.captures = captures
         self.device_ts: datetime | None = None  # the newest timestamp that a device gave
         self.groups: dict[datetime, dict[str, Reading]] = {}  # of the record: readings with a time of their own
+        self.who: tuple[str, str, str] | None = None  # tenant, site and device of the record
         self.is_online = True  # false where a state says that the device is not
         self.repeated = 0
         self.same_point = 0

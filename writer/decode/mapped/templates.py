@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from traksense_ingest.shared.mapping.filled import filtered
 from traksense_ingest.shared.mapping.text import Filter, FilterName, Path, Reference, Root, Template
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope
@@ -19,8 +19,6 @@ class NoText(NamedTuple):
 
 Text = Callable[[Any, Scope], str | NoText]
 TEXTS = {True: "true", False: "false"}
-
-_SEPARATORS = re.compile(r"[:\-._\s]")
 
 
 def compile_template(template: Template) -> Text:
@@ -82,13 +80,12 @@ def path_in_words(path: Path) -> str:
 def _filtered(text: Text, filter_: Filter) -> Text:
     if filter_.name in (FilterName.DEFAULT, FilterName.OR):
         return _replaced(text, _replacement(filter_))
-    change = _changes(filter_.argument)[filter_.name]
 
-    def filtered(item: Any, scope: Scope) -> str | NoText:
+    def changed(item: Any, scope: Scope) -> str | NoText:
         found = text(item, scope)
-        return change(found) if type(found) is str else found
+        return filtered(found, filter_) if type(found) is str else found
 
-    return filtered
+    return changed
 
 
 def _replacement(filter_: Filter) -> Text:
@@ -105,17 +102,6 @@ def _replaced(text: Text, replacement: Text) -> Text:
         return found if type(found) is str and found else replacement(item, scope)
 
     return found_or_replaced
-
-
-def _changes(argument: str) -> dict[FilterName, Callable[[str], str]]:
-    return {
-        FilterName.LOWER: str.lower,
-        FilterName.UPPER: str.upper,
-        FilterName.NOSEP: lambda text: _SEPARATORS.sub("", text),
-        FilterName.TRIM: lambda text: text.strip(argument or None),
-        FilterName.LAST: lambda text: text.rpartition(argument)[2],
-        FilterName.FIRST: lambda text: text.partition(argument)[0],
-    }
 
 
 def names_captured(*templates: Template | None) -> set[str]:
@@ -137,3 +123,8 @@ def _paths(template: Template) -> list[Path]:
         for path in (reference.path, *(filter_.path for filter_ in reference.filters))
         if path is not None
     ]
+
+
+def is_of_topic(template: Template, captures: set[str]) -> bool:
+    """Whether a topic's captures alone decide it."""
+    return not reads_payload(template) and names_captured(template) <= captures

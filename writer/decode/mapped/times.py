@@ -38,12 +38,12 @@ class RangeCheck:
                 raise Poison("out_of_range", where, wrong, ahead=ts if ts > now else None)
 
 
-def compile_time(rule: TimeRule, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
+def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
     """The moment by a rule. None only by Missing.NONE."""
     without_time = _without_time(rule, missing or rule.missing)
     too_early = _without_time(rule, rule.before_is) if rule.before else None
     find, parse = _find(rule), _parse(rule)
-    where = f"{label}: {_words(rule)}"
+    where = f"{label}: {words_of(rule)}"
     before = rule.before
 
     def moment(item: Any, scope: Scope) -> datetime | None:
@@ -69,7 +69,8 @@ def compile_time(rule: TimeRule, check: RangeCheck, label: str, missing: Missing
     return moment
 
 
-def _words(rule: TimeRule) -> str:
+def words_of(rule: TimeRule) -> str:
+    """Where the time of a rule is, for a reason."""
     return path_in_words(rule.paths[0]) if len(rule.paths) == 1 else "time"
 
 

@@ -56,10 +56,10 @@ def _changes(value: Value) -> list[Change]:
     changes: list[Change] = []
     if value.absent:
         changes.append(_without(value.absent))
-    if value.numbers_in_text:
-        changes.append(number_in_text)
     if value.true_words or value.false_words:
         changes.append(_booleans_in_text(value))
+    if value.numbers_in_text:
+        changes.append(number_in_text)
     if value.map:
         changes.append(_mapped(value))
     arithmetic = compile_arithmetic(value.scale, value.divide, value.offset)

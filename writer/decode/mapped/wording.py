@@ -58,7 +58,7 @@ def in_words(path: Path) -> str:
     return path.text.removeprefix(".") if path.text != "." else "payload"
 
 
-def place_of(each: Path, key: str, below: Path) -> str:
+def place_of(each: Path, key: str, below: Path | None = None) -> str:
     """Where an item is: `records[3].value`."""
     text = in_words(each)
     index = f"[{key}]" if key.isdigit() else f".{printable(key)}"
@@ -66,7 +66,7 @@ def place_of(each: Path, key: str, below: Path) -> str:
         return text
     head = text.removesuffix("[*]") if text.endswith("[*]") else text
     head = "" if head == "payload" else head
-    inside = below.text.removeprefix(".")
+    inside = below.text.removeprefix(".") if below else ""
     return f"{head}{index}{'.' if inside and not inside.startswith('[') else ''}{inside}".removeprefix(".")
 
 

@@ -1,0 +1,177 @@
+"""A route, compiled: from a document to rows. `Bound` adds what a topic captures, once for each topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from traksense_ingest.shared.mapping.decoding import FormatName
+from traksense_ingest.shared.mapping.model import Route
+from traksense_ingest.shared.mapping.points import Many, Missing
+from traksense_ingest.shared.mapping.text import Template
+from traksense_ingest.shared.messages import RETAINED
+from traksense_ingest.writer.decode.mapped.collected import Collected
+from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
+from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_fields
+from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
+from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
+from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.reading import Readers
+from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
+from traksense_ingest.writer.decode.mapped.telem import compile_telem
+from traksense_ingest.writer.decode.mapped.templates import is_of_topic
+from traksense_ingest.writer.decode.mapped.times import Moment, RangeCheck, compile_time, words_of
+from traksense_ingest.writer.decode.mapped.wording import place_of
+from traksense_ingest.writer.decode.topic import LEVELS, Topic, check_name
+from traksense_ingest.writer.entry import Entry, moment
+from traksense_ingest.writer.outcome import Decoded, Ignored, Poison
+
+NOBODY = Entry("", "0-0", None, None, moment(0), 0)  # of the scope in which a topic's captures are looked at
+
+
+class CompiledRoute:
+    """What a route does, without the topic's part of it."""
+
+    def __init__(self, route: Route, readers: Readers, check: RangeCheck) -> None:
+        self.route = route
+        self.label, self.mapping, self.kind = route.label, route.mapping, route.kind
+        self.is_v1 = route.decode.format is FormatName.V1
+        self.is_sparkplug = route.decode.format is FormatName.SPARKPLUG_B
+        self.read = readers.of(route)
+        self.when = compile_conditions(route.when)
+        self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
+        self.copies_captures = route.records is not None or any(isinstance(point, Many) for point in route.points)
+        compile_moment = partial(compile_time, check=check, label=route.label)
+        self._records = Items(route.records, keeps_key=True) if route.records else None
+        missing = Missing.NONE if route.kind == "ack" and route.time is None else None
+        self._moment: Moment | None = compile_moment(route.time, missing=missing) if route.time else None
+        self._time_words = words_of(route.time) if route.time else "time"
+        self._identify = self._compile_identity()
+        self._meta = compile_fields(route.meta, f"{route.label}: meta")
+        self._made = self._compile_kind(compile_moment) if self._identify else None
+
+    def bind(self, captures: Captures) -> Bound:
+        """The route for one topic. Never raises: a topic that can't be one of its own is poison when a message comes."""
+        return Bound(self, captures)
+
+    def decoded(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
+        """Rows of a message; raises Poison."""
+        entry, collected = scope.entry, Collected(scope)
+        key = ""
+        try:
+            for key, record in self._each_record(scope):
+                scope.record = record
+                self._collect(record, bound, scope, collected)
+        except Wrong as wrong:
+            raise self._poison(wrong, key) from None
+        collected.check_texts(unpacked or len(entry.payload or b""), self.label)
+        if entry.retained and scope.device_ts is None and collected.rows and self.kind in ("telem", "event"):
+            return Ignored(entry, self.kind, RETAINED, self.mapping)
+        return Decoded(
+            entry,
+            self.kind,
+            tuple(collected.devices.values()),
+            scope.device_ts,
+            tuple(collected.rows),
+            unpacked,
+            scope.same_point,
+            self.mapping,
+        )
+
+    def _each_record(self, scope: Scope) -> Iterable[tuple[str, Any]]:
+        if self._records is None:
+            return (("", scope.message),)
+        return self._records.of(scope.message, scope)
+
+    def _collect(self, record: Any, bound: Bound, scope: Scope, collected: Collected) -> None:
+        assert self._identify is not None and self._made is not None  # noqa: S101, PT018  (has rows: the caller's promise)
+        who = bound.who or self._identify(record, scope)
+        scope.who = who
+        ts = self._moment(record, scope) if self._moment else None
+        meta = bound.meta if bound.has_meta else self._meta(record, scope) if self._meta else None
+        collected.add(who, ts, meta, self._made(record, scope, who, ts, meta))
+
+    def _poison(self, wrong: Wrong, key: str) -> Poison:
+        below = wrong.below or self._time_words
+        if key and self._records is not None and self.route.records is not None:
+            below = f"{place_of(self.route.records, key)}: {below}"
+        return Poison(wrong.reason, f"{self.label}: {below}", wrong.what)
+
+    def _compile_identity(self) -> Identify | None:
+        identity = self.route.identity
+        return compile_identity(identity, self.route.tenant, self.label) if identity else None
+
+    def _compile_kind(self, compile_moment: Any) -> Made | None:
+        route = self.route
+        if self.is_v1 or route.ignore:
+            return None
+        if route.ack:
+            return compile_ack(route.ack, self.label)
+        if route.event:
+            return compile_event(route.event, self.label)
+        if route.state:
+            return compile_state(route.state, self.label)
+        return compile_telem(route, compile_moment)
+
+    def who_of_topic(self, captures: Captures) -> Who | None:
+        """Tenant, site and device, where the topic alone says them; raises Poison."""
+        identity = self.route.identity
+        if identity is None or self._identify is None:
+            return None
+        if not all(self._is_of_topic(part) for part in (identity.tenant, identity.site, identity.device)):
+            return None
+        return self._identify(None, Scope(NOBODY, None, captures))
+
+    def tenant_of_topic(self, captures: Captures) -> str | None:
+        """The tenant, where the topic alone says it; raises Poison."""
+        identity = self.route.identity
+        if identity is None or not self._is_of_topic(identity.tenant):
+            return None
+        find = compile_name(identity.tenant, "tenant", self.label, self.route.tenant.one_of)
+        return find(None, Scope(NOBODY, None, captures))
+
+    def meta_of_topic(self, captures: Captures) -> tuple[bool, str | None]:
+        """Whether the topic alone says the meta, and then it."""
+        if self._meta is None or not are_of_topic(self.route.meta, self.topic_captures):
+            return self._meta is None, None
+        return True, self._meta(None, Scope(NOBODY, None, captures))
+
+    def _is_of_topic(self, template: Template) -> bool:
+        return is_of_topic(template, self.topic_captures)
+
+
+class Bound:
+    """A route for one topic: its captures, and what they alone decide."""
+
+    __slots__ = ("_v1_topic", "captures", "has_meta", "meta", "poison", "route", "tenant", "who")
+
+    def __init__(self, route: CompiledRoute, captures: Captures) -> None:
+        self.route = route
+        self.captures = captures
+        self.poison: Poison | None = None
+        self._v1_topic: Topic | None = None
+        self.who: Who | None = None
+        self.tenant: str | None = None
+        self.has_meta, self.meta = False, None
+        try:
+            self.tenant = route.tenant_of_topic(captures)
+            self.who = route.who_of_topic(captures)
+            self.has_meta, self.meta = route.meta_of_topic(captures)
+        except Poison as poison:
+            self.poison = poison
+
+    def v1_topic(self) -> Topic:
+        """The names that a message of version 1 is about; raises Poison."""
+        if self._v1_topic is None:
+            if self.poison is not None:
+                raise self.poison.copy()
+            names = self.who or tuple(self.captures[level] for level in LEVELS)
+            for level, name in zip(LEVELS, names, strict=True):
+                check_name(level, name)
+            self._v1_topic = Topic(*names, self.route.kind)
+        return self._v1_topic
+
+    def scope(self, entry: Entry, document: Any) -> Scope:
+        """A message's."""
+        return Scope(entry, document, dict(self.captures) if self.route.copies_captures else self.captures)

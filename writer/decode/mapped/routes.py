@@ -1,0 +1,182 @@
+"""All routes of a process: an entry goes to the first one that takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping as Dict
+from dataclasses import replace
+from typing import Any
+
+from traksense_ingest.shared.mapping.mappings import Mappings
+from traksense_ingest.shared.mapping.router import Candidate, Router
+from traksense_ingest.shared.messages import EMPTY, MAPPING
+from traksense_ingest.writer.decode.decode import Clock, Decoder, reject, utc_now
+from traksense_ingest.writer.decode.formats import FormatError, FormatLimits
+from traksense_ingest.writer.decode.mapped.aliases import Aliases, AliasesInMemory, with_names
+from traksense_ingest.writer.decode.mapped.envelope import Opener
+from traksense_ingest.writer.decode.mapped.reading import Read, Readers
+from traksense_ingest.writer.decode.mapped.route import Bound, CompiledRoute
+from traksense_ingest.writer.decode.mapped.scope import Scope
+from traksense_ingest.writer.decode.mapped.times import RangeCheck
+from traksense_ingest.writer.decode.mapped.v1 import V1
+from traksense_ingest.writer.decode.mapped.wording import listed, printable
+from traksense_ingest.writer.decode.topic import kind_of, parse_topic
+from traksense_ingest.writer.entry import Entry
+from traksense_ingest.writer.outcome import Decoded, Deferred, Ignored, Outcome, Poison
+
+
+class MappedRoutes:
+    """Decodes entries by the routes of mappings. Nothing of a route is worked out twice, and of a topic only once while
+    the router's cache has it."""
+
+    def __init__(
+        self,
+        mappings: Mappings,
+        *,
+        max_payload_bytes: int,
+        max_future_s: int,
+        clock: Clock = utc_now,
+        aliases: Aliases | None = None,
+    ) -> None:
+        self._limits = FormatLimits(max_payload_bytes, max_future_s)
+        self._check = RangeCheck(clock, max_future_s)
+        self._readers = Readers(self._limits)
+        self._aliases: Aliases = AliasesInMemory() if aliases is None else aliases
+        self._v1 = V1(Decoder(max_payload_bytes, max_future_s, clock))
+        routes = mappings.routes
+        self._routes = tuple(CompiledRoute(route, self._readers, self._check) for route in routes)
+        self._openers: Dict[str, Opener] = {
+            route.label: Opener(route, route.envelope, self._limits, self._check) for route in routes if route.envelope
+        }
+        self._router: Router[Bound] = mappings.router(self._bind)
+
+    def decode(self, entry: Entry) -> Outcome:
+        """What becomes of an entry. Never raises, whatever the entry holds."""
+        try:
+            return self.decoded(entry)
+        except Poison as poison:
+            return reject(
+                entry, poison.reason, str(poison), ahead=poison.ahead, kind=poison.kind, tenant_id=poison.tenant_id
+            )
+        except Exception as error:
+            return Deferred(entry, error)
+
+    def decoded(self, entry: Entry, is_inner: bool = False) -> Decoded | Ignored:
+        """The same; raises Poison."""
+        topic, payload = entry.topic, entry.payload
+        if topic is None:
+            raise Poison("invalid_topic", "topic", "the entry has no such field")
+        bounds = self._router.find(topic)
+        if payload == b"":
+            return Ignored(entry, _kind(bounds, topic), EMPTY)
+        if not bounds:
+            raise _no_route(topic)
+        if payload is None:
+            raise Poison("parse_error", "payload", "the entry has no such field")
+        return self._first(bounds, entry, payload, is_inner)
+
+    def _first(self, bounds: tuple[Bound, ...], entry: Entry, payload: bytes, is_inner: bool) -> Decoded | Ignored:
+        """By the first route that takes it: whose `when` holds, or that has none."""
+        read: Read | None = None
+        document: Any = None
+        unpacked, error, refused = 0, None, None
+        for bound in bounds:
+            route = bound.route
+            if route.read is not read:
+                read, error = route.read, None
+                try:
+                    document, unpacked = read(payload, entry.received_at)
+                except FormatError as wrong:
+                    error = wrong
+            if error is not None:
+                if route.when is None:
+                    return self._not_read(bound, entry, error)
+                refused = bound, error
+            elif route.when is None or route.when(document, bound.scope(entry, document)):
+                return self._taken(bound, entry, document, unpacked, is_inner)
+        if refused:
+            raise _poison_of(*refused)
+        raise _nothing_fits(bounds)
+
+    def _taken(self, bound: Bound, entry: Entry, document: Any, unpacked: int, is_inner: bool) -> Decoded | Ignored:
+        route = bound.route
+        if route.is_v1:
+            return self._v1.decode(entry, bound.v1_topic(), None if unpacked else document)
+        try:
+            return self._mapped(bound, entry, document, unpacked, is_inner)
+        except Poison as poison:
+            if poison.kind is None:
+                poison.kind, poison.tenant_id = route.kind, bound.tenant
+            raise
+
+    def _mapped(self, bound: Bound, entry: Entry, document: Any, unpacked: int, is_inner: bool) -> Decoded | Ignored:
+        route = bound.route
+        if bound.poison is not None:
+            raise bound.poison.copy()
+        if route.route.ignore:
+            return Ignored(entry, route.kind, MAPPING, route.mapping)
+        scope = bound.scope(entry, document)
+        if route.route.envelope:
+            return self._opened(bound, scope, is_inner)
+        if not route.is_sparkplug:
+            return route.decoded(bound, scope, unpacked)
+        topic = (entry.topic or b"").decode()
+        scope.message, birth = with_names(document, topic, self._aliases, entry.received_at, route.label)
+        outcome = route.decoded(bound, scope, unpacked)
+        return outcome._replace(birth=birth) if birth and isinstance(outcome, Decoded) else outcome
+
+    def _opened(self, bound: Bound, scope: Scope, is_inner: bool) -> Decoded | Ignored:
+        label = bound.route.label
+        if is_inner:
+            raise Poison("parse_error", label, "an envelope in an envelope is not opened")
+        inner = self._openers[label].open(scope)
+        outcome = self.decoded(inner, is_inner=True)
+        if isinstance(outcome, Ignored):
+            return replace(outcome, entry=scope.entry)
+        _check_tenant(bound, outcome)
+        return outcome._replace(entry=scope.entry)
+
+    def _not_read(self, bound: Bound, entry: Entry, error: FormatError) -> Decoded | Ignored:
+        if bound.route.is_v1:
+            return self._v1.decode(entry, bound.v1_topic())
+        raise _poison_of(bound, error)
+
+    def _bind(self, candidate: Candidate) -> Bound:
+        return self._routes[candidate.position].bind(dict(candidate.captures))
+
+
+def _kind(bounds: tuple[Bound, ...], topic: bytes) -> str:
+    return bounds[0].route.kind if bounds else kind_of(topic)
+
+
+def _no_route(topic: bytes) -> Poison:
+    """Version 1 has words for what is wrong with a topic of its own."""
+    try:
+        parse_topic(topic)
+    except Poison as poison:
+        return poison
+    return Poison("invalid_topic", "topic", "no mapping has a route for it")
+
+
+def _nothing_fits(bounds: tuple[Bound, ...]) -> Poison:
+    labels = ", ".join(bound.route.label for bound in bounds[:5]) + (", …" if len(bounds) > 5 else "")
+    poison = Poison("invalid_topic", "topic", f"`when` doesn't fit the payload in any of its routes: {labels}")
+    poison.kind, poison.tenant_id = bounds[0].route.kind, bounds[0].tenant
+    return poison
+
+
+def _poison_of(bound: Bound, error: FormatError) -> Poison:
+    poison = Poison(error.reason, f"{bound.route.label}: {error.where}", error.what)
+    poison.kind, poison.tenant_id = bound.route.kind, bound.tenant
+    return poison
+
+
+def _check_tenant(bound: Bound, outcome: Decoded) -> None:
+    """A message inside is of the tenant that may publish the envelope."""
+    outer = bound.captures.get("tenant")
+    allowed = (outer,) if outer is not None else bound.route.route.tenant.one_of
+    if allowed is None:
+        return
+    for part in (*outcome.rows, *outcome.devices):
+        if part.tenant_id not in allowed:
+            what = f"{printable(part.tenant_id)} is not {listed(allowed)}, whose envelope it is in"
+            raise Poison("parse_error", f"{bound.route.label}: tenant", what)
