@@ -46,7 +46,8 @@ def _summary(mappings: Mappings, warnings: int) -> str:
     files = [file for file in mappings.files if file.name in mappings.named]
     routes, tests = sum(len(file.routes) for file in files), sum(len(file.tests) for file in files)
     counts = f"{number(len(files), 'file')}, {number(routes, 'route')}, {number(tests, 'test')}"
-    return f"{counts}: no faults{f', {number(warnings, "warning")}' if warnings else ''}"
+    noted = f", {number(warnings, 'warning')}" if warnings else ""
+    return f"{counts}: no faults{noted}"
 
 
 def _show(severity: str, faults: Sequence[Fault], *, as_json: bool) -> None:
