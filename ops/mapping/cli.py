@@ -225,7 +225,6 @@ def new(
     if (source == "live") != bool(filters):
         raise click.UsageError("--live needs a topic filter, as in --live 30s 'plant/#'" if live else "TOPIC: --live")
     from traksense_ingest.ops.mapping.draft.command import draft
-
     from traksense_ingest.ops.mapping.sources import Source
 
     draft(Source(given, None, None, None, live, capture, filters), tenant, name, output, as_json=as_json)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple, assert_never
 
-from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
-
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.mapping.decoding import Decode, FormatName
@@ -15,6 +13,7 @@ from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Route
+from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Rejected
 

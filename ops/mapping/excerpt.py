@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.cells import cell_len
 
 from traksense_ingest.ops.terminal import printable
+from traksense_ingest.shared.mapping.load import LIBRARY
 from traksense_ingest.shared.mapping.points import Place
 
 BEFORE = 30  # columns that stay visible to the left of the caret, where a line is too long
@@ -47,7 +48,9 @@ def _cut(text: str, width: int) -> str:
 
 @cache
 def _lines(file: str) -> list[str]:
-    try:
-        return Path(file).read_bytes().decode(errors="replace").splitlines()
-    except OSError:
-        return []
+    for path in (Path(file), LIBRARY / file):  # of the library only the name is shown
+        try:
+            return path.read_bytes().decode(errors="replace").splitlines()
+        except OSError:
+            continue
+    return []

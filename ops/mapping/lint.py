@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
-from traksense_ingest.ops.mapping.untested import untested
 
 from traksense_ingest.ops.mapping.columns import screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import spec_of
 from traksense_ingest.ops.mapping.excerpt import excerpt
+from traksense_ingest.ops.mapping.untested import untested
 from traksense_ingest.ops.mapping.warnings import warnings_of
 from traksense_ingest.ops.terminal import number
 from traksense_ingest.shared import config

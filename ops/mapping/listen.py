@@ -77,9 +77,13 @@ async def _until(client: Client, seconds: float, stop: asyncio.Event) -> AsyncGe
 
 def _message(message: aiomqtt.Message) -> Message:
     payload = message.payload if isinstance(message.payload, bytes) else b""
-    now = datetime.now(UTC)
-    received = now.replace(microsecond=now.microsecond // 1000 * 1000)  # in ms, as a receiver keeps it
-    return Message(message.topic.value, payload, received, bool(message.retain))
+    return Message(message.topic.value, payload, now(), bool(message.retain))
+
+
+def now() -> datetime:
+    """To the ms, as receivers keep it."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def _unusable(settings: Settings, error: Exception) -> IngestError:

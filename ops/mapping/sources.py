@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from redis.exceptions import RedisError
 from traksense_ingest.ops.advice import ingest_error
 from traksense_ingest.ops.dlq.dead_letter import Selection, dead_letter_from
 from traksense_ingest.ops.dlq.table import LETTERS, each_row, open_table
-from traksense_ingest.ops.mapping.listen import listen
+from traksense_ingest.ops.mapping.listen import listen, now
 from traksense_ingest.ops.mapping.messages import read_capture
 from traksense_ingest.ops.mapping.options import Given
 from traksense_ingest.shared.config import Settings
@@ -74,7 +73,7 @@ def message_of(given: Given) -> Message:
     """The message of the command line; raises UsageError."""
     if given.topic is None:
         raise click.UsageError("--topic is missing: the topic decides which route takes a message")
-    return Message(given.topic, _payload(given), given.received or datetime.now(UTC), given.retained)
+    return Message(given.topic, _payload(given), given.received or now(), given.retained)
 
 
 def _payload(given: Given) -> bytes:
