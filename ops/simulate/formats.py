@@ -39,6 +39,21 @@ def examples(formats: Sequence[str], tenant: str, settings: Settings, *, with_ba
     return found
 
 
+def simulated(settings: Settings, tenant: str) -> list[str]:
+    """The formats of INGEST_MAPPINGS that can be simulated, in order."""
+    used = load(settings.ingest_mappings)
+    of_library = [file.name for file in used.files if file.name in used.named and file.name in names()]
+    return [name for name in of_library if _can_be(name, tenant, settings)]
+
+
+def _can_be(name: str, tenant: str, settings: Settings) -> bool:
+    try:
+        _example(name, tenant, settings)
+    except ConfigurationError:
+        return False
+    return True
+
+
 def _names_tenant(example: Example, tenant: str, settings: Settings) -> bool:
     message = FormatDevice(0, tenant, example, Random(0)).bad(example.ts, Random(0))  # noqa: S311  (not a secret)
     outcome = _engine(example.format, tenant, settings).decode(Published(message.topic, message.payload, message.ts))
@@ -80,7 +95,8 @@ def _taken_apart(name: str, test: Test, engine: Engine) -> Example:
     if not len(tenants) == len(devices) == len(times) == 1:
         raise NotSimulated("its example is of several devices or moments")
     ts = datetime.fromisoformat(times.pop())
-    resolution = min((form_of(value, ts)[1] for value in scalars(payload) if form_of(value, ts)), default=None)
+    written = [form for value in scalars(payload) if (form := form_of(value, ts))]
+    resolution = min((finest for _, finest in written), default=None)
     if resolution is None:
         raise NotSimulated("its example has no time of its own: rows of the same moment would be one")
     return Example(name, test.message.topic, payload, tenants.pop(), devices.pop(), ts, len(rows), resolution)
