@@ -17,7 +17,7 @@ from typing import assert_never
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
 from traksense_ingest.writer.decode.clock import CLOCK, ClockWatch
-from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.current import CurrentRoutes
 from traksense_ingest.writer.decode.topic import kind_of as kind_of_topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import (
@@ -44,7 +44,7 @@ from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
 class LaneContext:
     """What the lanes of a process have in common."""
 
-    decoder: Decoder
+    decoder: CurrentRoutes
     storage: Storage
     canary: Canary
     refused: RefusedKinds

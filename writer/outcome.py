@@ -20,6 +20,7 @@ class Poison(Exception):
         self.ahead = ahead  # the timestamp, where it is too far in the future
         self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
         self.tenant_id: str | None = None  # with a kind; None where it has none, or several
+        self.device: str | None = None  # tenant/device, where a mapping took it and it is about one
 
     def copy(self) -> Poison:
         """The same, to be raised once more: an exception keeps the traceback of each time."""
@@ -148,6 +149,7 @@ class Rejected:
     reason: str  # class: where: what
     sqlstate: str | None = None
     ahead: datetime | None = None  # its timestamp, where that is too far in the future
+    device: str | None = None  # that gave it, tenant/device, where a mapping says so
 
     @property
     def weight(self) -> int:

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from traksense_ingest.shared import database
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.failure import Kind, describe, kind_of
+from traksense_ingest.shared.mapping.reload import Check, is_read
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.ports import WRITER_METRICS
 from traksense_ingest.shared.runtime.health import Health, HealthServer
@@ -24,8 +25,8 @@ from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_un
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.ledger_rows import LedgerRows
 from traksense_ingest.writer.decode.clock import ClockWatch
-from traksense_ingest.writer.decode.decode import Decoder, utc_now
-from traksense_ingest.writer.decode.mapped.aliases import Aliases
+from traksense_ingest.writer.decode.current import CurrentRoutes
+from traksense_ingest.writer.decode.decode import utc_now
 from traksense_ingest.writer.lane import Lane, LaneContext
 from traksense_ingest.writer.read.consumer import COMMANDS, Consumer
 from traksense_ingest.writer.read.leftover_shards import Shards, drain_leftover_shards
@@ -43,6 +44,7 @@ from traksense_ingest.writer.watch.periodic import (
     watch_database,
     watch_dead_letters,
     watch_devices,
+    watch_heartbeat,
     watch_ledgers,
     watch_receivers,
     watch_streams,
@@ -59,14 +61,17 @@ OBJECTS_BETWEEN_COLLECTIONS = 50_000
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
-    """Run a writer until `stop`. Raises ConfigurationError when it can't ever start."""
+async def serve(settings: Settings, stop: asyncio.Event, check: Check = is_read) -> None:
+    """Run a writer until `stop`; `check` refuses mappings before they are used. Raises ConfigurationError when it can't
+    ever start."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     metrics = WriterMetrics()
+    routes = CurrentRoutes(settings, metrics, check)
     metrics.queue_max.set(settings.ingest_queue_max)
     health = health_of(settings, metrics)
     port = WRITER_METRICS.default if settings.metrics_port is None else settings.metrics_port
     async with AsyncExitStack() as lifetimes:
+        lifetimes.enter_context(routes.mappings.reloaded_at_hangup())
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("writer: metrics on port %d", server.port, extra={"port": server.port})
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
@@ -76,12 +81,13 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
             return
         lifetimes.callback(pool.terminate)  # every transaction has ended by then; a dead server can't delay us
         log.info("storing from %s to %s", redacted(settings.redis_url), redacted(settings.database_url))
-        context, shards = lane_context(settings, pool, health, metrics), Shards(settings.ingest_shards)
+        context = lane_context(settings, pool, health, metrics, routes)
+        shards, process = Shards(settings.ingest_shards), process_name()
         lifetimes.callback(context.recorder.dead_letters.flush)
         await run_until(
             stop,
-            _run_lanes(settings, client, context, metrics, shards, stop),
-            _watch(settings, client, pool, context, metrics, shards),
+            _run_lanes(settings, client, context, metrics, shards, process, stop),
+            _watch(settings, client, pool, context, metrics, shards, process, routes),
             abort=pool.terminate,
         )
 
@@ -100,23 +106,24 @@ def health_of(settings: Settings, metrics: WriterMetrics) -> Health:
     return health
 
 
-def lane_context(settings: Settings, pool: Any, health: Health, metrics: WriterMetrics) -> LaneContext:
+def lane_context(
+    settings: Settings, pool: Any, health: Health, metrics: WriterMetrics, routes: CurrentRoutes
+) -> LaneContext:
     """What a process's lanes have in common, over one pool of database connections."""
     components = health.components
-    decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
     tables = Tables(pool, DeviceRegistry())
-    canary, aliases = Canary(tables, decoder, pool), Aliases()
+    canary = Canary(tables, routes, pool)
     recorder = MetricsRecorder(metrics, settings.ingest_max_rejected_share)
     max_deliveries = settings.ingest_max_deliveries
     return LaneContext(
-        decoder,
+        routes,
         Storage(tables, canary, components["database"], recorder, max_deliveries),
         canary,
         RefusedKinds(canary, components["database"], components["messages"]),
         ClockWatch(components["clock"], settings.ingest_max_future_s),
         components,
         recorder,
-        StoredBirths(pool, aliases),
+        StoredBirths(pool, routes.aliases),
         max_deliveries,
     )
 
@@ -142,9 +149,10 @@ async def _run_lanes(
     context: LaneContext,
     metrics: WriterMetrics,
     shards: Shards,
+    process: str,
     stop: asyncio.Event,
 ) -> None:
-    redis, process = context.components["redis"], process_name()
+    redis = context.components["redis"]
 
     async def serve_shard(shard: int, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -200,6 +208,8 @@ async def _watch(
     context: LaneContext,
     metrics: WriterMetrics,
     shards: Shards,
+    process: str,
+    routes: CurrentRoutes,
 ) -> None:
     redis, database_ = context.components["redis"], context.components["database"]
     stuck = StuckTransactions(pool, settings.ingest_claim_idle_ms / 1000)
@@ -210,6 +220,8 @@ async def _watch(
         tasks.create_task(watch_ledgers(ledgers), name="ledgers")
         tasks.create_task(watch_consumers(client, shards, redis), name="consumers")
         tasks.create_task(watch_receivers(client, metrics), name="receivers")
+        tasks.create_task(watch_heartbeat(client, process, routes.mappings), name="heartbeat")
+        tasks.create_task(routes.follow(), name="mappings")
         tasks.create_task(watch_database(stuck, database_), name="database")
         tasks.create_task(watch_devices(context.storage, database_), name="devices")
         tasks.create_task(watch_dead_letters(context.recorder), name="dead letters")

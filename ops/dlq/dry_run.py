@@ -16,7 +16,8 @@ from traksense_ingest.ops.terminal import number, printable
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.database import in_transaction
 from traksense_ingest.shared.failure import describe
-from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.writer.decode.current import compiled
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AckRow, AwaitsBirth, Decoded, Deferred, EventRow, Ignored, Rejected
@@ -54,7 +55,7 @@ class Forecaster:
     """Decodes within the limits that the operator set, as a writer would."""
 
     def __init__(self, settings: Settings) -> None:
-        self._decoder = Decoder(settings.ingest_max_payload_bytes, settings.ingest_max_future_s)
+        self._routes = compiled(settings, load(settings.ingest_mappings))
 
     def of(self, letter: DeadLetter) -> Forecast:
         """The outcome now."""
@@ -63,7 +64,7 @@ class Forecaster:
         id_ = f"{time.time_ns() // 1_000_000}-0"
         received_at, is_kept = letter.received_at or datetime.now(UTC), letter.received_at is not None
         entry = Entry(letter.stream, id_, letter.topic.encode(), letter.payload, received_at, 1, replayed=is_kept)
-        match self._decoder.decode(entry):
+        match self._routes.decode(entry):
             case Decoded() as decoded:
                 return Forecast(STORED, _rows(decoded))
             case Rejected() as rejected:

@@ -37,7 +37,7 @@ class Snapshot:
     at: float  # by this machine's monotonic clock, in seconds
     shards: Sequence[StreamSnapshot]
     receivers: Sequence[Receiver] | None  # None if this user of Redis may not read them
-    writers: Sequence[Writer] | None
+    writers: Sequence[Writer] | None = None
 
 
 async def take_snapshot(client: Redis, numbers: Iterable[int]) -> Snapshot:

@@ -120,9 +120,7 @@ class Value:
 
     unit: Template | None = None  # none where what it refers to is missing, null or empty
     units: tuple[tuple[str, str], ...] = ()  # what `unit` gives → what is stored; others stay
-    units_by_name: tuple[
-        tuple[Names, str], ...
-    ] = ()  # without a `unit`: by the name before `rename`
+    units_by_name: tuple[tuple[Names, str], ...] = ()  # without a `unit`: by the name before `rename`
     type: Literal["number", "bool", "text"] | None = None
     scale: Decimal | None = None  # v × scale ÷ divide + offset, in decimal
     divide: Decimal | None = None

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.support.decoding import v1_routes
 from tests.support.storable import check_storable
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Deferred, Outcome
 
@@ -20,7 +20,7 @@ CORPUS = Path(__file__).parent / "corpus"  # what was found once; whatever a fuz
 CASES = Path(__file__).parents[1] / "cases" / "messages.jsonl"
 
 NOW = datetime(2025, 10, 7, 16, 0, tzinfo=UTC)
-DECODER = Decoder(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
+DECODER = v1_routes(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
 ID = b"1759852800000-0"
 
 _KINDS = {b"T": b"telem", b"A": b"ack", b"E": b"event"}

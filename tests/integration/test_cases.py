@@ -10,6 +10,7 @@ from typing import Any
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 from traksense_ingest.shared.messages import POISON_REASONS
+from traksense_ingest.shared.metrics import MESSAGE_TYPES
 
 CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases" / "messages.jsonl").read_text().splitlines()]
 COLUMNS = ("point_id", "ts", "v_num", "v_bool", "v_text", "unit")
@@ -32,11 +33,11 @@ async def test_each_case_comes_out_as_it_does_alone(stack: Stack) -> None:
     await eventually(lambda: receiver.metric("ingest_appended_messages_total") == len(CASES) - len(direct))
     await reasons_are_counted(writer)
     empty = [case for case in CASES if case["expect"].get("ignored") == "empty"]
-    await writer.counts("ingest_ignored_total", len(empty), reason="empty")
+    await writer.counts("ingest_ignored_total", len(empty), reason="empty", mapping="")
 
 
 def settled(writer: Any) -> list[tuple[str, float]]:
-    return [(kind, writer.metric("ingest_messages_total", type=kind)) for kind in ("telem", "ack", "event", "unknown")]
+    return [(kind, writer.metric("ingest_messages_total", type=kind)) for kind in MESSAGE_TYPES]
 
 
 async def reasons_are_counted(writer: Any) -> None:

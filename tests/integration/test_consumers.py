@@ -18,6 +18,7 @@ from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
+from traksense_ingest.writer.decode.current import CurrentRoutes
 from traksense_ingest.writer.lane import Lane
 from traksense_ingest.writer.read.consumer import Consumer
 from traksense_ingest.writer.read.source import ReadSize, Source
@@ -39,7 +40,7 @@ async def test_lanes_with_the_same_name_lose_nothing_and_double_nothing(stack: S
     health = health_of(settings, metrics)
     pool = await database.open_pool(stack.database_url, 1, 4)
     sources: list[Source] = []
-    shared = lane_context(settings, pool, health, metrics)
+    shared = lane_context(settings, pool, health, metrics, CurrentRoutes(settings, metrics))
     async with stream.connect(stack.redis_server.url) as client:
 
         def lane() -> Lane:

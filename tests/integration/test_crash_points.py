@@ -24,6 +24,7 @@ from traksense_ingest.shared.runtime.tasks import sole_error
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
+from traksense_ingest.writer.decode.current import CurrentRoutes
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.lane import Lane
 from traksense_ingest.writer.read.consumer import Consumer
@@ -72,7 +73,7 @@ async def lane_of(stack: Stack, name: str, stop: asyncio.Event) -> AsyncIterator
         source = Source(
             Consumer(client, 0, name), ReadSize(800), 50, CLAIM_IDLE_MS, health.components["redis"], metrics, stop
         )
-        yield Lane(source, lane_context(settings, pool, health, metrics))
+        yield Lane(source, lane_context(settings, pool, health, metrics, CurrentRoutes(settings, metrics)))
     pool.terminate()
 
 

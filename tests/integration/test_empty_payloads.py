@@ -16,7 +16,7 @@ async def test_an_empty_payload_is_settled_and_counted_and_nothing_else(stack: S
     await stack.append("traksense/t/s/dev/telem", b"", retained="1")
     await stack.has_rows("ts_measure", 1)
     await receiver.counts("ingest_received_messages_total", 2)
-    await eventually(lambda: writer.metric("ingest_ignored_total", reason="empty") == 2)
+    await eventually(lambda: writer.metric("ingest_ignored_total", reason="empty", mapping="") == 2)
     assert await stack.count("ingest_errors") == 0
     shard = await read_snapshot(stack.redis, 0)
     assert (shard.added, shard.stored, shard.dead_lettered, shard.ignored, shard.missing) == (3, 1, 0, 2, 0)
@@ -37,7 +37,7 @@ async def test_nothing_is_stored_or_given_up_for_what_is_blank_but_not_empty(sta
     await stack.append("traksense/t/s/dev/telem", b" ")
     await stack.append("traksense/t/s/dev/telem", b"")
     await stack.has_rows("ingest_errors", 1)
-    await eventually(lambda: writer.metric("ingest_ignored_total", reason="empty") == 1)
+    await eventually(lambda: writer.metric("ingest_ignored_total", reason="empty", mapping="") == 1)
 
 
 async def test_a_ledger_row_of_an_older_writer_is_no_loss(stack: Stack) -> None:

@@ -19,7 +19,7 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import key_of, ledger_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRow, LedgerRows
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
-from traksense_ingest.writer.read.consumer import Consumer
+from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
 from traksense_ingest.writer.watch.ledger import LedgerWatch
 
 
@@ -47,7 +47,7 @@ class Watch:
     async def settle(self, count: int) -> None:
         entries = await self.group.read(count, block=False) or await self.group.read(count, block=False)
         assert len(entries) == count
-        await self.group.settle({("telem", "stored"): entries})
+        await self.group.settle({SettlementKey("telem", "stored"): entries})
 
 
 @pytest.fixture

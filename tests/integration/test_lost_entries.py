@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import key_of, ledger_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
-from traksense_ingest.writer.read.consumer import Consumer
+from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
 
 
 @asynccontextmanager
@@ -206,8 +206,10 @@ async def test_duplicates_of_a_batch_that_was_settled_already_do_not_count_again
         group = Consumer(client, 0, "test")
         await group.read(1, block=False)
         await fill(stack, 2)
-        classes = {("telem", "stored"): await group.read(2, block=False)}
-        assert [await group.settle(classes, 5) for _ in range(2)] == [{("telem", "stored"): n} for n in (2, 0)]
+        classes = {SettlementKey("telem", "stored"): await group.read(2, block=False)}
+        assert [await group.settle(classes, 5) for _ in range(2)] == [
+            {SettlementKey("telem", "stored"): n} for n in (2, 0)
+        ]
     shard = await read_snapshot(stack.redis, 0)
     assert (shard.duplicates, shard.stored, shard.missing) == (5, 2, 0)
 
@@ -247,7 +249,7 @@ async def test_a_renewal_does_not_lose_what_another_client_trimmed(stack: Stack)
         entries = await group.read(3, block=False)
         await stack.redis.xtrim(key_of(0), maxlen=1, approximate=False)
         await group.renew_lease(entries)
-        assert await group.settle({("telem", "stored"): entries}) == {("telem", "stored"): 3}
+        assert await group.settle({SettlementKey("telem", "stored"): entries}) == {SettlementKey("telem", "stored"): 3}
 
 
 @pytest.mark.parametrize("field", few_of(["stored", "duplicates"], 1))

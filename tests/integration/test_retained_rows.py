@@ -9,10 +9,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.support.decoding import v1_routes
 from tests.support.retained import BAD, ack
 from tests.support.stack import Stack
 from traksense_ingest.shared.streams.snapshot import read_snapshot
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Rejected
 from traksense_ingest.writer.store.devices import DeviceRegistry
@@ -71,7 +71,7 @@ async def test_a_dead_letter_of_what_is_retained(stack: Stack, payload: bytes) -
 
 async def test_a_replay_that_overtakes_its_message_is_its_dead_letter(database: str) -> None:
     """Two lanes have one of both each. What a device sends after it is another message."""
-    decoder = Decoder(10**6, 86_400)
+    decoder = v1_routes(10**6, 86_400)
     async with asyncpg.create_pool(database, min_size=1, max_size=2) as pool:
 
         async def letters_after(id_: str, *, retained: bool) -> int:

@@ -21,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from bench.packets import V5, V311, published
 from bench.shape import Shape
 from tests.support.agreeing import AgreeingPool, AgreeingRedis, Socket
+from tests.support.decoding import v1_routes
 from tests.support.executed import executed
 from traksense_ingest.receiver.acknowledge import Acknowledgements
 from traksense_ingest.receiver.append import Appender
@@ -29,7 +30,6 @@ from traksense_ingest.receiver.inbox import Inbox
 from traksense_ingest.receiver.wire import PahoFastPath, is_supported
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Health
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import Decoded
 from traksense_ingest.writer.store.devices import DeviceRegistry
@@ -42,7 +42,7 @@ LIBRARIES = ("aiomqtt", "asyncpg", "paho-mqtt", "prometheus-client", "pydantic",
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 _NOW = datetime(2026, 6, 1, tzinfo=UTC)
-_DECODER = Decoder(1_048_576, 86_400, clock=lambda: _NOW)
+_DECODER = v1_routes(1_048_576, 86_400, clock=lambda: _NOW)
 _MESSAGES = list(SHAPE.encoded(range(MESSAGES)))
 _REPLY = [
     (b"1767225600000-%d" % number, [b"topic", topic, b"payload", payload, b"received_at", b"1767225600000"])

@@ -28,8 +28,8 @@ from bench.scenarios.shape import spread
 from bench.shape import START, Shape
 from bench.stage import Stuck, just_before, reached
 from bench.table import number, report
+from tests.support.decoding import v1_routes
 from tests.support.rows import points_in
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded
 
@@ -139,7 +139,7 @@ def test_every_scenario_has_its_name() -> None:
     ],
 )
 def test_a_load_is_the_same_as_messages_and_as_rows(shape: Shape) -> None:
-    decoder = Decoder(10**6, 86_400, clock=lambda: START + timedelta(days=365))
+    decoder = v1_routes(10**6, 86_400, clock=lambda: START + timedelta(days=365))
     entries = [
         Entry("s", "1767225600000-0", topic, payload, START, 1)
         for topic, payload in shape.encoded(range(shape.messages))

@@ -41,7 +41,8 @@ def test_what_must_be_reached_is_published_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("name", SCALED)
 def test_what_is_scaled_has_nothing_that_only_one_can_have(name: str) -> None:
-    assert not {"ports", "container_name", "hostname", "volumes"} & SERVICES[name].keys()
+    assert not {"ports", "container_name", "hostname"} & SERVICES[name].keys()
+    assert all(mounted.endswith(":ro") for mounted in SERVICES[name].get("volumes", []))
     assert "MQTT_CLIENT_ID" not in SERVICES[name]["environment"]
 
 
@@ -112,7 +113,7 @@ def test_each_command_is_one(name: str) -> None:
 def test_what_is_mounted_out_of_this_repository_is_there() -> None:
     mounted = re.findall(r"- (\./deploy/[^:]+):|\"(\./deploy/[^:]+):", TEXT)
     paths = [first or second for first, second in mounted]
-    assert len(paths) == 9
+    assert len(paths) == 12
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert not missing
 

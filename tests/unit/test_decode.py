@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.decoding import DECODER, NOW, TS, decoded, entry, reason, v1
+from tests.support.decoding import DECODER, NOW, TS, decoded, entry, reason, v1, v1_routes
 from tests.support.rows import measures_in
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.outcome import Decoded, Rejected
 
 
@@ -37,7 +36,7 @@ from traksense_ingest.writer.outcome import Decoded, Rejected
     ],
 )
 def test_what_is_not_our_json_is_poison_with_its_place(payload: bytes | str, where: str) -> None:
-    decoder = Decoder(max_payload_bytes=10**6, max_future_s=0, clock=lambda: NOW)
+    decoder = v1_routes(max_payload_bytes=10**6, max_future_s=0, clock=lambda: NOW)
     outcome = decoder.decode(entry(payload))
     assert isinstance(outcome, Rejected)
     assert outcome.reason.startswith(f"parse_error: {where}")

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.decoding import NOW, decoded, entry, reason, v1
+from tests.support.decoding import NOW, decoded, entry, reason, v1, v1_routes
 from tests.support.rows import measures_in
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.outcome import Decoded
 
 
@@ -89,7 +88,7 @@ def test_the_first_of_a_name_is_stored_and_the_rest_are_counted() -> None:
 
 
 def test_ten_thousand_points_are_allowed() -> None:
-    decoder = Decoder(max_payload_bytes=10**7, max_future_s=0, clock=lambda: NOW)
+    decoder = v1_routes(max_payload_bytes=10**7, max_future_s=0, clock=lambda: NOW)
     outcome = decoder.decode(entry(v1(*({"name": f"p{n}", "v": n} for n in range(10_000)))))
     assert isinstance(outcome, Decoded)
     assert len(measures_in(outcome)) == 10_000

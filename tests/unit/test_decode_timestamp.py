@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.decoding import NOW, decoded, reason, v1
+from tests.support.decoding import NOW, decoded, reason, v1, v1_routes
 from tests.support.rows import measures_in
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Decoded, Rejected
 
@@ -81,7 +80,7 @@ def test_a_time_that_no_device_means_is_out_of_range(ts: str, kind: str) -> None
 def test_a_host_whose_clock_is_behind_refuses_nothing() -> None:
     """The entry's id tells the time as well, and never steps back."""
     payload = json.dumps({"schema": "v1", "ts": "2025-10-07T15:30:00Z", "points": []}).encode()
-    behind = Decoder(10_000, 86_400, lambda: NOW - timedelta(days=30))
+    behind = v1_routes(10_000, 86_400, lambda: NOW - timedelta(days=30))
     for id_, expected in ((b"1759851000000-0", Decoded), (b"1757259000000-0", Rejected)):
         entry = parse_entry("s", id_, [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
         assert isinstance(behind.decode(entry), expected)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.support.dead_letters import TIME, TOPIC, letter
+from tests.support.decoding import v1_routes
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
 from traksense_ingest.ops.dlq.payload import Fault, faults, find, lines, parse, payload_lines, position, wrong_byte
 from traksense_ingest.ops.dlq.show import hexdump, screen
 from traksense_ingest.ops.terminal import printable
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Rejected
 
@@ -29,7 +29,7 @@ JSON = st.recursive(
 
 def refused(payload: bytes) -> DeadLetter:
     """With the reason that the decoder gives."""
-    outcome = Decoder(10**6, 86_400).decode(Entry("ingest:{0}", "1767225600000-0", TOPIC.encode(), payload, TIME, 1))
+    outcome = v1_routes(10**6, 86_400).decode(Entry("ingest:{0}", "1767225600000-0", TOPIC.encode(), payload, TIME, 1))
     assert isinstance(outcome, Rejected)
     return letter(payload, outcome.reason)
 

@@ -60,7 +60,12 @@ def test_no_two_entries_have_the_same_time_though_an_id_is_far_ahead() -> None:
     [([], False), ([b"retained", b"1"], True), ([b"retained", b"0"], False), ([b"retained", b""], False)],
     ids=["absent", "1", "0", "empty"],
 )
-def test_only_a_1_says_that_a_message_is_retained(more: list[bytes], is_retained: bool) -> None:
+def test_only_a_1_says_that_a_message_is_retained_or_replayed(more: list[bytes], is_retained: bool) -> None:
     fields = [b"topic", b"t", b"payload", b"p", b"received_at", b"1700000000000"]
-    assert parse_entry("s", b"1-0", [*fields, *more]).retained is is_retained
-    assert parse_entry("s", b"1-0", [*more, *fields]).retained is is_retained
+    replayed = [b"replayed" if part == b"retained" else part for part in more]
+    for order in ([*fields, *more], [*more, *fields]):
+        entry = parse_entry("s", b"1-0", order)
+        assert (entry.retained, entry.replayed, entry.received_at) == (is_retained, False, AT)
+    for order in ([*fields, *replayed], [*replayed, *fields]):
+        entry = parse_entry("s", b"1-0", order)
+        assert (entry.retained, entry.replayed, entry.received_at) == (False, is_retained, AT)

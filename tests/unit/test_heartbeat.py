@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -32,7 +33,8 @@ async def test_it_ends_though_a_cancellation_gets_lost(monkeypatch: pytest.Monke
     metrics = ReceiverMetrics()
     broker = Health(metrics, {"broker": "", "redis": ""}).components["broker"]
     client: Any = None
-    task = asyncio.create_task(Heartbeat(client, "receiver-0", broker, metrics).run())
+    mappings: Any = SimpleNamespace(digests={})
+    task = asyncio.create_task(Heartbeat(client, "receiver-0", broker, mappings, metrics).run())
     await begun.wait()
     task.cancel()
     assert await asyncio.wait({task}, timeout=10) == ({task}, set())

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from tests.fuzz import target
 from tests.support.budget import examples
+from tests.support.decoding import v1_routes
 from tests.support.hostile import anything, kinds, messages
 from tests.support.rows import points_in
 from tests.support.storable import check_storable
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
 from traksense_ingest.writer.store.dead_letter import READABLE_MAX, dead_letter_row
@@ -99,7 +99,7 @@ def test_nesting_costs_nothing() -> None:
     ids=["not text", "NUL", "nested", "surrogates", "digits", "name", "points that are empty", "10 001 points"],
 )
 def test_a_megabyte_of_nonsense_is_one_dead_letter(payload: bytes) -> None:
-    outcome = Decoder(2 * MIB, 86_400, lambda: target.NOW).decode(
+    outcome = v1_routes(2 * MIB, 86_400, lambda: target.NOW).decode(
         parse_entry("s", target.ID, [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
     )
     assert isinstance(outcome, Rejected)
@@ -112,7 +112,7 @@ def test_a_megabyte_of_nonsense_is_one_dead_letter(payload: bytes) -> None:
 def test_ten_thousand_points_and_a_megabyte_of_text_are_rows() -> None:
     points = ",".join(f'{{"name":"p{number}","v":{number}}}' for number in range(10_000))
     for rows, text in ((10_000, points), (1, f'{{"name":"p","v":"{"x" * MIB}"}}')):
-        outcome = Decoder(2 * MIB, 86_400, lambda: target.NOW).decode(
+        outcome = v1_routes(2 * MIB, 86_400, lambda: target.NOW).decode(
             parse_entry(
                 "s",
                 target.ID,

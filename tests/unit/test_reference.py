@@ -64,7 +64,11 @@ def test_every_kind_is_there() -> None:
 
 
 def test_every_table_is_there_with_its_columns() -> None:
-    created = dict(re.findall(r"^CREATE TABLE (\w+) \(\n(.*?)^\);", MIGRATIONS, re.MULTILINE | re.DOTALL))
+    created = dict(
+        re.findall(
+            r"^CREATE TABLE (?:IF NOT EXISTS public\.)?(\w+) \(\n(.*?)^\);", MIGRATIONS, re.MULTILINE | re.DOTALL
+        )
+    )
     rows, _, columns = TABLES.partition("## Columns")
     assert {*re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)} == {*created, "schema_migrations"}
     described = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", columns, re.MULTILINE))

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.support.decoding import v1_routes
 from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.writer.decode.clock import EARLIEST, ClockWatch
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import Decoded, Handled, HeldBack, Outcome, Rejected
 from traksense_ingest.writer.watch.failure_log import DeadLetterLog
@@ -46,7 +46,7 @@ def entry(device: str, ts: datetime, id_ms: int = 0) -> Entry:
 
 def decoded(clock: Clock, max_future_s: int = 86_400, /, **ahead: float) -> list[Outcome]:
     """A message of each device, so many hours ahead of now."""
-    decoder = Decoder(10_000, max_future_s, clock.utc)
+    decoder = v1_routes(10_000, max_future_s, clock.utc)
     return [decoder.decode(entry(device, NOW + timedelta(hours=hours))) for device, hours in ahead.items()]
 
 

@@ -10,11 +10,11 @@ from itertools import islice
 
 import pytest
 
+from tests.support.decoding import v1_routes
 from tests.support.rows import points_in
 from traksense_ingest.ops.simulate.fleet import PARSEC_EVERY, Plan, fleet
 from traksense_ingest.ops.simulate.messages import Message
 from traksense_ingest.ops.simulate.report import Tally
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Outcome, Rejected
@@ -30,7 +30,7 @@ TIMES = re.compile(
 def decode(message: Message, now: datetime, max_future_s: int = 86_400) -> Outcome:
     """What the writer makes of a message."""
     entry = Entry("ingest:{0}", "1759851000000-0", message.topic.encode(), message.payload, now, 1)
-    return Decoder(max_payload_bytes=1_048_576, max_future_s=max_future_s, clock=lambda: now).decode(entry)
+    return v1_routes(max_payload_bytes=1_048_576, max_future_s=max_future_s, clock=lambda: now).decode(entry)
 
 
 def decoded(message: Message) -> Decoded:

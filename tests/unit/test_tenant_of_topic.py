@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.budget import examples
-from traksense_ingest.writer.decode.decode import Decoder
+from tests.support.decoding import v1_routes
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
 from traksense_ingest.writer.store.dead_letter import dead_letter_row
 
 NOW = datetime(2025, 10, 7, 16, 0, tzinfo=UTC)
-DECODER = Decoder(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
+DECODER = v1_routes(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda: NOW)
 TS = "2025-10-07T15:30:00Z"
 KINDS = ("telem", "ack", "event")
 

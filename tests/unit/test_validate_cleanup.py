@@ -57,7 +57,10 @@ def serve(monkeypatch: pytest.MonkeyPatch, database: Database | None) -> None:
 
 
 def test_every_table_with_a_tenant_is_cleaned() -> None:
-    tables = re.findall(r"CREATE TABLE (\w+) \(([^;]*)\);", "".join(migration.sql for migration in migrations()))
+    tables = re.findall(
+        r"CREATE TABLE (?:IF NOT EXISTS public\.)?(\w+) \(([^;]*)\);",
+        "".join(migration.sql for migration in migrations()),
+    )
     assert {name for name, columns in tables if "tenant_id" in columns} == set(sql.TABLES)
     assert sql.removals("validate-1")[0] == "DELETE FROM ts_measure WHERE tenant_id = 'validate-1'"
     assert len(sql.removals("o'neill")) == 5

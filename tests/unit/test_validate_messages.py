@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.support.decoding import v1_routes
 from tests.support.rows import points_in
 from traksense_ingest.ops.validate import connectivity, dead_letters, latency, persistence, throughput
 from traksense_ingest.ops.validate.probe import Message, topic_of
 from traksense_ingest.shared.messages import plain
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
 
@@ -20,7 +20,7 @@ START = datetime(2024, 5, 1, 12, tzinfo=UTC)
 def decode(message: Message) -> Outcome:
     topic = topic_of("validate-1", message.device).encode()
     entry = Entry("ingest:{0}", "1-0", topic, message.payload, START, 1)
-    return Decoder(1 << 20, 0, lambda: START.replace(minute=1)).decode(entry)
+    return v1_routes(1 << 20, 0, lambda: START.replace(minute=1)).decode(entry)
 
 
 def test_the_expected_rows_are_those_that_the_writer_stores() -> None:

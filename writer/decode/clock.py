@@ -40,7 +40,9 @@ class ClockWatch:
         self._clock = clock
         self._elapsed = elapsed
         self._in_range_at = -RECENT_S
-        self._ahead: dict[bytes, tuple[timedelta, float]] = {}  # of each device: how far ahead of now, and when seen
+        self._ahead: dict[
+            str | bytes, tuple[timedelta, float]
+        ] = {}  # of each device: how far ahead of now, and when seen
         self._until: datetime | None = None  # from then on the messages that are held back are in range
         self.recoveries = 0
 
@@ -84,7 +86,7 @@ class ClockWatch:
         now = self._elapsed()
         for outcome in ahead:
             if outcome.ahead and outcome.entry.topic:
-                device = outcome.entry.topic.rpartition(b"/")[0]
+                device = outcome.device or outcome.entry.topic.rpartition(b"/")[0]
                 by = outcome.ahead - max(self._clock(), outcome.entry.appended_at)
                 self._ahead[device] = by, now
         self._ahead = {device: seen for device, seen in self._ahead.items() if now - seen[1] < RECENT_S}

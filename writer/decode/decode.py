@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -67,7 +67,7 @@ class Decoder:
         try:
             return self.decoded(entry)
         except Poison as poison:
-            return reject(entry, poison.reason, str(poison), ahead=poison.ahead)
+            return reject_for(entry, poison)
         except Exception as error:
             return Deferred(entry, error)
 
@@ -181,7 +181,6 @@ def reject(
     error_class: str,
     reason: str,
     sqlstate: str | None = None,
-    ahead: datetime | None = None,
     kind: str | None = None,
     tenant_id: str | None = None,
 ) -> Rejected:
@@ -189,7 +188,13 @@ def reject(
     mapping; with one, `tenant_id` is the tenant, and None that there is none."""
     if kind is None:
         kind, tenant_id = kind_of(entry.topic), tenant_of(entry.topic)
-    return Rejected(entry, kind, tenant_id, error_class, reason, sqlstate, ahead)
+    return Rejected(entry, kind, tenant_id, error_class, reason, sqlstate)
+
+
+def reject_for(entry: Entry, poison: Poison) -> Rejected:
+    """The dead letter of an entry that decoding refuses."""
+    rejected = reject(entry, poison.reason, str(poison), kind=poison.kind, tenant_id=poison.tenant_id)
+    return replace(rejected, ahead=poison.ahead, device=poison.device) if poison.ahead else rejected
 
 
 def _topic_of(entry: Entry) -> Topic:

@@ -17,7 +17,8 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Suspect, Unusable, suspect_of
 from traksense_ingest.shared.messages import topic_of
-from traksense_ingest.writer.decode.decode import Clock, Decoder, reject, utc_now
+from traksense_ingest.writer.decode.current import CurrentRoutes
+from traksense_ingest.writer.decode.decode import Clock, reject, utc_now
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import (
@@ -62,7 +63,7 @@ def statements_of(kind: str) -> str:
 class Canary:
     """Remembers the last messages that were stored, and makes one up where there is none. Shared by all lanes."""
 
-    def __init__(self, tables: Tables, decoder: Decoder, pool: Any, clock: Clock = utc_now) -> None:
+    def __init__(self, tables: Tables, decoder: CurrentRoutes, pool: Any, clock: Clock = utc_now) -> None:
         self._tables = tables
         self._decoder = decoder
         self._pool = pool

@@ -65,6 +65,10 @@ class CompiledRoute:
                 self._collect(record, bound, scope, collected)
         except Wrong as wrong:
             raise self._poison(wrong, key) from None
+        except Poison as poison:
+            if scope.who is not None:
+                poison.device = f"{scope.who[0]}/{scope.who[2]}"
+            raise
         collected.check_texts(unpacked or len(entry.payload or b""), self.label)
         if entry.retained and scope.device_ts is None and collected.rows and self.kind in ("telem", "event"):
             return Ignored(entry, self.kind, RETAINED, self.mapping)

@@ -9,9 +9,9 @@ from typing import Any
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.router import Candidate, Router
 from traksense_ingest.shared.messages import EMPTY, MAPPING
-from traksense_ingest.writer.decode.decode import Clock, Decoder, reject, utc_now
+from traksense_ingest.writer.decode.decode import Clock, Decoder, reject_for, utc_now
 from traksense_ingest.writer.decode.formats import FormatError, FormatLimits
-from traksense_ingest.writer.decode.mapped.aliases import Aliases, AliasesInMemory, with_names
+from traksense_ingest.writer.decode.mapped.aliases import Aliases, UnknownAlias, with_names
 from traksense_ingest.writer.decode.mapped.envelope import Opener
 from traksense_ingest.writer.decode.mapped.reading import Read, Readers
 from traksense_ingest.writer.decode.mapped.route import Bound, CompiledRoute
@@ -21,7 +21,7 @@ from traksense_ingest.writer.decode.mapped.v1 import V1
 from traksense_ingest.writer.decode.mapped.wording import listed, printable
 from traksense_ingest.writer.decode.topic import kind_of, parse_topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, Deferred, Ignored, Outcome, Poison
+from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Poison
 
 
 class MappedRoutes:
@@ -40,7 +40,7 @@ class MappedRoutes:
         self._limits = FormatLimits(max_payload_bytes, max_future_s)
         self._check = RangeCheck(clock, max_future_s)
         self._readers = Readers(self._limits)
-        self._aliases: Aliases = AliasesInMemory() if aliases is None else aliases
+        self._aliases = Aliases() if aliases is None else aliases
         self._v1 = V1(Decoder(max_payload_bytes, max_future_s, clock))
         routes = mappings.routes
         self._routes = tuple(CompiledRoute(route, self._readers, self._check) for route in routes)
@@ -53,10 +53,10 @@ class MappedRoutes:
         """What becomes of an entry. Never raises, whatever the entry holds."""
         try:
             return self.decoded(entry)
+        except UnknownAlias as poison:
+            return AwaitsBirth(entry, poison.kind or "telem", poison.tenant_id, poison.device_key, str(poison))
         except Poison as poison:
-            return reject(
-                entry, poison.reason, str(poison), ahead=poison.ahead, kind=poison.kind, tenant_id=poison.tenant_id
-            )
+            return reject_for(entry, poison)
         except Exception as error:
             return Deferred(entry, error)
 
@@ -122,7 +122,10 @@ class MappedRoutes:
         topic = (entry.topic or b"").decode()
         scope.message, birth = with_names(document, topic, self._aliases, entry.received_at, route.label)
         outcome = route.decoded(bound, scope, unpacked)
-        return outcome._replace(birth=birth) if birth and isinstance(outcome, Decoded) else outcome
+        if birth is None or not isinstance(outcome, Decoded):
+            return outcome
+        self._aliases.learn(birth)
+        return outcome._replace(birth=birth)
 
     def _opened(self, bound: Bound, scope: Scope, is_inner: bool) -> Decoded | Ignored:
         label = bound.route.label
