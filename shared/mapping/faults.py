@@ -19,7 +19,8 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        return ": ".join(str(part) for part in (self.place, self.where, self.what) if part)
+        line = ": ".join(str(part) for part in (self.place, self.where, self.what) if part)
+        return line if line.isprintable() else "".join(map(_printable, line))
 
 
 class MappingError(ConfigurationError):
@@ -28,6 +29,10 @@ class MappingError(ConfigurationError):
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = tuple(faults)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def did_you_mean(found: str, allowed: Iterable[str]) -> str:

@@ -98,7 +98,7 @@ def _paths(entry: Chosen, library: File, faults: list[Fault]) -> Iterator[tuple[
         return
     if not found:
         faults.append(_fault(f"no *.yaml in the folder {quoted(entry.path)}"))
-    yield from ((each, str(each)) for each in found)
+    yield from ((each, str(each) if is_folder else entry.path) for each in found)
 
 
 def _is_path(text: str) -> bool:

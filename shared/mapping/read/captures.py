@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 
 from traksense_ingest.shared.mapping.faults import did_you_mean
 from traksense_ingest.shared.mapping.points import AnyPoint, EachPoint, LeavesPoint, ZipPoint
 from traksense_ingest.shared.mapping.read.cursor import Cursor
-from traksense_ingest.shared.mapping.text import KEY, LEAF, Each, Path, Root, TopicPattern
+from traksense_ingest.shared.mapping.text import KEY, LEAF, Path, Root, TopicPattern
 
 
 def of_topics(patterns: Sequence[TopicPattern]) -> frozenset[str]:
@@ -65,6 +66,11 @@ def _references(value: object) -> Iterator[str]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _references(item)
-    elif is_dataclass(value) and not isinstance(value, Each):
-        for field in fields(value):
-            yield from _references(getattr(value, field.name))
+    else:
+        for name in _fields(type(value)):
+            yield from _references(getattr(value, name))
+
+
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
