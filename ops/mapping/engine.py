@@ -13,7 +13,7 @@ from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
+from traksense_ingest.writer.decode.current import compiled
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Rejected
 
@@ -47,7 +47,7 @@ class Engine:
     def __init__(self, mappings: Mappings, settings: Settings) -> None:
         self.mappings = mappings
         self._settings = settings
-        self._routes = _compiled(mappings, settings)
+        self._routes = compiled(settings, mappings)
         self._router = mappings.router(lambda candidate: candidate.route)
 
     def decode(self, message: Message) -> Outcome:
@@ -62,7 +62,7 @@ class Engine:
         """With a route that has the same topics, format and conditions, and ignores what it takes."""
         (file,) = (file for file in self.mappings.files if file.name == route.mapping)
         only = Mappings((replace(file, routes=(_without_rows(route),), tests=()),), self.mappings.named)
-        outcome = _compiled(only, self._settings).decode(entry_of(message))
+        outcome = compiled(self._settings, only).decode(entry_of(message))
         if not isinstance(outcome, Rejected) or not route.when:
             return Considered(route, True, "")
         names = ", ".join(condition.path.text for condition in route.when)
@@ -73,14 +73,6 @@ class Engine:
 def taker_of(considered: Sequence[Considered]) -> Route | None:
     """The route that takes a message."""
     return next((each.route for each in considered if each.takes), None)
-
-
-def _compiled(mappings: Mappings, settings: Settings) -> MappedRoutes:
-    return MappedRoutes(
-        mappings,
-        max_payload_bytes=settings.ingest_max_payload_bytes,
-        max_future_s=settings.ingest_max_future_s,
-    )
 
 
 def _without_rows(route: Route) -> Route:

@@ -41,10 +41,7 @@ Field = descriptor_pb2.FieldDescriptorProto
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
-    """As of edition 2023, which differs from the original's proto2 in one point: a text that is not UTF-8 is refused."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="sparkplug_b.proto", package=PACKAGE, syntax="editions", edition=descriptor_pb2.EDITION_2023
-    )
+    file = descriptor_pb2.FileDescriptorProto(name="sparkplug_b.proto", package=PACKAGE, syntax="proto2")
     for name, fields in _SCHEMA.items():
         message = file.message_type.add(name=name)
         for field in fields.split(","):

@@ -1,94 +1,144 @@
-"""Sparkplug's aliases: the numbers that stand for metrics' names, which a BIRTH gives and the messages after it need.
+"""What a Sparkplug BIRTH says of the messages that follow it: the metrics that their aliases stand for, and the data
+types of those that come without.
 
-What a message teaches is a value, returned with what was decoded: whoever stores the message stores it as well.
+It is known by the levels of its topic but for the type of message, which no other device can publish to. What a message
+teaches is a value, returned with what was decoded: whoever stores the message stores it as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from traksense_ingest.writer.decode.formats.document import FormatError
+from traksense_ingest.writer.decode.formats.document import EPOCH, FormatError
 from traksense_ingest.writer.decode.formats.sparkplug_b import with_datatype
 from traksense_ingest.writer.outcome import Birth, BornMetric, Poison
 
-NAMESPACE = "spBv1.0"
 BIRTHS = ("NBIRTH", "DBIRTH")
+TYPES = frozenset((*BIRTHS, "NDATA", "DDATA", "NDEATH", "DDEATH", "NCMD", "DCMD"))
+TRUSTED = timedelta(days=1)  # how far a BIRTH's own timestamp may be before its receipt
+SIGN_BIT = 2**31  # of a number without a type, which may be a negative one from here on
+
+CACHE_BYTES = 64 * 1024 * 1024
+BIRTH_BYTES = 700  # of memory, besides its metrics
+METRIC_BYTES = 400  # of memory, besides its name
 
 
-class Publisher(NamedTuple):
-    """Whose aliases they are; the device is empty for the node's own."""
+class UnknownAlias(Poison):
+    """No BIRTH is known that says what a metric is: one may still be in the hands of another lane or writer."""
 
-    group: str
-    node: str
-    device: str
+    def __init__(self, device_key: str, where: str, what: str) -> None:
+        super().__init__("unknown_alias", where, f"{what}: no BIRTH of {device_key} is known that has it")
+        self.device_key = device_key
 
 
-class Aliases(Protocol):
-    """What is known of all publishers."""
+class Known(NamedTuple):
+    """The last BIRTH of a node or a device."""
 
-    def find(self, publisher: Publisher, alias: int) -> BornMetric | None:
-        """The metric that an alias stands for."""
+    born_at: datetime
+    by_alias: Mapping[int, BornMetric]
+    datatypes: Mapping[str, str]  # by name
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        names = (*self.datatypes, *(metric.name for metric in self.by_alias.values()))
+        return BIRTH_BYTES + sum(METRIC_BYTES + len(name) for name in names)
+
+
+class Aliases:
+    """The last BIRTH of each node and device that this process has seen or read, as many as fit into some memory."""
+
+    def __init__(self, cache_bytes: int = CACHE_BYTES) -> None:
+        self._known: OrderedDict[str, Known] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._bytes = 0
+
+    def find(self, device_key: str) -> Known | None:
+        """What is known of a node or a device."""
+        if found := self._known.get(device_key):
+            self._known.move_to_end(device_key)
+        return found
 
     def learn(self, birth: Birth) -> None:
-        """Replace what is known of a publisher by what its BIRTH says."""
+        """Remember it, unless a later one is known."""
+        before = self._known.get(birth.device_key)
+        if before is not None:
+            if before.born_at > birth.born_at:
+                return
+            self._bytes -= self._known.pop(birth.device_key).size
+        by_alias = {metric.alias: metric for metric in birth.metrics if metric.alias is not None}
+        known = Known(birth.born_at, by_alias, {metric.name: metric.datatype for metric in birth.metrics})
+        self._known[birth.device_key] = known
+        self._bytes += known.size
+        while self._bytes > self._cache_bytes and len(self._known) > 1:
+            self._bytes -= self._known.popitem(last=False)[1].size
 
 
-class AliasesInMemory:
-    """Of one process, for as long as it runs: for tests and tools."""
-
-    def __init__(self) -> None:
-        self._metrics: dict[Publisher, Mapping[int, BornMetric]] = {}
-
-    def find(self, publisher: Publisher, alias: int) -> BornMetric | None:
-        """See Aliases."""
-        return self._metrics.get(publisher, {}).get(alias)
-
-    def learn(self, birth: Birth) -> None:
-        """See Aliases."""
-        self._metrics[Publisher(birth.group, birth.node, birth.device)] = dict(birth.metrics)
-
-
-def publisher_of(topic: str) -> tuple[str, Publisher]:
-    """The type of a Sparkplug message and its publisher, from spBv1.0/{group}/{type}/{node}[/{device}]: also behind
-    a prefix, where a bridge has put one before it."""
+def device_of(topic: str) -> tuple[str, str]:
+    """The type of a Sparkplug message, and its topic without that level; no type where it has none."""
     levels = topic.split("/")
-    start = levels.index(NAMESPACE) if NAMESPACE in levels else 0
-    group, type_, node, *device = [*levels[start + 1 :], "", "", ""][: max(3, len(levels) - start - 1)]
-    return type_, Publisher(group, node, "/".join(device))
+    for index in range(1, len(levels)):
+        if levels[index] in TYPES:
+            return levels[index], "/".join((*levels[:index], *levels[index + 1 :]))
+    return "", topic
 
 
 def with_names(
     document: dict[str, Any], topic: str, aliases: Aliases, received_at: datetime, label: str
 ) -> tuple[dict[str, Any], Birth | None]:
     """The same document, its type in `message`, with a name and a data type for each metric; and what it teaches, if it
-    is a BIRTH. Raises Poison("unknown_alias")."""
-    type_, publisher = publisher_of(topic)
+    is a BIRTH. Raises Poison, and UnknownAlias."""
+    type_, device_key = device_of(topic)
     document["message"] = type_
     metrics = document.get("metrics") or []
     if type_ in BIRTHS:
-        born = tuple(
-            (metric["alias"], BornMetric(metric["name"], metric.get("datatype", "Unknown")))
-            for metric in metrics
-            if "alias" in metric and metric.get("name")
-        )
-        return document, Birth(*publisher, received_at, born)
-    if any(not metric.get("name") for metric in metrics):
-        document["metrics"] = [_named(metric, publisher, aliases, label) for metric in metrics]
+        return document, Birth(device_key, _born_at(document.get("timestamp"), received_at), tuple(_born(metrics)))
+    if any("datatype" not in metric or not metric.get("name") for metric in metrics):
+        known = aliases.find(device_key)
+        document["metrics"] = [_named(metric, known, device_key, label) for metric in metrics]
     return document, None
 
 
-def _named(metric: dict[str, Any], publisher: Publisher, aliases: Aliases, label: str) -> dict[str, Any]:
-    if metric.get("name"):
-        return metric
-    alias = metric.get("alias")
-    if alias is None:
-        raise Poison("parse_error", f"{label}: metrics", "a metric has neither a name nor an alias")
-    known = aliases.find(publisher, alias)
-    if known is None:
-        raise Poison("unknown_alias", "", f"{alias}: {label}: no BIRTH of {'/'.join(filter(None, publisher))} names it")
+def _named(metric: dict[str, Any], known: Known | None, device_key: str, label: str) -> dict[str, Any]:
+    where = f"{label}: metrics"
+    name, datatype = metric.get("name"), metric.get("datatype")
+    if not name:
+        born = _of_alias(metric, known, device_key, where)
+        name, datatype = born.name, datatype or born.datatype
+    elif datatype is None:
+        datatype = known.datatypes.get(name) if known else None
+        if datatype is None and type(metric["value"]) is int and metric["value"] >= SIGN_BIT:
+            raise UnknownAlias(device_key, where, "a number without its data type")
     try:
-        return with_datatype(metric, known.name, metric.get("datatype") or known.datatype)
+        return with_datatype(metric, name, datatype) if datatype else metric
     except FormatError as error:
         raise Poison(error.reason, f"{label}: {error.where}", error.what) from None
+
+
+def _of_alias(metric: dict[str, Any], known: Known | None, device_key: str, where: str) -> BornMetric:
+    alias = metric.get("alias")
+    if alias is None:
+        raise Poison("parse_error", where, "a metric has neither a name nor an alias")
+    born = known.by_alias.get(alias) if known else None
+    if born is None:
+        raise UnknownAlias(device_key, where, f"alias {alias}")
+    return born
+
+
+def _born(metrics: Iterable[dict[str, Any]]) -> Iterable[BornMetric]:
+    for metric in metrics:
+        name = metric.get("name")
+        if name and "\0" not in name:
+            yield BornMetric(name, metric.get("datatype", "Unknown"), metric.get("alias"))
+
+
+def _born_at(timestamp: Any, received_at: datetime) -> datetime:
+    """Its own timestamp, which a redelivery repeats, unless the device's clock is wrong: ahead of the receipt, or far
+    behind it. A clock that was ahead once must not keep later BIRTHs out."""
+    received_ms = (received_at - EPOCH) // timedelta(milliseconds=1)
+    if type(timestamp) is int and 0 <= received_ms - timestamp <= TRUSTED // timedelta(milliseconds=1):
+        return EPOCH + timedelta(milliseconds=timestamp)
+    return received_at
