@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,9 +42,7 @@ LEVELS = st.text(st.characters(exclude_characters="/+#\0", exclude_categories=["
 )
 TOPICS = st.lists(LEVELS, min_size=1, max_size=5).map("/".join).filter(bool)
 PAYLOADS = JSON.map(lambda value: json.dumps(value).encode()) | st.text(min_size=1).map(str.encode)
-MESSAGES = st.builds(
-    Message, topic=TOPICS, payload=PAYLOADS, received=st.just(RECEIVED), retained=st.booleans()
-)
+MESSAGES = st.builds(Message, topic=TOPICS, payload=PAYLOADS, received=st.just(RECEIVED), retained=st.booleans())
 
 
 def drafted(*messages: tuple[str, Any], tenant: str | None = None) -> Draft:

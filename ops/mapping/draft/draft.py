@@ -19,7 +19,7 @@ from traksense_ingest.shared.mapping.load import BUILT_IN
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping
 from traksense_ingest.shared.mapping.read.mapping import read_mapping
-from traksense_ingest.writer.outcome import Decoded, Ignored, Rejected
+from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Ignored, Rejected
 
 TESTS = 3
 SMALL, LARGEST = 2048, 65_536  # bytes of a payload that makes a test: as a rule, and at most
@@ -62,7 +62,7 @@ def sorted_by_reader(messages: Iterable[Message], library: Engine) -> Sorted:
 def reader_of(message: Message, library: Engine) -> str | None:
     """The mapping of the library that reads a message, be it for another tenant."""
     outcome = library.decode(message)
-    is_read = isinstance(outcome, Decoded | Ignored) or (
+    is_read = isinstance(outcome, Decoded | Ignored | AwaitsBirth) or (
         isinstance(outcome, Rejected) and "identity.tenant" in outcome.reason
     )
     route = taker_of(library.considered(message)) if is_read else None

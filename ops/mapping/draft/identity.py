@@ -206,7 +206,9 @@ _AROUND = frozenset({"ts", "time", "timestamp", "t", "quality", "q", "type", "st
 
 def is_one_value(document: Any) -> bool:
     """`{"value": 22.5, "unit": "celsius"}`: one reading, whose name is not there."""
-    keys = {key.lower() for key in document} if isinstance(document, dict) else set()
+    if not isinstance(document, dict) or any(isinstance(value, dict | list) for value in document.values()):
+        return False
+    keys = {key.lower() for key in document}
     return len(keys & {*VALUE_KEYS}) == 1 and keys <= {*VALUE_KEYS, *UNIT_KEYS, *_AROUND}
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from traksense_ingest.ops.mapping.draft import yaml
 from traksense_ingest.ops.mapping.draft.identity import DEVICE, SITE, TENANT
 from traksense_ingest.ops.mapping.draft.points import Entry, readings_of, time_entry
-from traksense_ingest.ops.mapping.draft.samples import Form
+from traksense_ingest.ops.mapping.draft.samples import Form, Group
 from traksense_ingest.ops.mapping.draft.times import Time, time_of
 from traksense_ingest.ops.mapping.draft.topics import Addressed
+from traksense_ingest.shared.mapping.decoding import FormatName
 
 RECEIVED = {"missing": "received", "received": {"round": "1s"}}
 _COMMENTS = {
@@ -57,7 +58,7 @@ def drafted(name: str, addressed: Addressed, is_simple: bool = False) -> Drafted
         name=name,
         topic=addressed.topic,
         when=addressed.when,
-        decode={Form.TEXT: "text", Form.SENML: "senml"}.get(group.form),
+        decode=_decode(group),
         records="[*]" if is_records else None,
         tenant=identity.templates[TENANT],
         identity=_identity(addressed),
@@ -67,6 +68,12 @@ def drafted(name: str, addressed: Addressed, is_simple: bool = False) -> Drafted
         comments=_comments(addressed, group.form, time),
         is_tenant_guessed=TENANT in identity.guessed,
     )
+
+
+def _decode(group: Group) -> str | None:
+    if group.form in (Form.TEXT, Form.SENML):
+        return group.form.value
+    return None if group.format is FormatName.JSON else group.format.value
 
 
 def _time_of_records(addressed: Addressed) -> Time | None:

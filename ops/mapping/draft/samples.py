@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 
+from traksense_ingest.shared.mapping.decoding import Decode, FormatName, Packing
 from traksense_ingest.shared.mapping.expected import Message
+from traksense_ingest.writer.decode.formats import FormatError, FormatLimits, parser_of
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -19,6 +20,12 @@ def words(text: str) -> tuple[str, ...]:
 
 SIMILAR = 0.5  # of the keys of two objects are in both: they are messages of one kind
 _SENML = frozenset(words("bn bt bu bv bs bver n u v vs vb vd s t ut"))
+_LIMITS = FormatLimits(1024 * 1024, 86_400)
+_PARSERS = {
+    FormatName.JSON: parser_of(Decode(FormatName.JSON), _LIMITS, (Packing.AUTO,)),
+    FormatName.CBOR: parser_of(Decode(FormatName.CBOR), _LIMITS),
+    FormatName.MSGPACK: parser_of(Decode(FormatName.MSGPACK), _LIMITS),
+}
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 
 
@@ -42,6 +49,7 @@ class Sample:
     levels: tuple[str, ...]  # of its topic
     form: Form
     document: Any  # its JSON, or its text
+    format: FormatName  # that it is read by, unless it is text or SenML
 
     @property
     def keys(self) -> frozenset[str]:
@@ -58,6 +66,11 @@ class Group:
     samples: tuple[Sample, ...]
 
     @property
+    def format(self) -> FormatName:
+        """What all of them are read by."""
+        return self.samples[0].format
+
+    @property
     def documents(self) -> list[Any]:
         """What fields are looked for in: each message's object, or the first of each array."""
         return [_first(sample.document) for sample in self.samples]
@@ -69,24 +82,24 @@ def _first(document: Any) -> Any:
 
 def sample_of(message: Message) -> Sample:
     """Take a message apart."""
-    form, document = _read(message.payload)
-    return Sample(message, tuple(message.topic.split("/")), form, document)
+    return Sample(message, tuple(message.topic.split("/")), *_read(message))
 
 
-def _read(payload: bytes) -> tuple[Form, Any]:
+def _read(message: Message) -> tuple[Form, Any, FormatName]:
+    """As a writer would read it, in the first format that makes sense of it."""
+    for name in (FormatName.JSON, FormatName.CBOR, FormatName.MSGPACK):
+        try:
+            document = _PARSERS[name](message.payload, message.received)
+        except FormatError:
+            continue
+        form = _form(document)
+        if name is FormatName.JSON or form in (Form.OBJECT, Form.ARRAY):  # other bytes may be a number by chance
+            return form, document, name
     try:
-        text = payload.decode()
+        text = message.payload.decode()
     except UnicodeDecodeError:
-        return Form.OTHER, None
-    try:
-        document = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return (Form.TEXT, text) if text.isprintable() and text.strip() else (Form.OTHER, None)
-    return _form(document), document
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+        text = ""
+    return (Form.TEXT if text.isprintable() and text.strip() else Form.OTHER), text, FormatName.JSON
 
 
 def _form(document: Any) -> Form:
@@ -123,7 +136,9 @@ def _form_of(samples: Sequence[Sample]) -> Form:
 
 
 def _belongs(sample: Sample, other: Sample) -> bool:
-    if len(sample.levels) != len(other.levels) or (sample.form is not other.form and not _are_scalars(sample, other)):
+    if len(sample.levels) != len(other.levels) or sample.format is not other.format:
+        return False
+    if sample.form is not other.form and not _are_scalars(sample, other):
         return False
     if sample.levels[0] != other.levels[0] and not _have_common_level(sample, other):
         return False

@@ -38,6 +38,8 @@ def _with(found: list[Addressed], group: Group, tenant: str | None) -> list[Addr
             if second and not first:
                 return [*found[:index], _with_key(added, second), *found[index:]]  # tried before the other
             continue
+        if other.group.format is not added.group.format:
+            continue
         merged = Group(_common_form(other.group.form, group.form), (*other.group.samples, *group.samples))
         return _with([*found[:index], *found[index + 1 :]], merged, tenant)
     return [*found, added]
@@ -67,12 +69,18 @@ def matches(topic: str, levels: Sequence[str]) -> bool:
 
 
 def _distinguishing(one: Addressed, other: Addressed) -> str | None:
-    """A key that all payloads of one group have, and none of the other's."""
+    """A key that all payloads of one group have, and none of the other's. What is there and null doesn't exist."""
     if Form.OBJECT not in (one.group.form, other.group.form) or one.group.form is not Form.OBJECT:
         return None
-    common = frozenset.intersection(*(sample.keys for sample in one.group.samples))
+    common = frozenset.intersection(*(_present(sample) for sample in one.group.samples))
     others = frozenset().union(*(sample.keys for sample in other.group.samples))
+    if one.group.format is not other.group.format:
+        others = frozenset()  # what can't be read has no key
     return min((key for key in common - others if is_plain(key)), default=None)
+
+
+def _present(sample: Sample) -> frozenset[str]:
+    return frozenset(key for key, value in sample.document.items() if value is not None)
 
 
 def _with_key(route: Addressed, key: str | None) -> Addressed:
