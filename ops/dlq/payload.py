@@ -24,7 +24,7 @@ EXCERPT = 30  # characters of a long line that are shown on either side of a car
 _POSITION = re.compile(r" at line (\d+) column (\d+)")
 _BYTE = re.compile(r"^parse_error: payload: not UTF-8 at byte (\d+)")
 
-_ROUTE = re.compile(r"^[a-z0-9_-]+/[a-z0-9_-]+: ")  # of a mapping, before the path
+_ROUTE = re.compile(r"^([a-z_]+: )[a-z0-9_-]+/[a-z0-9_-]+: ")  # of a mapping, before the path
 _INDEX = re.compile(r"\[(-?\d+|\*)\]|\[\"([^\"]*)\"\]|\['([^']*)'\]")  # as a mapping writes one: records[3]
 
 Path = tuple[str, ...]
@@ -127,10 +127,14 @@ class Fault(NamedTuple):
 
 def faults(reason: str) -> list[Fault]:
     """All that a reason names, in its order; none if it names no path."""
-    _, _, text = reason.partition(": ")
-    text = _ROUTE.sub("", text)
+    _, _, text = without_route(reason).partition(": ")
     parts = (part.partition(": ") for part in text.split("; "))
     return [Fault(where, what) for where, colon, what in parts if colon and " " not in where]
+
+
+def without_route(reason: str) -> str:
+    """A reason without the mapping's and the route's name."""
+    return _ROUTE.sub(r"\1", reason)
 
 
 def position(reason: str) -> tuple[int, int] | None:

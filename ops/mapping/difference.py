@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from traksense_ingest.ops.dlq.payload import without_route
 from traksense_ingest.ops.mapping.columns import columns, screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import Engine, loaded, verdict_of
 from traksense_ingest.ops.mapping.messages import message_dict, rfc3339
@@ -67,7 +68,7 @@ def compare(old: str, new: str, source: Source, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"summary": dict(counts)}))
     else:
-        click.echo(_summary(counts))
+        click.echo("\n".join(wrapped(_summary(counts), screen_width())))
     if counts["messages"] > counts["same"]:
         sys.exit(EXIT_FAILED)
 
@@ -98,8 +99,14 @@ def difference(message: Message, old: Outcome, new: Outcome) -> Difference:
             changes.append(Change(ADDED, None, row))
         elif before[key] != row:
             changes.append(Change(DIFFERENT, before[key], row))
-    reasons = getattr(old, "reason", None), getattr(new, "reason", None)
+    reasons = _reason(old), _reason(new)
     return Difference(message, (verdict_of(old), verdict_of(new)), reasons, tuple(changes))
+
+
+def _reason(outcome: Outcome) -> str | None:
+    """Without the route, whose name may be another one."""
+    reason = getattr(outcome, "reason", None)
+    return without_route(reason) if reason else None
 
 
 def _by_key(outcome: Outcome) -> dict[Any, Row]:
