@@ -16,7 +16,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["writer"]):
+with atheris.instrument_imports(include=["traksense_ingest.writer"]):
     from tests.fuzz import target
 
 INPUT_MAX = 8192  # bytes: what is larger is a matter of time, which the unit tests count

@@ -1,18 +1,23 @@
 """What must hold for any message: one function over bytes, which a fuzzer calls with all that it can think of.
 
 An input is a message as one file. Its first byte says where it was published: `T`, `A` and `E` to a device's telem, ack
-and event topic; with any other the first line is the topic. The rest is the payload.
+and event topic; with any other the first line is the topic. The rest is the payload. A digit or a letter from `a` on is
+none of a topic's: the rest is a payload in one of the formats that a mapping can name.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.support.decoding import v1_routes
+from tests.support.formats import LIMITS, MESSAGES, RECEIVED, check_plain
 from tests.support.storable import check_storable
+from traksense_ingest.shared.mapping.decoding import Decode, Packing
+from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.formats import FormatError, Parser, parser_of
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Deferred, Outcome
 
@@ -24,11 +29,28 @@ DECODER = v1_routes(max_payload_bytes=100_000, max_future_s=86_400, clock=lambda
 ID = b"1759852800000-0"
 
 _KINDS = {b"T": b"telem", b"A": b"ack", b"E": b"event"}
+FORMATS = {bytes([b"0123456789a"[index]]): name for index, name in enumerate(MESSAGES)}  # by the first byte
+PARSERS: dict[bytes, Parser] = {
+    mark: parser_of(Decode(MESSAGES[name][0]), LIMITS) for mark, name in FORMATS.items()
+} | {
+    bytes([b"bcdefg"[index]]): parser_of(Decode(MESSAGES["json"][0]), LIMITS, [packing])
+    for index, packing in enumerate(Packing)
+}
 
 
 def check(data: bytes) -> None:
-    """Raise AssertionError when a message is neither rows that PostgreSQL takes nor one dead letter with its bytes."""
-    check_storable(decode(*split(data)))
+    """Raise AssertionError when a message is neither rows that PostgreSQL takes nor one dead letter with its bytes, or
+    a payload in a format neither a document nor an error."""
+    if parse := PARSERS.get(data[:1]):
+        check_document(parse, data[1:])
+    else:
+        check_storable(decode(*split(data)))
+
+
+def check_document(parse: Parser, payload: bytes) -> None:
+    """Raise AssertionError when bytes become neither a plain document nor a FormatError."""
+    with suppress(FormatError):
+        check_plain(parse(payload, RECEIVED))
 
 
 def decode(topic: bytes, payload: bytes) -> Outcome:
@@ -48,7 +70,9 @@ def split(data: bytes) -> tuple[bytes, bytes]:
 
 
 def seeds() -> Iterator[tuple[str, bytes]]:
-    """The known cases as inputs, each with its name."""
+    """The known cases as inputs, each with its name, and a message in each format."""
+    for mark, name in FORMATS.items():
+        yield f"format-{name}", mark + MESSAGES[name][1]
     for line in CASES.read_text().splitlines():
         case = json.loads(line)
         payload = bytes.fromhex(case["payload_hex"]) if "payload_hex" in case else case["payload"].encode()

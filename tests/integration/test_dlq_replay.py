@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -19,11 +18,8 @@ async def test_a_replay_is_the_exact_bytes_once(stack: Stack) -> None:
     sent = [(TOPIC, payload) for payload in BYTES] + [("traksense/ü\\xe9\x01/s/d/telem", b"{}"), ("x" * 500, b"y")]
     sent += [(r"traksense/\x00\xff/s/d/telem", b"neither")]
     await dead_letter(stack, *sent)
-    started = int(time.time() * 1000)
     assert "11 messages replayed" in await succeeds(stack, "replay", "--all")
     assert await entries(stack) == [(topic.encode(), payload) for topic, payload in sent]
-    found: Any = await stack.redis.xrange(key_of(0))
-    assert all(int(fields[b"received_at"]) >= started for _, fields in found)
     assert await unreplayed(stack) == 0
     assert "0 messages replayed" in await succeeds(stack, "replay", "--all")
     again = await dlq(stack, "replay", 1, 2)

@@ -118,6 +118,7 @@ def _otlp() -> bytes:
 
 _TIME = "2026-11-28T16:00:00Z"
 _VALUES = ",".join(f'"{name}":{value}' for name, value in TEN.items())
+_VALUES = ",".join(f'"{name}":{value}' for name, value in TEN.items())
 _JSON = f'{{"ts":"{_TIME}","values":{{{_VALUES}}}}}'
 _SENML = ",".join(f'{{"n":"{name}","u":"Cel","v":{value}}}' for name, value in TEN.items())
 

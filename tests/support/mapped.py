@@ -102,7 +102,7 @@ class MappedWriter:
     def settled(self) -> float:
         """Messages, of all kinds."""
         samples = (sample for family in self._registry.collect() for sample in family.samples)
-        return sum(sample.value for sample in samples if sample.name == "ingest_messages_total")
+        return float(sum(sample.value for sample in samples if sample.name == "ingest_messages_total"))
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a sample, 0 while there is none."""

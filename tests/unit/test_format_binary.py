@@ -131,7 +131,7 @@ def test_tags_with_lengths() -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        ("01756409", "tlv: byte 3: no entry for the tag 09"),
+        ("01756409", "tlv: byte 3: the entry 09 is cut"),
         ("0175640999", "tlv: byte 3: no entry for the tag 09 99"),
         ("017564036748", "tlv: byte 3: the entry 03 67 is cut"),
         ("0175640175", "tlv: byte 3: the entry 01 75 is cut"),

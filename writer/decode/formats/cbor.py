@@ -22,7 +22,7 @@ INDEFINITE, BREAK = 31, b"\xff"
 _BIGNUMS = (2, 3)  # tags: a positive integer, and −1 − an integer, written as bytes
 _SIMPLE = {20: False, 21: True, 22: None, 23: None}  # 23 is `undefined`
 _FLOATS = {25: struct.Struct(">e"), 26: struct.Struct(">f"), 27: struct.Struct(">d")}
-_SHORTEST = {25: "e", 26: "f"}
+_FLOAT32 = 26  # what a sensor measured; encoders write a double with 16 bits only where that is exact
 _ENDLESS = -1
 
 
@@ -114,7 +114,7 @@ class _Reader:
         if info in _FLOATS:
             layout = _FLOATS[info]
             number = finite(layout.unpack(self.take(layout.size))[0], f"cbor: byte {begin}")
-            return number if number is None or info == 27 else shortest(number, _SHORTEST[info])
+            return shortest(number) if number and info == _FLOAT32 else number
         if info in _SIMPLE:
             return _SIMPLE[info]
         raise self.malformed(begin)
@@ -145,14 +145,15 @@ def _tagged(reader: _Reader, tag: int, depth: int, begin: int) -> Any:
     """A time (0: RFC 3339, 1: Unix seconds) and all else is what the tag's content is."""
     if reader.whole(tag, begin) not in _BIGNUMS:
         return reader.item(depth)
-    if reader.data[reader.place : reader.place + 1] not in _BYTE_STRINGS:
-        raise reader.malformed(reader.place)
+    content = reader.place
     digits = reader.item(depth)
+    if reader.data[content] not in _BYTE_STRINGS:
+        raise reader.malformed(content)
     if len(digits) > 2 * BIGNUM_BYTES_MAX:
         raise FormatError("cbor", f"byte {begin}: an integer of {len(digits) // 2} bytes, at most {BIGNUM_BYTES_MAX}")
     number = int(digits or "0", 16)
     return number if tag == _BIGNUMS[0] else -1 - number
 
 
-_BYTE_STRINGS = {bytes([byte]) for byte in range(0x40, 0x60)}
+_BYTE_STRINGS = range(0x40, 0x60)  # the bytes that begin one
 _READERS: dict[int, Callable[[_Reader, int, int, int], Any]] = {2: _bytes, 3: _text, 4: _array, 5: _map, 6: _tagged}

@@ -21,15 +21,18 @@ VERSION = 10  # the one of RFC 8428; a newer pack may mean something else
 RELATIVE_BELOW = 2**28  # seconds: a time below is relative to now, which is the receipt
 BASE_ENDS = "_:"  # what separates a base name that is a device's from the names after it
 
-_NUMBER, _TEXT, _BOOLEAN = (int, float), (str,), (bool,)
-_TYPES: dict[str, tuple[tuple[type, ...], str]] = {
-    **dict.fromkeys(("bt", "bv", "bs", "v", "s", "t", "ut"), (_NUMBER, "Input should be a number")),
-    **dict.fromkeys(("bn", "bu", "n", "u", "vs", "vd"), (_TEXT, "Input should be a text")),
-    "vb": (_BOOLEAN, "Input should be a boolean"),
+_NUMBERS, _TEXTS, _BOOLEANS = frozenset((int, float)), frozenset((str,)), frozenset((bool,))
+_TYPES: dict[str, frozenset[type]] = {
+    **dict.fromkeys(("bt", "bv", "bs", "v", "s", "t", "ut"), _NUMBERS),
+    **dict.fromkeys(("bn", "bu", "n", "u", "vs", "vd"), _TEXTS),
+    "vb": _BOOLEANS,
 }
-_BASE = ("bn", "bt", "bu", "bv", "bs", "bver")
-_RESOLVED = frozenset((*_BASE, "n", "u", "v", "vb", "vs", "vd", "s", "t"))
-_VALUES = ("v", "vb", "vs", "vd")
+_EXPECTED = {_NUMBERS: "Input should be a number", _TEXTS: "Input should be a text"} | {
+    _BOOLEANS: "Input should be a boolean"
+}
+_BASE = frozenset(("bn", "bt", "bu", "bv", "bs", "bver"))
+_RESOLVED = _BASE | {"n", "u", "v", "vb", "vs", "vd", "s", "t"}
+_OTHER_VALUES = frozenset(("vb", "vs", "vd"))
 _NOT_AN_ARRAY = "Input should be an array of SenML records"
 
 
@@ -48,66 +51,69 @@ def senml_parser(limits: FormatLimits) -> Parser:
 class _Pack:
     """The base fields that hold at a place in the pack: they last until another one replaces them."""
 
-    __slots__ = ("base", "document", "max_future_s", "received")
+    __slots__ = ("base", "device", "document", "max_future_s", "received")
 
     def __init__(self, received: datetime, max_future_s: int) -> None:
         self.received, self.max_future_s = received, max_future_s
         self.base: dict[str, Any] = {}
+        self.device = ""
         self.document: dict[str, Any] = {"records": [], "value": {}, "unit": {}}
 
     def resolve(self, pack: list[Any]) -> Document:
         for index, record in enumerate(pack):
-            if not isinstance(record, dict):
+            if type(record) is not dict:
                 raise FormatError(f"[{index}]", _NOT_AN_ARRAY)
             _check(record, index)
-            self._take_base(record)
-            if any(name not in _BASE for name in record):
+            if not _BASE.isdisjoint(record):
+                self._take_base(record)
+            if not _BASE.issuperset(record):
                 self._add(record, index)
         return self.document
 
     def _take_base(self, record: dict[str, Any]) -> None:
-        for name in _BASE:
-            if name in record:
-                self.base[name] = record[name]
-        if (base := _device(self.base.get("bn", ""))) and "base" not in self.document:
-            self.document["base"] = base
+        self.base.update({name: value for name, value in record.items() if name in _BASE})
+        self.device = self.base.get("bn", "").rstrip(BASE_ENDS)
+        if self.device:
+            self.document.setdefault("base", self.device)
         if "bt" in record and "base_time" not in self.document:
             self.document["base_time"] = self._time(record["bt"])
 
     def _add(self, record: dict[str, Any], index: int) -> None:
         resolved = self._resolved(record, index)
         self.document["records"].append(resolved)
-        if local := resolved.get("local"):
+        if local := record.get("n"):
             if "value" in resolved:
                 self.document["value"][local] = resolved["value"]
             if "u" in resolved:
                 self.document["unit"][local] = resolved["u"]
 
     def _resolved(self, record: dict[str, Any], index: int) -> dict[str, Any]:
-        base, local = self.base.get("bn", ""), record.get("n", "")
-        resolved: dict[str, Any] = {"name": base + local}
+        base, local = self.base, record.get("n", "")
+        resolved: dict[str, Any] = {"name": base.get("bn", "") + local}
         if local:
             resolved["local"] = local
-        if device := _device(base):
-            resolved["base"] = device
-        if unit := record.get("u", self.base.get("bu")):
+        if self.device:
+            resolved["base"] = self.device
+        if unit := record.get("u", base.get("bu")):
             resolved["u"] = unit
         self._add_value(resolved, record, index)
-        if "t" in record or "bt" in self.base:
-            resolved["time"] = self._time(_sum(self.base.get("bt"), record.get("t"), f"[{index}].t"))
-        resolved.update({name: value for name, value in record.items() if name not in _RESOLVED})
+        if "s" in record or "bs" in base:
+            resolved["sum"] = _sum(base.get("bs"), record.get("s"), f"[{index}].s")
+        if "t" in record:
+            resolved["time"] = self._time(_sum(base.get("bt"), record["t"], f"[{index}].t"))
+        elif "bt" in base:
+            resolved["time"] = self._time(base["bt"])
+        if not _RESOLVED.issuperset(record):
+            resolved.update({name: value for name, value in record.items() if name not in _RESOLVED})
         return resolved
 
     def _add_value(self, resolved: dict[str, Any], record: dict[str, Any], index: int) -> None:
-        given = [name for name in _VALUES if name in record]
-        if len(given) > 1:
-            raise FormatError(f"[{index}]", f"{' and '.join(given)}, and should have one value")
-        if given and given[0] != "v":
-            resolved["value"] = record[given[0]]
-        elif given or "bv" in self.base:
-            resolved["value"] = _sum(self.base.get("bv"), record.get("v"), f"[{index}].v")
-        if "s" in record or "bs" in self.base:
-            resolved["sum"] = _sum(self.base.get("bs"), record.get("s"), f"[{index}].s")
+        if not _OTHER_VALUES.isdisjoint(record):
+            resolved["value"] = _other_value(record, index)
+        elif "bv" in self.base:
+            resolved["value"] = _sum(self.base["bv"], record.get("v"), f"[{index}].v")
+        elif "v" in record:
+            resolved["value"] = record["v"]
 
     def _time(self, time: float) -> int | float:
         """Absolute. What would be further ahead than allowed is no distance but a clock that was never set: it stays,
@@ -117,14 +123,22 @@ class _Pack:
         return seconds(microseconds_of(self.received) + round(time * 1_000_000))
 
 
+def _other_value(record: dict[str, Any], index: int) -> str | bool:
+    """A text, a boolean or data, which is Base64 in JSON."""
+    given = [name for name in ("v", "vb", "vs", "vd") if name in record]
+    if len(given) > 1:
+        raise FormatError(f"[{index}]", f"{' and '.join(given)}, and should have one value")
+    value: str | bool = record[given[0]]
+    return value
+
+
 def _check(record: dict[str, Any], index: int) -> None:
     for name, value in record.items():
-        if name == "bver":
+        if types := _TYPES.get(name):
+            if type(value) not in types:
+                raise FormatError(f"[{index}].{name}", _EXPECTED[types])
+        elif name == "bver":
             _check_version(value, index)
-        elif expected := _TYPES.get(name):
-            types, what = expected
-            if not isinstance(value, types) or (isinstance(value, bool) and types is _NUMBER):
-                raise FormatError(f"[{index}].{name}", what)
         elif name.endswith("_"):
             raise FormatError(
                 f"[{index}].{name[:64]}", "a field whose name ends in _ must be understood, and is unknown"
@@ -134,11 +148,6 @@ def _check(record: dict[str, Any], index: int) -> None:
 def _check_version(version: Any, index: int) -> None:
     if not isinstance(version, int) or isinstance(version, bool) or not 0 < version <= VERSION:
         raise FormatError(f"[{index}].bver", f"version {str(version)[:16]}, at most {VERSION} is known")
-
-
-def _device(base: str) -> str:
-    """A base name as a device's: `urn:dev:mac:0024befffe804ff1:` without its end."""
-    return base.rstrip(BASE_ENDS)
 
 
 def _sum(base: float | None, number: float | None, where: str) -> int | float:

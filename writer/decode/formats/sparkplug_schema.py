@@ -41,7 +41,10 @@ Field = descriptor_pb2.FieldDescriptorProto
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
-    file = descriptor_pb2.FileDescriptorProto(name="sparkplug_b.proto", package=PACKAGE, syntax="proto2")
+    """As of edition 2023: unlike the original's proto2, it refuses texts that are not UTF-8."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="sparkplug_b.proto", package=PACKAGE, syntax="editions", edition=descriptor_pb2.EDITION_2023
+    )
     for name, fields in _SCHEMA.items():
         message = file.message_type.add(name=name)
         for field in fields.split(","):

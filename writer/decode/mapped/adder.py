@@ -16,6 +16,7 @@ from traksense_ingest.writer.decode.mapped.times import Moment
 from traksense_ingest.writer.decode.measures import Reading
 
 Readings = dict[str, Reading]
+Add = Callable[[Any, Scope, Readings], None]  # what an entry does; raises Poison, and Wrong that says where
 CompileTime = Callable[[TimeRule], Moment]
 
 LARGEST = float_info.max
@@ -31,6 +32,7 @@ class Adder:
         self.required = point.required
         self.moment = compile_time(point.time) if point.time else None
         self.is_distinct = point.distinct_by_unit
+        self.is_simple = self.moment is None and not self.is_distinct
         self.where = point.where
 
     def plan(self, name: str | NoText) -> Plan:

@@ -77,8 +77,28 @@ class Aliases:
             self._bytes -= self._known.popitem(last=False)[1].size
 
 
-def device_of(topic: str) -> tuple[str, str]:
-    """The type of a Sparkplug message, and its topic without that level; no type where it has none."""
+class AliasesInMemory:
+    """Of one process, for as long as it runs: for tests and tools."""
+
+    def __init__(self) -> None:
+        self._metrics: dict[Publisher, Mapping[int, BornMetric]] = {}
+
+    def find(self, publisher: Publisher, alias: int) -> BornMetric | None:
+        """See Aliases."""
+        return self._metrics.get(publisher, {}).get(alias)
+
+    def learn(self, birth: Birth) -> None:
+        """See Aliases."""
+        self._metrics[Publisher(birth.group, birth.node, birth.device)] = dict(birth.metrics)
+
+    def forget(self) -> None:
+        """Start again."""
+        self._metrics.clear()
+
+
+def publisher_of(topic: str) -> tuple[str, Publisher]:
+    """The type of a Sparkplug message and its publisher, from spBv1.0/{group}/{type}/{node}[/{device}]: also behind
+    a prefix, where a bridge has put one before it."""
     levels = topic.split("/")
     for index in range(1, len(levels)):
         if levels[index] in TYPES:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from traksense_ingest.writer.decode.mapped.scope import BYTES_MAX, ROWS_MAX, Scope
+from traksense_ingest.writer.decode.mapped.scope import BYTES_MAX, Scope
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Poison, Rows, Sighting
+
+ROWS_OF_ONE = 1000  # of a small message, at most: so that nothing has to be counted for nearly all of them
 
 Who = tuple[str, str, str]  # tenant, site, device
 
@@ -42,11 +45,15 @@ class Collected:
             seen, meta = max(seen, known.seen), meta if meta is not None else known.meta
         self.devices[tenant, device] = Sighting(tenant, device, site, meta, seen)
 
-    def check_texts(self, payload_bytes: int, label: str) -> None:
-        """Raise Poison where a text of the message is repeated in too many rows."""
-        if (ROWS_MAX - self._scope.rows_left) * payload_bytes <= BYTES_MAX:
-            return
-        texts = (reading[3] for rows in self.rows if isinstance(rows, Measures) for reading in rows.readings)
-        size = sum(len(text) for text in texts if text is not None)
-        if size > BYTES_MAX:
-            raise Poison("payload_too_large", f"{label}: points", f"{size} characters of text in all rows")
+
+def check_texts(rows: Sequence[Rows], payload_bytes: int, label: str) -> None:
+    """Raise Poison where texts of the message are repeated in too many rows."""
+    if len(rows) == 1 and payload_bytes * ROWS_OF_ONE <= BYTES_MAX:
+        return
+    measures = [one for one in rows if isinstance(one, Measures)]
+    if sum(map(len, measures)) * payload_bytes <= BYTES_MAX:
+        return
+    texts = (reading[3] for one in measures for reading in one.readings)
+    size = sum(len(text) for text in texts if text is not None)
+    if size > BYTES_MAX:
+        raise Poison("payload_too_large", f"{label}: points", f"{size} characters of text in all rows")

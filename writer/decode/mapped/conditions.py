@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from traksense_ingest.shared.mapping.points import Condition, Equal, Exists, Not, OfType
-from traksense_ingest.shared.mapping.text import Scalar
+from traksense_ingest.shared.mapping.text import Key, Root, Scalar
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
 
@@ -45,27 +45,35 @@ class ScalarTable(Generic[T]):
 
 def compile_conditions(conditions: Sequence[Condition]) -> Holds | None:
     """Whether all of them hold; None where there are none."""
-    compiled = tuple(map(_condition, conditions))
+    compiled = [*map(_condition, conditions)]
     if not compiled:
         return None
-    if len(compiled) == 1:
-        return _single(*compiled[0])
-
-    def all_hold(item: Any, scope: Scope) -> bool:
-        for get, test in compiled:  # noqa: SIM110  (a generator would cost more than the tests)
-            if not test(get(item, scope)):
-                return False
-        return True
-
-    return all_hold
+    holds = compiled.pop()
+    while compiled:
+        holds = _both(compiled.pop(), holds)
+    return holds
 
 
-def _single(get: Get, test: Test) -> Holds:
+def _both(first: Holds, second: Holds) -> Holds:
+    return lambda item, scope: first(item, scope) and second(item, scope)
+
+
+def _condition(condition: Condition) -> Holds:
+    path, expected = condition.path, condition.test
+    if isinstance(expected, Equal) and path.root is Root.ITEM and len(path.steps) == len(expected.values) == 1:
+        (step,), (value,) = path.steps, expected.values
+        if isinstance(step, Key) and isinstance(value, str):
+            return _key_is(step.name, value)
+    return _tested(compile_path(path), _test(expected))
+
+
+def _key_is(key: str, text: str) -> Holds:
+    """The commonest one, without a call for the value."""
+    return lambda item, _scope: type(item) is dict and item.get(key) == text
+
+
+def _tested(get: Get, test: Test) -> Holds:
     return lambda item, scope: test(get(item, scope))
-
-
-def _condition(condition: Condition) -> tuple[Get, Test]:
-    return compile_path(condition.path), _test(condition.test)
 
 
 def _test(test: Equal | Exists | OfType | Not) -> Test:

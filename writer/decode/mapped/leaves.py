@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import LeavesPoint
 from traksense_ingest.shared.mapping.text import LEAF, Key, Names
-from traksense_ingest.writer.decode.mapped.adder import LARGEST, Adder, Readings
+from traksense_ingest.writer.decode.mapped.adder import LARGEST, Add, Adder, Readings
 from traksense_ingest.writer.decode.mapped.names import UNWANTED, Matches, Plan, compile_names
 from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope, Wrong
@@ -17,7 +17,7 @@ from traksense_ingest.writer.decode.mapped.wording import in_words, printable
 PATH_MAX = 4096  # characters of a dotted path: no name is as long, and each leaf has a copy of its own
 
 
-def compile_leaves(point: LeavesPoint, adder: Adder) -> Callable[[Any, Scope, Readings], None]:
+def compile_leaves(point: LeavesPoint, adder: Adder) -> Add:
     """What the leaves below a path add to a record's readings."""
     walker = _Walker(point, adder)
     where = in_words(point.leaves)
@@ -39,14 +39,15 @@ def compile_leaves(point: LeavesPoint, adder: Adder) -> Callable[[Any, Scope, Re
     return add
 
 
-def _of_many(items: Items, walker: _Walker, adder: Adder, where: str) -> Callable[[Any, Scope, Readings], None]:
+def _of_many(items: Items, walker: _Walker, adder: Adder, where: str) -> Add:
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         if adder.only is not None and not adder.only(record, scope):
             return
         is_empty = True
         for _, value in items.of(record, scope):
-            is_empty = False
-            walker.walk(value, record, scope, readings)
+            if type(value) in (dict, list):
+                is_empty = False
+                walker.walk(value, record, scope, readings)
         if is_empty and adder.required:
             raise Wrong("is missing, and is required", below=where)
 
@@ -63,13 +64,13 @@ class _Walker:
         self._is_fixed = not reads_payload(point.name) and names_captured(point.name) <= {LEAF}
         self._excludes_all = _below(point.exclude)
         self._alone = next((step.name for step in reversed(point.leaves.steps) if isinstance(step, Key)), "value")
-        self._simple = adder.moment is None and not adder.is_distinct
+        self._is_simple = self._is_fixed and adder.is_simple
         self._where = in_words(point.leaves)
 
     def walk(self, value: Any, record: Any, scope: Scope, readings: Readings) -> None:
         """Add each leaf. A scalar is its own only leaf, by the last key of the path."""
         inside = _inside(value, scope)
-        path = self._alone
+        path, kept, is_simple = self._alone, self._kept, self._is_simple
         try:
             if inside is None:
                 self._add(path, value, record, scope, readings)
@@ -79,30 +80,36 @@ class _Walker:
                 prefix, members = stack[-1]
                 for key, member in members:
                     path = prefix + key
-                    if (deeper := self._leaf_or_inside(path, member, record, scope, readings)) is not None:
+                    kind = type(member)
+                    if (
+                        kind is float
+                        and is_simple
+                        and (plan := kept.get(path)) is not None
+                        and plan.is_plain
+                        and plan.unit_of is None
+                        and plan.name not in readings
+                        and -LARGEST <= member <= LARGEST
+                    ):
+                        readings[plan.name] = (plan.name, member, None, None, plan.unit)
+                        continue
+                    if (kind is dict or kind is list) and (deeper := self._inside(path, member, scope)) is not None:
                         stack.append((f"{path}.", deeper))
                         break
+                    if kind is not dict and kind is not list:
+                        self._add(path, member, record, scope, readings)
                 else:
                     stack.pop()
         except Wrong as wrong:
             wrong.below = wrong.below or self._place(path)
             raise
 
-    def _leaf_or_inside(
-        self, path: str, value: Any, record: Any, scope: Scope, readings: Readings
-    ) -> Iterator[tuple[str, Any]] | None:
-        kind = type(value)
-        if kind is dict or kind is list:
-            if len(path) > PATH_MAX:
-                raise Wrong(f"a path of more than {PATH_MAX} characters", below=self._where)
-            return None if self._excludes_all is not None and self._excludes_all(path) else _inside(value, scope)
-        plan = self._kept.get(path) if self._is_fixed else None
-        if kind is float and plan is not None and plan is not UNWANTED and plan.is_plain and self._simple:
-            if plan.unit_of is None and plan.name not in readings and -LARGEST <= value <= LARGEST:
-                readings[plan.name] = (plan.name, value, None, None, plan.unit)
-                return None
-        self._add(path, value, record, scope, readings)
-        return None
+    def _inside(self, path: str, value: Any, scope: Scope) -> Iterator[tuple[str, Any]] | None:
+        """What is in an object or an array, unless it is excluded as a whole."""
+        if len(path) > PATH_MAX:
+            raise Wrong(f"a path of more than {PATH_MAX} characters", below=self._where)
+        if self._excludes_all is not None and self._excludes_all(path):
+            return None
+        return _inside(value, scope)
 
     def _add(self, path: str, value: Any, record: Any, scope: Scope, readings: Readings) -> None:
         plan = self._plan(path, record, scope)

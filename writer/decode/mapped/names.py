@@ -33,9 +33,6 @@ class Plan:
         self.unit_of = value.unit_of  # None: it is `unit`
 
 
-UNWANTED: Final = Plan.__new__(Plan)
-
-
 class ValuePlan:
     """A value's modifiers, compiled."""
 
@@ -127,25 +124,30 @@ def _unit(value: Value) -> tuple[str | None, UnitOf | None]:
 
 def _unit_of(template: Template, units: dict[str, str]) -> UnitOf:
     text_of: Text = compile_template(template)
-    known: dict[str, str | None] = {}
+    known: dict[str, str] = {}
 
     def unit(item: Any, scope: Scope) -> str | None:
         text = text_of(item, scope)
-        if type(text) is not str:
+        found = known.get(text)  # type: ignore[arg-type]
+        if found is not None:
+            return found
+        if type(text) is not str or not (found := _checked_unit(units.get(text, text))):
             return None
-        found = known.get(text)
-        if found is None:
-            found = _checked_unit(units.get(text, text))
-            if len(known) < KEPT_MAX:
-                known[text] = found
+        if len(known) < KEPT_MAX:
+            known[text] = found
         return found
 
     return unit
 
 
-def _checked_unit(unit: str) -> str | None:
+def _checked_unit(unit: str) -> str:
     if len(unit) > UNIT_MAX:
         raise Wrong(f"the unit should have at most {UNIT_MAX} characters, has {len(unit)}")
     if "\0" in unit:
         raise Wrong("the unit should not contain the NUL character")
-    return unit or None
+    return unit
+
+
+UNWANTED: Final = Plan(
+    "", ValuePlan(Value(absent=("",))), None
+)  # not plain, so that no value is added before it is seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import (
@@ -15,7 +14,7 @@ from traksense_ingest.shared.mapping.points import (
     ZipPoint,
 )
 from traksense_ingest.shared.mapping.text import KEY, Root
-from traksense_ingest.writer.decode.mapped.adder import Adder, CompileTime, Readings
+from traksense_ingest.writer.decode.mapped.adder import LARGEST, Add, Adder, CompileTime, Readings
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.leaves import compile_leaves
 from traksense_ingest.writer.decode.mapped.names import UNWANTED
@@ -23,8 +22,6 @@ from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import names_captured
 from traksense_ingest.writer.decode.mapped.wording import at, in_words, place_of
-
-Add = Callable[[Any, Scope, Readings], None]  # raises Poison, and Wrong that says where
 
 
 def compile_point(point: AnyPoint, compile_time: CompileTime) -> Add:
@@ -98,6 +95,8 @@ def _words_of(case: Case) -> str:
 def _each(point: EachPoint, adder: Adder) -> Add:
     is_key = point.name.text == "{key}"
     items = Items(point.each, keeps_key=_uses_key(point))
+    if items.is_array and not is_key and not _uses_key(point):
+        return _each_of_array(point, items, adder)
     get, name, below = compile_path(point.path), adder.name, point.path
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
@@ -119,6 +118,43 @@ def _each(point: EachPoint, adder: Adder) -> Add:
         except Wrong as wrong:
             raise at(place_of(point.each, key, below), wrong) from None
         if is_empty and adder.required:
+            raise at(in_words(point.each), Wrong("has no items, and is required"))
+
+    return add
+
+
+def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
+    """The same for the commonest case, without a generator, and with floats added in place."""
+    get, name, below, start = compile_path(point.path), adder.name, point.path, items.start
+    only, kept, is_simple = adder.only, adder.plans.kept, adder.is_simple
+
+    def add(record: Any, scope: Scope, readings: Readings) -> None:
+        array = start(record, scope)
+        if type(array) is not list:
+            array = ()
+        scope.visit(len(array))
+        index = 0
+        try:
+            for index, item in enumerate(array):
+                if only is not None and not only(item, scope):
+                    continue
+                value = get(item, scope)
+                if value is MISSING:
+                    if adder.required:
+                        raise Wrong("is missing, and is required")
+                    continue
+                called = name(item, scope)
+                plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
+                if is_simple and type(value) is float and plan.is_plain and -LARGEST <= value <= LARGEST:
+                    unit = plan.unit if plan.unit_of is None else plan.unit_of(item, scope)
+                    if plan.name not in readings:
+                        readings[plan.name] = (plan.name, value, None, None, unit)
+                        continue
+                if plan is not UNWANTED:
+                    adder.add(plan, value, item, scope, readings)
+        except Wrong as wrong:
+            raise at(place_of(point.each, str(index), below), wrong) from None
+        if not array and adder.required:
             raise at(in_words(point.each), Wrong("has no items, and is required"))
 
     return add

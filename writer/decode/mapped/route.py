@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Many, Missing
-from traksense_ingest.shared.mapping.text import Template
+from traksense_ingest.shared.mapping.points import Condition, Many, Missing
+from traksense_ingest.shared.mapping.text import Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
-from traksense_ingest.writer.decode.mapped.collected import Collected
+from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_fields
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.telem import compile_telem
@@ -25,7 +28,7 @@ from traksense_ingest.writer.decode.mapped.times import Moment, RangeCheck, comp
 from traksense_ingest.writer.decode.mapped.wording import place_of
 from traksense_ingest.writer.decode.topic import LEVELS, Topic, check_name
 from traksense_ingest.writer.entry import Entry, moment
-from traksense_ingest.writer.outcome import Decoded, Ignored, Poison
+from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Rows, Sighting
 
 NOBODY = Entry("", "0-0", None, None, moment(0), 0)  # of the scope in which a topic's captures are looked at
 
@@ -33,13 +36,13 @@ NOBODY = Entry("", "0-0", None, None, moment(0), 0)  # of the scope in which a t
 class CompiledRoute:
     """What a route does, without the topic's part of it."""
 
-    def __init__(self, route: Route, readers: Readers, check: RangeCheck) -> None:
+    def __init__(self, route: Route, readers: Readers, check: RangeCheck, reached: Reached | None = None) -> None:
         self.route = route
         self.label, self.mapping, self.kind = route.label, route.mapping, route.kind
         self.is_v1 = route.decode.format is FormatName.V1
         self.is_sparkplug = route.decode.format is FormatName.SPARKPLUG_B
         self.read = readers.of(route)
-        self.when = compile_conditions(route.when)
+        self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
         self.copies_captures = route.records is not None or any(isinstance(point, Many) for point in route.points)
         compile_moment = partial(compile_time, check=check, label=route.label)
@@ -49,6 +52,7 @@ class CompiledRoute:
         self._time_words = words_of(route.time) if route.time else "time"
         self._identify = self._compile_identity()
         self._meta = compile_fields(route.meta, f"{route.label}: meta")
+        self._reached = reached
         self._made = self._compile_kind(compile_moment) if self._identify else None
 
     def bind(self, captures: Captures) -> Bound:
@@ -57,44 +61,49 @@ class CompiledRoute:
 
     def decoded(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
         """Rows of a message; raises Poison."""
-        entry, collected = scope.entry, Collected(scope)
-        key = ""
+        entry = scope.entry
+        if self._records is None:
+            rows, devices = self._of_message(bound, scope)
+        else:
+            rows, devices = self._of_records(bound, scope, self._records)
+        check_texts(rows, unpacked or len(entry.payload or b""), self.label)
+        if entry.retained and scope.device_ts is None and rows and self.kind in ("telem", "event"):
+            return Ignored(entry, self.kind, RETAINED, self.mapping)
+        return Decoded(entry, self.kind, devices, scope.device_ts, rows, unpacked, scope.same_point, self.mapping)
+
+    def _of_message(self, bound: Bound, scope: Scope) -> tuple[tuple[Rows, ...], tuple[Sighting, ...]]:
         try:
-            for key, record in self._each_record(scope):
+            who, ts, meta, rows = self._of_record(scope.message, bound, scope)
+        except Wrong as wrong:
+            raise self._poison(wrong, "") from None
+        if meta is not None:
+            for one in rows:
+                scope.take_size(len(meta) * len(one), f"{self.label}: meta")
+        entry = scope.entry
+        seen = (ts or scope.device_ts) if entry.retained else entry.received_at
+        if seen is None or not scope.is_online:
+            return rows, ()
+        tenant, site, device = who
+        return rows, (Sighting(tenant, device, site, meta, seen),)
+
+    def _of_records(self, bound: Bound, scope: Scope, records: Items) -> tuple[tuple[Rows, ...], tuple[Sighting, ...]]:
+        collected, key = Collected(scope), ""
+        try:
+            for key, record in records.of(scope.message, scope):
                 scope.record = record
-                self._collect(record, bound, scope, collected)
+                collected.add(*self._of_record(record, bound, scope))
         except Wrong as wrong:
             raise self._poison(wrong, key) from None
-        except Poison as poison:
-            if scope.who is not None:
-                poison.device = f"{scope.who[0]}/{scope.who[2]}"
-            raise
-        collected.check_texts(unpacked or len(entry.payload or b""), self.label)
-        if entry.retained and scope.device_ts is None and collected.rows and self.kind in ("telem", "event"):
-            return Ignored(entry, self.kind, RETAINED, self.mapping)
-        return Decoded(
-            entry,
-            self.kind,
-            tuple(collected.devices.values()),
-            scope.device_ts,
-            tuple(collected.rows),
-            unpacked,
-            scope.same_point,
-            self.mapping,
-        )
+        return tuple(collected.rows), tuple(collected.devices.values())
 
-    def _each_record(self, scope: Scope) -> Iterable[tuple[str, Any]]:
-        if self._records is None:
-            return (("", scope.message),)
-        return self._records.of(scope.message, scope)
-
-    def _collect(self, record: Any, bound: Bound, scope: Scope, collected: Collected) -> None:
+    def _of_record(
+        self, record: Any, bound: Bound, scope: Scope
+    ) -> tuple[Who, datetime | None, str | None, tuple[Rows, ...]]:
         assert self._identify is not None and self._made is not None  # noqa: S101, PT018  (has rows: the caller's promise)
-        who = bound.who or self._identify(record, scope)
-        scope.who = who
+        who = scope.who = bound.who or self._identify(record, scope)
         ts = self._moment(record, scope) if self._moment else None
         meta = bound.meta if bound.has_meta else self._meta(record, scope) if self._meta else None
-        collected.add(who, ts, meta, self._made(record, scope, who, ts, meta))
+        return who, ts, meta, self._made(record, scope, who, ts, meta)
 
     def _poison(self, wrong: Wrong, key: str) -> Poison:
         below = wrong.below or self._time_words
@@ -116,7 +125,7 @@ class CompiledRoute:
             return compile_event(route.event, self.label)
         if route.state:
             return compile_state(route.state, self.label)
-        return compile_telem(route, compile_moment)
+        return compile_telem(route, compile_moment, self._reached)
 
     def who_of_topic(self, captures: Captures) -> Who | None:
         """Tenant, site and device, where the topic alone says them; raises Poison."""
@@ -143,6 +152,16 @@ class CompiledRoute:
 
     def _is_of_topic(self, template: Template) -> bool:
         return is_of_topic(template, self.topic_captures)
+
+
+def _compile_when(conditions: tuple[Condition, ...]) -> Callable[[Any, Bound], bool] | None:
+    """Whether a document is for this route. Its paths all start from the document, so that no scope has to be made."""
+    items = tuple(replace(each, path=_from_document(each.path)) for each in conditions)
+    return cast(Callable[[Any, Bound], bool] | None, compile_conditions(items))
+
+
+def _from_document(path: Path) -> Path:
+    return path if path.root is Root.CAPTURE else replace(path, root=Root.ITEM)
 
 
 class Bound:

@@ -13,6 +13,7 @@ from traksense_ingest.writer.decode.decode import Clock, Decoder, reject_for, ut
 from traksense_ingest.writer.decode.formats import FormatError, FormatLimits
 from traksense_ingest.writer.decode.mapped.aliases import Aliases, UnknownAlias, with_names
 from traksense_ingest.writer.decode.mapped.envelope import Opener
+from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Read, Readers
 from traksense_ingest.writer.decode.mapped.route import Bound, CompiledRoute
 from traksense_ingest.writer.decode.mapped.scope import Scope
@@ -36,14 +37,16 @@ class MappedRoutes:
         max_future_s: int,
         clock: Clock = utc_now,
         aliases: Aliases | None = None,
+        reached: Reached | None = None,
     ) -> None:
         self._limits = FormatLimits(max_payload_bytes, max_future_s)
         self._check = RangeCheck(clock, max_future_s)
         self._readers = Readers(self._limits)
-        self._aliases = Aliases() if aliases is None else aliases
+        self._reached = reached
+        self._aliases: Aliases = AliasesInMemory() if aliases is None else aliases
         self._v1 = V1(Decoder(max_payload_bytes, max_future_s, clock))
         routes = mappings.routes
-        self._routes = tuple(CompiledRoute(route, self._readers, self._check) for route in routes)
+        self._routes = tuple(CompiledRoute(route, self._readers, self._check, reached) for route in routes)
         self._openers: Dict[str, Opener] = {
             route.label: Opener(route, route.envelope, self._limits, self._check) for route in routes if route.envelope
         }
@@ -91,7 +94,7 @@ class MappedRoutes:
                 if route.when is None:
                     return self._not_read(bound, entry, error)
                 refused = bound, error
-            elif route.when is None or route.when(document, bound.scope(entry, document)):
+            elif route.when is None or route.when(document, bound):
                 return self._taken(bound, entry, document, unpacked, is_inner)
         if refused:
             raise _poison_of(*refused)
@@ -99,6 +102,8 @@ class MappedRoutes:
 
     def _taken(self, bound: Bound, entry: Entry, document: Any, unpacked: int, is_inner: bool) -> Decoded | Ignored:
         route = bound.route
+        if self._reached is not None:
+            self._reached.routes.append(route.label)
         if route.is_v1:
             return self._v1.decode(entry, bound.v1_topic(), None if unpacked else document)
         try:
@@ -139,6 +144,8 @@ class MappedRoutes:
         return outcome._replace(entry=scope.entry)
 
     def _not_read(self, bound: Bound, entry: Entry, error: FormatError) -> Decoded | Ignored:
+        if self._reached is not None:
+            self._reached.routes.append(bound.route.label)
         if bound.route.is_v1:
             return self._v1.decode(entry, bound.v1_topic())
         raise _poison_of(bound, error)

@@ -42,36 +42,22 @@ class Wrong(ValueError):
 class Scope:
     """One message while it is decoded: its document, the record of it that is at work, and the captures."""
 
-    __slots__ = (
-        "captures",
-        "device_ts",
-        "entry",
-        "groups",
-        "is_online",
-        "message",
-        "record",
-        "repeated",
-        "rows_left",
-        "same_point",
-        "size_left",
-        "values_left",
-        "who",
-    )
+    # What most messages never change stands here once. (Slots would have to be filled for each message.)
+    who: tuple[str, str, str] | None = None  # tenant, site and device of the record
+    device_ts: datetime | None = None  # the newest timestamp that a device gave
+    groups: dict[datetime, dict[str, Reading]] = {}  # noqa: RUF012  (replaced, never changed) of points with own times
+    is_online = True  # false where a state says that the device is not
+    repeated = 0  # readings that only say what another one of the message says
+    same_point = 0  # readings that were dropped, since their point has another one
+    rows_left = ROWS_MAX
+    values_left = VALUES_MAX
+    size_left = BYTES_MAX
 
     def __init__(self, entry: Entry, message: Any, captures: Captures) -> None:
         self.entry = entry
         self.message = message
         self.record = message
         self.captures = captures
-        self.device_ts: datetime | None = None  # the newest timestamp that a device gave
-        self.groups: dict[datetime, dict[str, Reading]] = {}  # of the record: readings with a time of their own
-        self.who: tuple[str, str, str] | None = None  # tenant, site and device of the record
-        self.is_online = True  # false where a state says that the device is not
-        self.repeated = 0
-        self.same_point = 0
-        self.rows_left = ROWS_MAX
-        self.values_left = VALUES_MAX
-        self.size_left = BYTES_MAX
 
     def visit(self, count: int) -> None:
         """Count values that are gone through; raises Poison where a message has too many. A path from the message inside

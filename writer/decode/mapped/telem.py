@@ -9,14 +9,19 @@ from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.writer.decode.mapped.adder import CompileTime, Readings
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who
 from traksense_ingest.writer.decode.mapped.points import compile_point
+from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.scope import ROWS_MAX, Scope, Wrong
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Rows
 
 
-def compile_telem(route: Route, compile_time: CompileTime) -> Made:
+def compile_telem(route: Route, compile_time: CompileTime, reached: Reached | None) -> Made:
     """Rows of ts_measure."""
     adders = tuple(compile_point(point, compile_time) for point in route.points)
+    if reached is not None:
+        adders = tuple(
+            reached.watched(route, point.where, add) for point, add in zip(route.points, adders, strict=True)
+        )
     has_own_times = any(point.time for point in route.points)
 
     def rows(record: Any, scope: Scope, who: Who, ts: datetime | None, meta: str | None) -> tuple[Rows, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from traksense_ingest.shared.mapping.filled import filtered
-from traksense_ingest.shared.mapping.text import Filter, FilterName, Path, Reference, Root, Template
+from traksense_ingest.shared.mapping.text import Filter, FilterName, Key, Path, Reference, Root, Template
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope
 
@@ -47,10 +47,18 @@ def _joined(parts: tuple[str | Text, ...]) -> Text:
 
 def compile_reference(reference: Reference) -> Text:
     """What stands for `{…}`."""
-    get = compile_path(reference.path)
-    missing = NoText(f"{path_in_words(reference.path)} is missing")
-    null = NoText(f"{path_in_words(reference.path)} is null")
-    other = NoText(f"{path_in_words(reference.path)} should be a text, a number or a boolean")
+    text = _text_at(reference.path)
+    for filter_ in reference.filters:
+        text = _filtered(text, filter_)
+    return text
+
+
+def _text_at(path: Path) -> Text:
+    get = compile_path(path)
+    key = key_of(path)
+    missing = NoText(f"{path_in_words(path)} is missing")
+    null = NoText(f"{path_in_words(path)} is null")
+    other = NoText(f"{path_in_words(path)} should be a text, a number or a boolean")
 
     def text(item: Any, scope: Scope) -> str | NoText:
         value = get(item, scope)
@@ -60,9 +68,19 @@ def compile_reference(reference: Reference) -> Text:
             return missing
         return null if value is None else text_of(value, other)
 
-    for filter_ in reference.filters:
-        text = _filtered(text, filter_)
-    return text
+    def text_at_key(item: Any, scope: Scope) -> str | NoText:
+        if type(item) is dict and type(found := item.get(key)) is str:
+            return found
+        return text(item, scope)
+
+    return text if key is None else text_at_key
+
+
+def key_of(path: Path) -> str | None:
+    """The key of the item that a path is, if it is no more than that."""
+    if path.root is Root.ITEM and len(path.steps) == 1 and isinstance(path.steps[0], Key):
+        return path.steps[0].name
+    return None
 
 
 def text_of(value: Any, otherwise: NoText) -> str | NoText:

@@ -6,27 +6,33 @@ Both agree on every message: what is fast here only accepts what they can't see 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
 from pydantic_core import PydanticCustomError
 
-from traksense_ingest.writer.decode.decode import META_BYTES_MAX, Decoder, sightings_of
+from traksense_ingest.writer.decode.decode import META_BYTES_MAX, Decoder
 from traksense_ingest.writer.decode.measures import Measures, Reading
-from traksense_ingest.writer.decode.points import NUMBERS, TYPES, columns_of
+from traksense_ingest.writer.decode.points import NUMBERS, TYPES, Columns, columns_of
 from traksense_ingest.writer.decode.schema import POINTS_MAX
 from traksense_ingest.writer.decode.timestamp import parse_timestamp
 from traksense_ingest.writer.decode.topic import Topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, Ignored, Poison
+from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Sighting
 
 NESTING_SAFE = 150  # fewer brackets can't nest more deeply than pydantic's 200
 NUL_ESCAPED = rb"\u0000"
 NAME_MAX, UNIT_MAX = 256, 64
-KEYS = {"schema", "ts", "points", "meta"}
 POINT_TYPES = {None, *TYPES}
 LEAST, EXACT = 1e-3, 1e15  # between them Python and orjson write floats alike, and none of them was an integer
+KEPT_MAX = 20_000  # names and units; a message has at most 10 000 points
 UNSURE: Final = "\0"
+
+_Fields = tuple[Any, Any, Any, Any]
+_NAME = itemgetter(0)
+_ALL_FIELDS: Callable[[Any], _Fields] = itemgetter("name", "v", "t", "u")
 
 
 class V1:
@@ -34,13 +40,14 @@ class V1:
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
+        self._points = _Points()
 
     def decode(self, entry: Entry, topic: Topic, document: Any = None) -> Decoded | Ignored:
         """Rows from a payload; `document` is what orjson makes of it, if it is plain JSON. Raises Poison."""
         if topic.kind == "telem" and type(document) is dict:
             try:
                 decoded = self._telem(entry, topic, document)
-            except (Poison, KeyError, TypeError, PydanticCustomError):
+            except (Poison, KeyError, TypeError, AttributeError, PydanticCustomError):
                 decoded = None
             if decoded is not None:
                 return decoded
@@ -51,46 +58,94 @@ class V1:
         points = document["points"]
         if document["schema"] != "v1" or type(points) is not list or len(points) > POINTS_MAX:
             return None
-        is_shallow = payload.count(b"{") + payload.count(b"[") < NESTING_SAFE
-        if NUL_ESCAPED in payload or not (is_shallow or document.keys() <= KEYS):
+        if (b"\\" in payload and NUL_ESCAPED in payload) or not (
+            _has_no_more(document, points) or _is_shallow(payload)
+        ):
             return None
         ts = parse_timestamp(document["ts"])
         self._decoder.check_time(entry, ts, "ts")
         meta = _meta(document.get("meta"))
         if meta is UNSURE or (meta is not None and len(meta) * len(points) > META_BYTES_MAX):
             return None
-        found = _readings(points, is_shallow)
-        if found is None:
+        readings = self._points.readings(points)
+        if readings is None:
             return None
-        readings, repeated = found
-        rows = Measures(topic.tenant, topic.device, ts, meta, tuple(readings.values()), repeated)
-        same_point = len(points) - len(readings) - repeated
-        return Decoded(entry, "telem", sightings_of(entry, topic, ts, meta), ts, (rows,), same_point=same_point)
+        tenant, site, device, _ = topic
+        rows, repeated, same_point = readings, 0, 0
+        if len(set(map(_NAME, readings))) < len(readings):
+            rows, repeated = _first_of_each(readings)
+            same_point = len(readings) - len(rows) - repeated
+        measures = Measures(tenant, device, ts, meta, tuple(rows), repeated)
+        seen = ts if entry.retained else entry.received_at
+        devices = (Sighting(tenant, device, site, meta, seen),)
+        return Decoded(entry, "telem", devices, ts, (measures,), 0, same_point)
 
 
-def _readings(points: list[Any], is_shallow: bool) -> tuple[dict[str, Reading], int] | None:
-    """As `measures_of`, for points that nobody has validated; None where it is not sure. Raises whatever a wrong one
-    makes it raise."""
-    readings: dict[str, Reading] = {}
-    repeated = 0
-    for point in points:
-        name, value = point["name"], point["v"]
-        unit, type_ = point.get("u"), point.get("t")
-        if type(name) is not str or not 0 < len(name) <= NAME_MAX or type_ not in POINT_TYPES:
-            return None
-        if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
-            return None
-        if not is_shallow and len(point) != 2 + ("u" in point) + ("t" in point):
-            return None  # an unknown key may hold anything
-        if type(value) is float and type_ in NUMBERS:
-            reading = (name, value, None, None, unit)
-        else:
-            reading = (name, *columns_of(point, 0), unit)
-        if name not in readings:
-            readings[name] = reading
-        elif readings[name] == reading:
-            repeated += 1
-    return readings, repeated
+def _is_shallow(payload: bytes) -> bool:
+    """Whether it can't nest more deeply than pydantic goes, whatever unknown keys hold."""
+    return payload.count(b"{") + payload.count(b"[") < NESTING_SAFE
+
+
+def _has_no_more(document: dict[str, Any], points: list[Any]) -> bool:
+    """Whether there are no unknown keys, whose values may be anything; False where it is not sure."""
+    return len(document) == 3 + ("meta" in document) and sum(map(len, points)) == 4 * len(points)
+
+
+def _first_of_each(readings: list[Reading]) -> tuple[list[Reading], int]:
+    """Of the readings of a point the first one, and how many others say the same."""
+    first: dict[str, Reading] = {}
+    repeated = sum(first.setdefault(reading[0], reading) == reading for reading in readings)
+    return list(first.values()), repeated - len(first)
+
+
+class _Points:
+    """Readings of points that nobody has validated. Names and units that were found good are known from then on."""
+
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._units: set[str | None] = {None}
+
+    def readings(self, points: list[Any]) -> list[Reading] | None:
+        """One of each point; None where it is not sure. Raises whatever a wrong one makes it raise."""
+        try:
+            found = self._of_known(map(_ALL_FIELDS, points))
+        except KeyError:
+            found = []
+        if len(found) < len(points):
+            fields = [(point["name"], point["v"], point.get("t"), point.get("u")) for point in points]
+            found = self._of_known(fields)
+            if len(found) < len(points):
+                return self._of_known(fields) if self._learn(fields) else None
+        return found
+
+    def _of_known(self, fields: Iterable[_Fields]) -> list[Reading]:
+        names, units = self._names, self._units
+        return [
+            (name, value, None, None, unit)
+            if type(value) is float and type_ in NUMBERS
+            else (name, *_columns(value, type_), unit)
+            for name, value, type_, unit in fields
+            if name in names and unit in units
+        ]
+
+    def _learn(self, fields: list[_Fields]) -> bool:
+        """Whether all names and units are good."""
+        if len(self._names) + len(self._units) > KEPT_MAX:
+            self._names, self._units = set(), {None}
+        for name, _, _, unit in fields:
+            if type(name) is not str or not 0 < len(name) <= NAME_MAX:
+                return False
+            if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
+                return False
+            self._names.add(name)
+            self._units.add(unit)
+        return True
+
+
+def _columns(value: Any, type_: Any) -> Columns:
+    if type_ not in POINT_TYPES:
+        raise KeyError(type_)
+    return columns_of({"name": "", "v": value, "t": type_}, 0)
 
 
 def _meta(meta: Any) -> str | None:
