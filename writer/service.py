@@ -16,7 +16,6 @@ from redis.asyncio import Redis
 from traksense_ingest.shared import database
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.failure import Kind, describe, kind_of
-from traksense_ingest.shared.mapping.reload import Check, is_read
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.ports import WRITER_METRICS
 from traksense_ingest.shared.runtime.health import Health, HealthServer
@@ -61,12 +60,11 @@ OBJECTS_BETWEEN_COLLECTIONS = 50_000
 log = logging.getLogger(__name__)
 
 
-async def serve(settings: Settings, stop: asyncio.Event, check: Check = is_read) -> None:
-    """Run a writer until `stop`; `check` refuses mappings before they are used. Raises ConfigurationError when it can't
-    ever start."""
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run a writer until `stop`. Raises ConfigurationError when it can't ever start."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     metrics = WriterMetrics()
-    routes = CurrentRoutes(settings, metrics, check)
+    routes = CurrentRoutes(settings, metrics)
     metrics.queue_max.set(settings.ingest_queue_max)
     health = health_of(settings, metrics)
     port = WRITER_METRICS.default if settings.metrics_port is None else settings.metrics_port

@@ -75,9 +75,9 @@ def test(specs: tuple[str, ...], coverage: bool, as_json: bool) -> None:
       # is every route and every point tested?
       traksense-ingest mapping test plant.yaml --coverage
     """
-    from traksense_ingest.ops.mapping.test import test_mappings
+    from traksense_ingest.ops.mapping.tests import run
 
-    test_mappings(specs, shows_coverage=coverage, as_json=as_json)
+    run(specs, shows_coverage=coverage, as_json=as_json)
 
 
 @mapping.command("try", cls=Command)

@@ -12,7 +12,7 @@ from traksense_ingest.shared.mapping.decoding import Decode, FormatName
 from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Mappings
-from traksense_ingest.shared.mapping.model import Route
+from traksense_ingest.shared.mapping.model import Mapping, Route
 from traksense_ingest.writer.decode.current import compiled
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Rejected
@@ -31,6 +31,11 @@ def spec_of(specs: Sequence[str], settings: Settings) -> str:
 def loaded(specs: Sequence[str], settings: Settings) -> Mappings:
     """The same, loaded. Raises MappingError with all faults of all files."""
     return load(spec_of(specs, settings))
+
+
+def named_files(mappings: Mappings) -> list[Mapping]:
+    """Those that were asked for, without the ones that are always there."""
+    return [file for file in mappings.files if file.name in mappings.named]
 
 
 class Considered(NamedTuple):

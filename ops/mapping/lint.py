@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from traksense_ingest.ops.mapping.columns import screen_width, wrapped
-from traksense_ingest.ops.mapping.engine import spec_of
+from traksense_ingest.ops.mapping.engine import named_files, spec_of
 from traksense_ingest.ops.mapping.excerpt import excerpt
-from traksense_ingest.ops.mapping.untested import untested
+from traksense_ingest.ops.mapping.tests import untested
 from traksense_ingest.ops.mapping.warnings import warnings_of
 from traksense_ingest.ops.terminal import number
 from traksense_ingest.shared import config
 from traksense_ingest.shared.mapping.faults import Fault, MappingError
-from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.shared.mapping.load import VARIABLE, load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.runtime.service import EXIT_FAILED
 
@@ -30,7 +31,8 @@ def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
     try:
         mappings = load(spec)
     except MappingError as error:
-        _show(FAULT, error.faults, as_json=as_json)
+        faults = [_as_asked(fault) for fault in error.faults] if specs else list(error.faults)
+        _show(FAULT, faults, as_json=as_json)
         if not as_json:
             click.echo(f"{number(len(error.faults), 'fault')}")
         sys.exit(EXIT_FAILED)
@@ -42,8 +44,13 @@ def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
         sys.exit(EXIT_FAILED)
 
 
+def _as_asked(fault: Fault) -> Fault:
+    """Without the variable, if the command line says which mappings."""
+    return replace(fault, where="") if fault.where == VARIABLE else fault
+
+
 def _summary(mappings: Mappings, warnings: int) -> str:
-    files = [file for file in mappings.files if file.name in mappings.named]
+    files = named_files(mappings)
     routes, tests = sum(len(file.routes) for file in files), sum(len(file.tests) for file in files)
     counts = f"{number(len(files), 'file')}, {number(routes, 'route')}, {number(tests, 'test')}"
     noted = f", {number(warnings, 'warning')}" if warnings else ""

@@ -13,7 +13,8 @@ from typing import IO, Any, assert_never
 
 import click
 
-from traksense_ingest.ops.dlq.payload import payload_lines_of
+from traksense_ingest.ops.dlq.payload import content_of, payload_lines_of, wrong_byte
+from traksense_ingest.ops.dlq.show import HEX_LINES, hexdump
 from traksense_ingest.ops.mapping.columns import columns, screen_width, shortened, wrapped
 from traksense_ingest.ops.mapping.engine import Considered, Engine, loaded, taker_of, verdict_of
 from traksense_ingest.ops.mapping.messages import message_dict, message_line, rfc3339
@@ -51,8 +52,12 @@ def _opened(save: Path) -> IO[str]:
 
 
 def _summary(counts: Counter[str]) -> str:
-    found = ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
+    found = ", ".join(_counted(count, verdict) for verdict, count in counts.most_common())
     return f"{number(counts.total(), 'message')}{f': {found}' if found else ''}; nothing was changed"
+
+
+def _counted(count: int, verdict: str) -> str:
+    return number(count, verdict) if verdict in ("dead letter", "bug") else f"{count} {verdict}"
 
 
 class _Trial:
@@ -105,9 +110,18 @@ def lines(
         case Decoded():
             yield from screen(rows_of(outcome), width)
         case Rejected():
-            yield from payload_lines_of(message.payload, outcome.reason, full=False)
+            yield from _payload(message.payload, outcome.reason)
         case _:
             return
+
+
+def _payload(payload: bytes, reason: str) -> Iterator[str]:
+    """With an arrow where the reason says that it is wrong; in hexadecimal if it is no text."""
+    try:
+        content_of(payload).decode()
+        yield from payload_lines_of(payload, reason, full=False)
+    except UnicodeDecodeError:
+        yield from hexdump(payload, HEX_LINES, wrong_byte(reason))
 
 
 def _label(considered: list[Considered]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 
 from traksense_ingest.ops.mapping.cover import Filters
+from traksense_ingest.ops.mapping.engine import named_files
 from traksense_ingest.shared.mapping.faults import Fault
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping, Route
@@ -16,7 +17,7 @@ from traksense_ingest.shared.mapping.text import Capture, Path, Root, TopicPatte
 
 def warnings_of(mappings: Mappings) -> list[Fault]:
     """Of the files that were named, in their order; what only their tests can show is not among them."""
-    named = [file for file in mappings.files if file.name in mappings.named]
+    named = named_files(mappings)
     own = {route.place.file for file in named for route in file.routes}
     found = [warning for warning in _unreachable(mappings.routes) if warning.place and warning.place.file in own]
     for file in named:
@@ -60,12 +61,13 @@ def _is_chosen(part: str | Capture) -> bool:
 
 
 def _unused_captures(file: Mapping) -> Iterator[Fault]:
-    for route in file.routes:
+    """Of routes with rows; in others the names only say what a level is."""
+    for route in (route for route in file.routes if route.identity is not None):
         used = {path.text[1:] for path in _paths(_without_topics(route)) if path.root is Root.CAPTURE}
-        captured = [name for pattern in route.topics for name in _free_captures(pattern)]
-        for name in dict.fromkeys(captured):
-            if name not in used:
-                yield Fault(route.place, route.label, f"{{{name}}} of its topics is never used; + says the same")
+        captured = dict.fromkeys(name for pattern in route.topics for name in _free_captures(pattern))
+        if unused := [f"{{{name}}}" for name in captured if name not in used]:
+            be = "are" if len(unused) > 1 else "is"
+            yield Fault(route.place, route.label, f"{', '.join(unused)} of its topics {be} never used; + says the same")
 
 
 def _free_captures(pattern: TopicPattern) -> Iterator[str]:
@@ -109,21 +111,27 @@ def _place_of(name: str, text: str, file: Mapping) -> Place:
 def _overlapping(files: Iterable[Mapping]) -> Iterator[Fault]:
     """Filters of which neither covers the other; of those a receiver subscribes to the wider one alone."""
     seen: Filters[tuple[str, Route]] = Filters()
-    for file in files:
-        for route in file.routes:
-            for name in dict.fromkeys(name for pattern in route.topics for name in pattern.filters):
-                if seen.covering(name) is None and (other := seen.overlapping(name)) is not None:
-                    yield from _overlap(name, route, *other)
-                seen.add(name, (name, route))
+    for route in (route for file in files for route in file.routes):
+        others: set[str] = set()  # each other route once
+        for name in dict.fromkeys(name for pattern in route.topics for name in pattern.filters):
+            if seen.covering(name) is None and (found := seen.overlapping(name)) is not None:
+                other, other_route = found
+                if other_route is not route and other_route.label not in others and not _covers(name, other):
+                    others.add(other_route.label)
+                    yield _overlap(name, route, other, other_route)
+            seen.add(name, (name, route))
 
 
-def _overlap(name: str, route: Route, other: str, other_route: Route) -> Iterator[Fault]:
+def _covers(name: str, other: str) -> bool:
     wider: Filters[bool] = Filters()
     wider.add(name, True)
-    if not wider.covering(other) and route is not other_route:
-        yield Fault(
-            route.place,
-            route.label,
-            f"its topics {name} and {other} of {other_route.label} overlap: a broker of MQTT 5 sends a message that "
-            "matches both twice; it is stored once, if it has a time of its own",
-        )
+    return wider.covering(other) is not None
+
+
+def _overlap(name: str, route: Route, other: str, other_route: Route) -> Fault:
+    return Fault(
+        route.place,
+        route.label,
+        f"its topics {name} and {other} of {other_route.label} overlap: a broker of MQTT 5 sends a message that "
+        "matches both twice; it is stored once, if it has a time of its own",
+    )

@@ -7,9 +7,10 @@ from typing import NoReturn
 
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.mapping.mappings import Mappings
-from traksense_ingest.shared.mapping.reload import Check, LiveMappings, is_read
+from traksense_ingest.shared.mapping.reload import LiveMappings
 from traksense_ingest.shared.metrics import Metrics
 from traksense_ingest.writer.decode.mapped.aliases import Aliases
+from traksense_ingest.writer.decode.mapped.check import require_passed
 from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Outcome
@@ -20,11 +21,11 @@ class CurrentRoutes:
 
     decode: Callable[[Entry], Outcome]  # never raises
 
-    def __init__(self, settings: Settings, metrics: Metrics, check: Check = is_read) -> None:
-        """`check` refuses mappings before they are used. Raises MappingError."""
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        """Raises MappingError."""
         self._settings = settings
         self.aliases = Aliases()  # Sparkplug's, whatever the mappings are
-        self.mappings = LiveMappings(settings.ingest_mappings, check, self._compiled, metrics)
+        self.mappings = LiveMappings(settings.ingest_mappings, require_passed, self._compiled, metrics)
         self.decode = self.mappings.prepared.decode
 
     async def follow(self) -> NoReturn:

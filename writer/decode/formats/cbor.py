@@ -53,7 +53,7 @@ class _Reader:
         length = self.length(info, begin)
         if major < 2:
             return self.whole(length, begin) if major == 0 else -1 - self.whole(length, begin)
-        if depth > NESTING_MAX:
+        if depth >= NESTING_MAX:
             raise FormatError("cbor", f"byte {begin}: nested more than {NESTING_MAX} deep")
         return _READERS[major](self, length, depth + 1, begin)
 

@@ -29,8 +29,8 @@ METRIC_BYTES = 400  # of memory, besides its name
 class UnknownAlias(Poison):
     """No BIRTH is known that says what a metric is: one may still be in the hands of another lane or writer."""
 
-    def __init__(self, device_key: str, where: str, what: str) -> None:
-        super().__init__("unknown_alias", where, f"{what}: no BIRTH of {device_key} is known that has it")
+    def __init__(self, device_key: str, what: str, label: str) -> None:
+        super().__init__("unknown_alias", what, f"{label}: no BIRTH of {device_key} is known that has it")
         self.device_key = device_key
 
 
@@ -76,29 +76,14 @@ class Aliases:
         while self._bytes > self._cache_bytes and len(self._known) > 1:
             self._bytes -= self._known.popitem(last=False)[1].size
 
-
-class AliasesInMemory:
-    """Of one process, for as long as it runs: for tests and tools."""
-
-    def __init__(self) -> None:
-        self._metrics: dict[Publisher, Mapping[int, BornMetric]] = {}
-
-    def find(self, publisher: Publisher, alias: int) -> BornMetric | None:
-        """See Aliases."""
-        return self._metrics.get(publisher, {}).get(alias)
-
-    def learn(self, birth: Birth) -> None:
-        """See Aliases."""
-        self._metrics[Publisher(birth.group, birth.node, birth.device)] = dict(birth.metrics)
-
     def forget(self) -> None:
         """Start again."""
-        self._metrics.clear()
+        self._known.clear()
+        self._bytes = 0
 
 
-def publisher_of(topic: str) -> tuple[str, Publisher]:
-    """The type of a Sparkplug message and its publisher, from spBv1.0/{group}/{type}/{node}[/{device}]: also behind
-    a prefix, where a bridge has put one before it."""
+def device_of(topic: str) -> tuple[str, str]:
+    """The type of a Sparkplug message, and its topic without that level; no type where it has none."""
     levels = topic.split("/")
     for index in range(1, len(levels)):
         if levels[index] in TYPES:
@@ -123,28 +108,27 @@ def with_names(
 
 
 def _named(metric: dict[str, Any], known: Known | None, device_key: str, label: str) -> dict[str, Any]:
-    where = f"{label}: metrics"
     name, datatype = metric.get("name"), metric.get("datatype")
     if not name:
-        born = _of_alias(metric, known, device_key, where)
+        born = _of_alias(metric, known, device_key, label)
         name, datatype = born.name, datatype or born.datatype
     elif datatype is None:
         datatype = known.datatypes.get(name) if known else None
         if datatype is None and type(metric["value"]) is int and metric["value"] >= SIGN_BIT:
-            raise UnknownAlias(device_key, where, "a number without its data type")
+            raise UnknownAlias(device_key, f"data type of {name}", label)
     try:
         return with_datatype(metric, name, datatype) if datatype else metric
     except FormatError as error:
         raise Poison(error.reason, f"{label}: {error.where}", error.what) from None
 
 
-def _of_alias(metric: dict[str, Any], known: Known | None, device_key: str, where: str) -> BornMetric:
+def _of_alias(metric: dict[str, Any], known: Known | None, device_key: str, label: str) -> BornMetric:
     alias = metric.get("alias")
     if alias is None:
-        raise Poison("parse_error", where, "a metric has neither a name nor an alias")
+        raise Poison("parse_error", f"{label}: metrics", "a metric has neither a name nor an alias")
     born = known.by_alias.get(alias) if known else None
     if born is None:
-        raise UnknownAlias(device_key, where, f"alias {alias}")
+        raise UnknownAlias(device_key, str(alias), label)
     return born
 
 

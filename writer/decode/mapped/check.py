@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from traksense_ingest.shared.mapping.expected import Message, Test
+from traksense_ingest.shared.mapping.faults import Fault, MappingError
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping, Route
 from traksense_ingest.shared.mapping.points import Place
-from traksense_ingest.writer.decode.mapped.aliases import AliasesInMemory
+from traksense_ingest.writer.decode.mapped.aliases import Aliases
 from traksense_ingest.writer.decode.mapped.differences import differences
 from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, Outcome
+from traksense_ingest.writer.outcome import Outcome
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 MAX_FUTURE_S = 86_400
@@ -65,7 +66,7 @@ def run_tests(mapping: Mapping, among: Mappings | None = None) -> Report:
     as in a writer that has loaded them; a message inside an envelope needs those."""
     mappings = Mappings((mapping,), frozenset()) if among is None else among
     reached, clock = Reached(), _Clock()
-    aliases = AliasesInMemory()
+    aliases = Aliases()
     routes = MappedRoutes(
         mappings,
         max_payload_bytes=MAX_PAYLOAD_BYTES,
@@ -78,6 +79,26 @@ def run_tests(mapping: Mapping, among: Mappings | None = None) -> Report:
     return Report(mapping.name, results, tuple(_unreached(mapping.routes, reached)))
 
 
+def require_passed(mappings: Mappings) -> None:
+    """Raise MappingError with the tests that fail of the mappings that INGEST_MAPPINGS names: alone and, for a message
+    inside an envelope, among all mappings."""
+    named = [file for file in mappings.files if file.name in mappings.named]
+    if faults := [fault for file in named for fault in _failures(file, mappings)]:
+        raise MappingError(faults)
+
+
+def _failures(file: Mapping, mappings: Mappings) -> list[Fault]:
+    failed = run_tests(file).failed
+    if failed:
+        among = {id(result.test) for result in run_tests(file, mappings).failed}
+        failed = tuple(result for result in failed if id(result.test) in among)
+    return [
+        Fault(Place(str(file.file), result.test.line, 1), f"tests: {result.test.name}", problem)
+        for result in failed
+        for problem in result.problems
+    ]
+
+
 class _Clock:
     """Stands at the receipt of the message."""
 
@@ -88,13 +109,13 @@ class _Clock:
 
 
 def _run(
-    mapping: Mapping, test: Test, routes: MappedRoutes, aliases: AliasesInMemory, clock: _Clock, reached: Reached
+    mapping: Mapping, test: Test, routes: MappedRoutes, aliases: Aliases, clock: _Clock, reached: Reached
 ) -> Result:
     aliases.forget()
     for number, message in enumerate(test.before):
-        _decode(message, number, routes, aliases, clock)
+        _decode(message, number, routes, clock)
     reached.routes.append("")
-    outcome = _decode(test.message, len(test.before), routes, aliases, clock)
+    outcome = _decode(test.message, len(test.before), routes, clock)
     route = reached.routes[-1] or None
     problems = differences(test, outcome)
     wanted = test.route and f"{mapping.name}/{test.route}"
@@ -103,14 +124,11 @@ def _run(
     return Result(mapping.name, test, outcome, route, problems)
 
 
-def _decode(message: Message, number: int, routes: MappedRoutes, aliases: AliasesInMemory, clock: _Clock) -> Outcome:
+def _decode(message: Message, number: int, routes: MappedRoutes, clock: _Clock) -> Outcome:
     clock.now = message.received
     id_ = f"{int(message.received.timestamp() * 1000)}-{number}"
     topic = message.topic.encode(errors="surrogatepass")
-    outcome = routes.decode(Entry("test", id_, topic, message.payload, message.received, 1, message.retained))
-    if isinstance(outcome, Decoded) and outcome.birth is not None:
-        aliases.learn(outcome.birth)
-    return outcome
+    return routes.decode(Entry("test", id_, topic, message.payload, message.received, 1, message.retained))
 
 
 def _unreached(routes: Sequence[Route], reached: Reached) -> list[Unreached]:

@@ -12,6 +12,7 @@ from traksense_ingest.shared.mapping.expected import Row, Test
 from traksense_ingest.writer.decode.measures import Measure, Measures
 from traksense_ingest.writer.outcome import (
     AckRow,
+    AwaitsBirth,
     Decoded,
     Deferred,
     EventRow,
@@ -56,7 +57,7 @@ def _expected_in_words(test: Test) -> str:
 
 
 def _poison(text: str, outcome: Outcome) -> Iterator[str]:
-    if not isinstance(outcome, Rejected):
+    if not isinstance(outcome, Rejected | AwaitsBirth):
         yield f"expected poison with the text {text!r}, found {in_words(outcome)}"
     elif text not in outcome.reason:
         yield f"poison: expected the text {text!r}, found {outcome.reason!r}"
@@ -65,7 +66,7 @@ def _poison(text: str, outcome: Outcome) -> Iterator[str]:
 def in_words(outcome: Outcome) -> str:
     """An outcome in one line."""
     match outcome:
-        case Rejected():
+        case Rejected() | AwaitsBirth():
             return f"poison: {outcome.reason}"
         case Ignored():
             return f"ignored ({outcome.reason})"

@@ -62,10 +62,15 @@ class CompiledRoute:
     def decoded(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
         """Rows of a message; raises Poison."""
         entry = scope.entry
-        if self._records is None:
-            rows, devices = self._of_message(bound, scope)
-        else:
-            rows, devices = self._of_records(bound, scope, self._records)
+        try:
+            if self._records is None:
+                rows, devices = self._of_message(bound, scope)
+            else:
+                rows, devices = self._of_records(bound, scope, self._records)
+        except Poison as poison:
+            if scope.who is not None:
+                poison.device = f"{scope.who[0]}/{scope.who[2]}"
+            raise
         check_texts(rows, unpacked or len(entry.payload or b""), self.label)
         if entry.retained and scope.device_ts is None and rows and self.kind in ("telem", "event"):
             return Ignored(entry, self.kind, RETAINED, self.mapping)

@@ -43,7 +43,7 @@ class MappedRoutes:
         self._check = RangeCheck(clock, max_future_s)
         self._readers = Readers(self._limits)
         self._reached = reached
-        self._aliases: Aliases = AliasesInMemory() if aliases is None else aliases
+        self._aliases = Aliases() if aliases is None else aliases
         self._v1 = V1(Decoder(max_payload_bytes, max_future_s, clock))
         routes = mappings.routes
         self._routes = tuple(CompiledRoute(route, self._readers, self._check, reached) for route in routes)
