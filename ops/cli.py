@@ -20,6 +20,8 @@ from traksense_ingest.shared.errors import ConfigurationError, IngestError
 if TYPE_CHECKING:
     from dns.resolver import Resolver
 
+    from traksense_ingest.shared.mapping.mappings import Mappings
+
 DNS_S = 10.0  # how long a name server may take to answer
 LOGGING = ("migrate", "receiver", "writer")  # their stderr is a log, which programs read under LOG_FORMAT=json
 
@@ -141,7 +143,15 @@ def receiver(client_id_from_dns: bool, leave: bool) -> None:
 
     if client_id_from_dns:
         os.environ["MQTT_CLIENT_ID"] = from_dns()
-    sys.exit(run(leaving=leave))
+    sys.exit(run(leaving=leave, check=_check_mappings))
+
+
+def _check_mappings(mappings: Mappings) -> None:
+    """Refuse mappings whose own tests fail. What decodes is loaded only where there are any: a receiver needs none."""
+    if mappings.named:
+        from traksense_ingest.writer.decode.mapped.check import require_passed
+
+        require_passed(mappings)
 
 
 @main.command()

@@ -13,10 +13,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.support.decoding import v1_routes
 from tests.support.formats import LIMITS, MESSAGES, RECEIVED, check_plain
 from tests.support.storable import check_storable
 from traksense_ingest.shared.mapping.decoding import Decode, Packing
-from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.formats import FormatError, Parser, parser_of
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Deferred, Outcome

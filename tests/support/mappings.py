@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping as Dict
 from pathlib import Path
 
@@ -28,11 +29,10 @@ def mapping(text: str, given: Dict[str, str] | None = None, folder: Path = Path(
 def route(text: str, head: str = HEAD) -> Route:
     """The only route of a file, given its lines; topics, time and points are filled in where they aren't in it."""
     lines = [f"    {line}" for line in text.strip().splitlines()]
-    filled = {"topics": '"{tenant}/{site}/{device}"', "time": "received", "points": "[]"}
-    if "kind:" not in text and "ignore:" not in text and "envelope:" not in text and "decode: v1" not in text:
-        lines += [f"    {key}: {value}" for key, value in filled.items() if f"{key}:" not in text]
-    elif "topics:" not in text:
-        lines.append(f"    topics: {filled['topics']}")
+    said = set(re.findall(r"^\w+", text, re.MULTILINE))
+    has_rows = not said & {"kind", "ignore", "envelope"} and "decode: v1" not in text
+    filled = {"topics": '"{tenant}/{site}/{device}"'} | ({"time": "received", "points": "[]"} if has_rows else {})
+    lines += [f"    {key}: {value}" for key, value in filled.items() if key not in said]
     return mapping(f"{head}routes:\n  - name: r\n" + "\n".join(lines)).routes[0]
 
 

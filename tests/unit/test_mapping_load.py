@@ -24,6 +24,7 @@ vars: {site: home}
 routes:
   - {name: r, topics: "{tenant}/{device}", identity: {site: "${site}"}, time: received, points: []}
 """
+MINE = Path(__file__).parents[1] / "mappings"
 V1_FIRST, LAST = ["v1"], ["parsec", "je02", "v1-unknown"]
 
 
@@ -127,6 +128,13 @@ def test_all_faults_of_all_files_are_said(tmp_path: Path) -> None:
 def test_the_library_has_no_faults() -> None:
     mappings = load(whole_library())
     assert set(formats()) <= set(names(mappings))
+
+
+def test_the_mappings_of_the_tests_have_no_faults() -> None:
+    paths = sorted(MINE.glob("*.yaml"))
+    assert paths
+    for path in paths:
+        load(str(path))
 
 
 @pytest.mark.parametrize("name", [*formats(), "v1", "v1-unknown"])

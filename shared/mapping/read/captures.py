@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
-from functools import cache
 
 from traksense_ingest.shared.mapping.faults import did_you_mean
 from traksense_ingest.shared.mapping.points import AnyPoint, EachPoint, LeavesPoint, ZipPoint
@@ -71,6 +70,10 @@ def _references(value: object) -> Iterator[str]:
             yield from _references(getattr(value, name))
 
 
-@cache
 def _fields(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+    return _FIELDS[kind]
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}

@@ -19,6 +19,8 @@ E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T")
 D = TypeVar("D")
 
+FAULT_MAX = 500  # characters of what is wrong
+
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,2})?|[-+]?\.[0-9]{1,30}", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(us|ms|s|m|h)", re.ASCII)
 _MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
@@ -37,7 +39,8 @@ class Reader:
 
     def fault(self, node: Node, where: str, what: str) -> None:
         """Note what is wrong with a node."""
-        self.faults[Fault(self.place(node), where, what)] = None
+        short = what if len(what) <= FAULT_MAX else f"{what[: FAULT_MAX - 1]}…"
+        self.faults[Fault(self.place(node), where, short)] = None
 
 
 class Cursor:
@@ -212,7 +215,7 @@ class Cursor:
         return Keys(self, found)
 
     def _below(self, key: Leaf, node: Node) -> Cursor:
-        name = key.text if re.fullmatch(r"[\w-]+", key.text) else f'"{quoted(key.text)}"'
+        name = key.text if key.text.replace("_", "").replace("-", "").isalnum() else f'"{quoted(key.text)}"'
         return Cursor(self.reader, node, f"{self.where}.{name}" if self.where else name)
 
 

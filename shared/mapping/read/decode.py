@@ -32,6 +32,7 @@ _OWN_KEYS = {
     "js": ("file", "code", "f_port", "variables", "cpu_ms", "memory_bytes"),
 }
 _NAMES = (*FormatName, *_OWN_KEYS)
+KEYS = (*INSIDE, *(key for keys in _OWN_KEYS.values() for key in keys))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ def _decoded(content: bytes) -> str:
 
 def _read(reader: Reader, node: Node, content: bytes, file: File, given: Dict[str, str]) -> Read:
     variables = _variables(Cursor(reader, node), given)
-    node = substituted(_without_vars(node), variables, lambda at, what: reader.fault(at, "", what))
+    if b"${" in content:
+        node = substituted(_without_vars(node), variables, lambda at, what: reader.fault(at, "", what))
     keys = Cursor(reader, node).keys(*KEYS, what="version, name and routes")
     files = FileReader(file.parent, {})
     _check_version(keys)

@@ -104,7 +104,7 @@ def resolve(text: str) -> Scalar:
 
 class _Composer:
     def __init__(self, text: str, fault: OnFault) -> None:
-        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._next: Callable[[], Any] = _LOADER(text).get_event
         self._fault = fault
 
     def document(self) -> Node:
@@ -117,9 +117,6 @@ class _Composer:
         if not isinstance(after, yaml.StreamEndEvent):
             raise Invalid(*_place(after), "a second document; a file has one")
         return node
-
-    def _next(self) -> Any:
-        return next(self._events)
 
     def _node(self, event: Any, depth: int) -> Node:
         line, column = _place(event)

@@ -41,6 +41,8 @@ _KEYS = {
     "cases": ("cases", *_COMMON),
 }
 
+KEYS = tuple(dict.fromkeys(key for keys in _KEYS.values() for key in keys))
+
 
 @dataclass(frozen=True, slots=True)
 class PointReader:
@@ -95,7 +97,7 @@ def _kind(at: Cursor) -> str | None:
     elif kinds:
         at.fault(f"{' and '.join(kinds)}; an entry has one of {', '.join(_KINDS)}")
     else:
-        at.keys(*dict.fromkeys(key for keys in _KEYS.values() for key in keys))
+        at.keys(*KEYS)
         at.fault(f"one of {', '.join(_KINDS)} is missing")
     return None
 

@@ -14,13 +14,14 @@ from traksense_ingest.shared.mapping.read.nodes import Entries, Items, Leaf, Nod
 
 _MESSAGE = ("topic", "payload", "payload_hex", "payload_file", "received", "retained")
 _EXPECTED = ("rows", "ack", "event", "events", "state", "meta", "poison", "ignored", "route")
+KEYS = ("name", "messages", *_MESSAGE, *_EXPECTED)
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}|\s)*")
 _IDENTITY = ("tenant", "site", "device")
 
 
 def test(at: Cursor, files: FileReader) -> Test:
     """One test."""
-    keys = at.keys("name", "messages", *_MESSAGE, *_EXPECTED, what="a test")
+    keys = at.keys(*KEYS, what="a test")
     name = keys.required("name", "what it shows")
     if not any(key in keys for key in _EXPECTED):
         at.fault(f"it expects nothing: one of {', '.join(_EXPECTED)} is missing")

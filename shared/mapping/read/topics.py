@@ -13,6 +13,7 @@ from traksense_ingest.shared.mapping.read.paths import NAME, Wrong, parsed
 from traksense_ingest.shared.mapping.text import KEY, LEAF, Capture, Level, TopicPattern, variants
 
 VARIANTS_MAX = 256  # of the choices in one topic
+CAPTURES_MAX = 64  # in one topic
 TOPIC_MAX = 65_535  # bytes of a topic in MQTT
 
 _PART = re.compile(r"\{([^{}/]*)\}|([^{}]+)")
@@ -38,6 +39,8 @@ def pattern_of(text: str) -> TopicPattern:
     rest = _rest(last, text)
     levels = tuple(_level(level, text) for level in (before if rest else [*before, last]))
     pattern = TopicPattern(text, levels, rest)
+    if len(pattern.captures) > CAPTURES_MAX:
+        raise Wrong(f"{quoted(text)}: more than {CAPTURES_MAX} captures")
     _refuse_repeated(pattern)
     return replace(pattern, filters=tuple(_filters(pattern)))
 

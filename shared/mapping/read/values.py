@@ -156,7 +156,8 @@ def _zone(at: Cursor) -> str | None:
     text = at.text("a time zone, as America/Sao_Paulo,")
     if not text or _is_zone(text):
         return text or None
-    at.fault(f"no time zone {quoted(text)}, names are as America/Sao_Paulo{did_you_mean(text, available_timezones())}")
+    hint = did_you_mean(text, sorted(available_timezones()))
+    at.fault(f"no time zone {quoted(text)}, names are as America/Sao_Paulo{hint}")
     return None
 
 
