@@ -15,6 +15,7 @@ from traksense_ingest.ops.mapping.draft.samples import Form, sample_of
 from traksense_ingest.ops.mapping.rows import rows_of
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.mapping.expected import Message
+from traksense_ingest.writer.decode.mapped.check import run_tests
 from traksense_ingest.writer.outcome import Decoded
 
 RECEIVED = datetime(2026, 11, 28, 16, 0, 5, 123000, tzinfo=UTC)
@@ -76,5 +77,8 @@ def test_every_draft_is_without_faults_and_passes_its_own_tests(messages: list[M
     if not samples:
         return
     draft = draft_of(samples, None, None, ()).draft(SETTINGS)
+    report = run_tests(draft.mapping)
     assert draft.mapping.tests
+    assert not report.failed, draft.text
+    assert not [each for each in report.unreached if not each.where], draft.text
     assert {test.message for test in draft.mapping.tests} <= {sample.message for sample in samples}

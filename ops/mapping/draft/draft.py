@@ -14,11 +14,13 @@ from traksense_ingest.ops.mapping.draft.samples import Form, Sample, sample_of
 from traksense_ingest.ops.mapping.engine import Engine, taker_of
 from traksense_ingest.ops.mapping.rows import Row, rows_of
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import BUILT_IN
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping
 from traksense_ingest.shared.mapping.read.mapping import read_mapping
+from traksense_ingest.writer.decode.mapped.check import run_tests
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Ignored, Rejected
 
 TESTS = 3
@@ -91,7 +93,10 @@ class _Drafter:
             text = self._written(())
         tests = self._tests(text, settings)
         text = self._written(tests)
-        return Draft(self._name, text, parsed(text))
+        mapping = parsed(text)
+        if failed := [result.test.name for result in run_tests(mapping).failed]:
+            raise IngestError(f"the draft fails its own tests, which is a bug: {', '.join(failed)}")
+        return Draft(self._name, text, mapping)
 
     def _routes(self) -> list[Drafted]:
         return [route for _, route in self._plan]
@@ -105,7 +110,7 @@ class _Drafter:
         return {
             index
             for index, (route, _) in enumerate(self._plan)
-            if not all(isinstance(engine.decode(sample.message), Decoded) for sample in route.group.samples)
+            if not all(isinstance(engine.decode(each.message), Decoded | Ignored) for each in route.group.samples)
         }
 
     def _tests(self, text: str, settings: Settings) -> list[Expected]:
@@ -121,17 +126,21 @@ class _Drafter:
 
 
 def _candidates(samples: Sequence[Sample]) -> list[Message]:
-    """Small ones first; of each topic one, then the others."""
+    """Small ones first, and those that the broker hasn't kept; of each topic one, then the others."""
     messages = [sample.message for sample in samples if len(sample.message.payload) <= LARGEST]
     first = {message.topic: message for message in reversed(messages)}
-    ordered = sorted(messages, key=lambda message: (len(message.payload) > SMALL, first[message.topic] is not message))
-    return list(dict.fromkeys(ordered))[:TESTS]
+    return sorted(
+        dict.fromkeys(messages),
+        key=lambda message: (len(message.payload) > SMALL, message.retained, first[message.topic] is not message),
+    )[:TESTS]
 
 
 def _test(name: str, message: Message, engine: Engine) -> Expected:
     outcome = engine.decode(message)
     if isinstance(outcome, Decoded):
         return Expected(name, message, [*map(_expected, rows_of(outcome))])
+    if isinstance(outcome, Ignored):
+        return Expected(name, message, None, is_ignored=True)
     reason = outcome.reason if isinstance(outcome, Rejected) else "a bug"
     return Expected(name, message, None, reason.partition(": ")[2] or reason)
 

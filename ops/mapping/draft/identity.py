@@ -85,7 +85,9 @@ class _Finder:
         return (
             index
             for index, column in enumerate(self._levels)
-            if index not in self._found.captures and all(map(is_name, column))
+            if index not in self._found.captures
+            and all(map(is_name, column))
+            and not (index == 0 and _is_hidden(column))
         )
 
     def _varies(self, index: int) -> bool:
@@ -190,6 +192,11 @@ class _Finder:
     def _from_payload(self, role: str, keys: Keys) -> None:
         self._found.templates[role] = f"{{.{'.'.join(keys)}}}"
         self._found.fields.add(keys)
+
+
+def _is_hidden(column: Sequence[str]) -> bool:
+    """First levels as $aws, which only their own names match."""
+    return any(level.startswith("$") for level in column)
 
 
 def is_name(value: Any) -> bool:

@@ -140,7 +140,8 @@ def _belongs(sample: Sample, other: Sample) -> bool:
         return False
     if sample.form is not other.form and not _are_scalars(sample, other):
         return False
-    if sample.levels[0] != other.levels[0] and not _have_common_level(sample, other):
+    first = {sample.levels[0], other.levels[0]}
+    if len(first) > 1 and (any(name[:1] == "$" for name in first) or not _have_common_level(sample, other)):
         return False
     return sample.form in (Form.SCALAR, Form.TEXT, Form.SENML) or _similar(sample.keys, other.keys)
 
