@@ -20,8 +20,9 @@ from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.points import Place
 from traksense_ingest.shared.mapping.read.nodes import Leaf, compose, resolve
+from traksense_ingest.shared.mapping.read.variables import expanded
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | st.text("${}a \"'")
 
 
 def test_columns_are_as_wide_as_they_need_and_fit_a_terminal() -> None:
@@ -77,15 +78,16 @@ def test_a_text_in_yaml_is_that_text(text: str) -> None:
         node = compose(f"k: {form}", lambda _at, what: pytest.fail(what))
         (_, value) = node.entries[0]  # type: ignore[attr-defined]
         assert isinstance(value, Leaf)
-        assert value.value == text
-    assert yaml.safe_load(written.quoted(text)) == text
+        assert expanded(str(value.value), {}, pytest.fail) == text
+    if "${" not in text:
+        assert yaml.safe_load(written.quoted(text)) == text
 
 
 @given(TEXTS | st.lists(st.text("ab: {'\"", max_size=9)).map("\n".join))
 def test_a_payload_in_yaml_is_that_payload(text: str) -> None:
     node = compose(f"t:\n  - payload: {written.payload(text, '      ')}\n", lambda _at, what: pytest.fail(what))
     items = node.entries[0][1].items  # type: ignore[attr-defined]
-    assert items[0].entries[0][1].text == text
+    assert expanded(items[0].entries[0][1].text, {}, pytest.fail) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**53), 2**53) | st.booleans() | st.none())

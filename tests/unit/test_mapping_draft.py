@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -82,3 +83,161 @@ def test_every_draft_is_without_faults_and_passes_its_own_tests(messages: list[M
     assert not report.failed, draft.text
     assert not [each for each in report.unreached if not each.where], draft.text
     assert {test.message for test in draft.mapping.tests} <= {sample.message for sample in samples}
+
+
+def test_levels_that_vary_are_captured_and_words_before_them_say_what_they_are() -> None:
+    draft = drafted(
+        ("tenants/acme/sites/north/devices/chiller-1/telemetry", {"ts": "2026-11-28T16:00:00Z", "temp": 4.25}),
+        ("tenants/acme/sites/south/devices/chiller-2/telemetry", {"ts": "2026-11-28T16:00:01Z", "temp": 5, "on": True}),
+    )
+    assert (
+        draft.text
+        == """\
+# Drafted by `traksense-ingest mapping new` from messages that came. The language: docs/mapping-language.md
+version: 1
+name: tenants
+tenant: {from: topic}
+
+routes:
+  - name: telemetry
+    topics: "tenants/{tenant}/sites/{site}/devices/{device}/telemetry"
+    time: ts
+    points:
+      - {leaves: ".", except: [ts]}
+
+tests:
+  - name: "telemetry 1, as it came"
+    topic: "tenants/acme/sites/north/devices/chiller-1/telemetry"
+    received: 2026-11-28T16:00:05.123Z
+    payload: '{"ts": "2026-11-28T16:00:00Z", "temp": 4.25}'
+    rows:
+      - {tenant: acme, site: north, device: chiller-1, ts: "2026-11-28T16:00:00Z", point: temp, v_num: 4.25}
+  - name: "telemetry 2, as it came"
+    topic: "tenants/acme/sites/south/devices/chiller-2/telemetry"
+    received: 2026-11-28T16:00:06.123Z
+    payload: '{"ts": "2026-11-28T16:00:01Z", "temp": 5, "on": true}'
+    rows:
+      - {tenant: acme, site: south, device: chiller-2, ts: "2026-11-28T16:00:01Z", point: temp, v_num: 5}
+      - {point: "on", v_bool: true}
+"""
+    )
+
+
+def test_what_no_message_says_has_a_comment() -> None:
+    draft = drafted(("boiler", {"t1": 60.5}))
+    assert (
+        routes_of(draft)
+        == """\
+  - name: readings
+    topics: "{device}"
+    identity:
+      site: main  # where the device is: no message says it
+    # {device}: is this what tells devices apart?
+    time: {missing: received, received: {round: "1s"}}  # no time is in the payload: when it was received
+    points:
+      - {leaves: "."}
+"""
+    )
+    assert "tenant: main  # whose readings these are: no message says it\n" in draft.text
+    assert "\ntenant: acme\n" in drafted(("boiler", {"t1": 60.5}), tenant="acme").text
+
+
+def test_a_level_that_a_field_repeats_is_the_device() -> None:
+    draft = drafted(
+        ("gw/0a1b2c/7", {"mac": "0a1b2c", "seq": 7, "temp": 1}), ("gw/0a1b2d/7", {"mac": "0a1b2d", "seq": 8, "temp": 2})
+    )
+    assert '    topics: "gw/{device}/7"\n' in draft.text
+    assert '      - {leaves: ".", except: [mac]}\n' in draft.text
+
+
+def test_a_field_that_names_the_device_is_it_where_the_topic_says_nothing() -> None:
+    draft = drafted(*(("telemetry/up", {"deviceId": f"d-{n}", "site": "north", "temp": n}) for n in range(3)))
+    assert '    topics: "telemetry/up"\n' in draft.text
+    assert '      site: "{.site}"\n      device: "{.deviceId}"\n' in draft.text
+    assert len(draft.mapping.tests) == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "time"),
+    [
+        ("ts", "2026-11-28T16:00:00+01:00", "ts"),
+        ("ts", UNIX, "{path: ts, format: unix}"),
+        ("timestamp", UNIX + 0.5, "{path: timestamp, format: unix}"),
+        ("time", UNIX * 1000, "{path: time, format: unix_ms}"),
+        ("t", UNIX * 10**6, "{path: t, format: unix_us}"),
+        ("created_at", UNIX * 10**9, "{path: created_at, format: unix_ns}"),
+        ("x", UNIX, "{path: x, format: unix}"),
+        ("ts", "2026-11-28T16:00:00", "{path: ts, format: rfc3339, tz: UTC}"),
+        ("ts", "28.11.2026 16:00:00", '{path: ts, format: {strptime: "%d.%m.%Y %H:%M:%S"}, tz: UTC}'),
+    ],
+)
+def test_times_are_found(key: str, value: object, time: str) -> None:
+    draft = drafted(("plant/dev-001", {"a": 1, key: value}))
+    assert f"    time: {time}" in draft.text
+    (row,) = rows(draft, draft.mapping.tests[0].message)
+    assert row["ts"].startswith("2026-11-28T1")
+    assert "no time is in the payload" not in draft.text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [1234567, 12345678901234567890123, "2026", "2036-11-28T16:00:00Z", "1999-01-01T00:00:00Z", True, -1, "16:00"],
+)
+def test_what_is_no_time_is_a_reading(value: object) -> None:
+    draft = drafted(("plant/dev-001", {"a": 1, "ts": value}))
+    assert "no time is in the payload" in draft.text
+    assert {row["point"] for row in rows(draft, draft.mapping.tests[0].message)} == {"a", "ts"}
+
+
+def test_a_time_that_is_not_always_there_or_not_set_is_the_receipt() -> None:
+    draft = drafted(("p/dev-001", {"a": 1, "ts": UNIX}), ("p/dev-001", {"a": 2, "ts": 0}), ("p/dev-001", {"a": 3}))
+    time = '{path: ts, format: unix, absent: [0], missing: received, received: {round: "1s"}}'
+    assert f"    time: {time}\n" in draft.text
+    found = [rows(draft, test.message)[0]["ts"] for test in draft.mapping.tests]
+    assert found == ["2026-11-28T16:00:00Z", "2026-11-28T16:00:06Z", "2026-11-28T16:00:07Z"]
+
+
+def test_one_reading_on_a_topic_is_named_by_it() -> None:
+    draft = drafted(
+        *(
+            (f"home/dev-{n}/{point}", value)
+            for n in (1, 2)
+            for point, value in (("temperature", "21.5"), ("mode", "eco"))
+        )
+    )
+    assert routes_of(draft).startswith('  - name: values\n    topics: "home/{device}/{point}"\n    decode: text\n')
+    assert '      - {path: ".", name: "{point}", numbers_in_text: true}\n' in draft.text
+    draft = drafted(*((f"x/dev-1/{point}", {"value": 1, "unit": "bar"}) for point in ("inlet", "outlet")))
+    assert '      - {path: value, name: "{point}", unit: "{.unit}"}\n' in draft.text
+
+
+def test_lists_of_readings_have_their_names_units_and_times() -> None:
+    sensors = [{"sensor_id": name, "value": 1.5, "unit": "°C", "at": UNIX} for name in ("a", "b")]
+    draft = drafted(("p/dev-001", {"fw": "1.2", "id": 7, "sensors": sensors, "rssi": -70}))
+    assert "    meta: {fw: fw}\n" in draft.text
+    each = '{each: "sensors[*]", name: "{.sensor_id}", value: value, unit: "{.unit}", time: {path: at, format: unix}}'
+    assert f"      - {each}\n" in draft.text
+    assert {row["point"]: row["unit"] for row in rows(draft, draft.mapping.tests[0].message)} == {
+        "a": "°C",
+        "b": "°C",
+        "id": None,
+        "rssi": None,
+    }
+
+
+def test_messages_of_different_kinds_are_routes_of_their_own() -> None:
+    alarm = {"code": 7, "text": "alarm", "at": UNIX}
+    draft = drafted(("p/dev-001/up", {"temp": 1, "hum": 2}), ("p/dev-001/up", alarm), ("p/dev-001/raw", "9"))
+    assert [(route.name, bool(route.when)) for route in draft.mapping.routes] == [
+        ("up", True),
+        ("up-2", False),
+        ("values", False),
+    ]
+    taken = [rows(draft, test.message) for test in draft.mapping.tests]
+    assert [[row["point"] for row in found] for found in taken] == [["temp", "hum"], ["code", "text"], ["raw"]]
+
+
+def test_messages_that_are_read_alike_are_one_route() -> None:
+    draft = drafted(("p/dev-001/up", {"temp": 1, "hum": 2}), ("p/dev-001/up", {"code": 7, "text": "alarm"}))
+    assert len(draft.mapping.routes) == 1
+    assert not draft.mapping.routes[0].when

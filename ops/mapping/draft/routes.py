@@ -31,7 +31,7 @@ def planned(samples: Sequence[Sample], tenant: str | None, simple: Collection[in
             return list(zip(found, _named(found, routes), strict=True))
         first, second = (found[each].group for each in pair)
         merged = Group(first.form, (*first.samples, *second.samples))
-        groups = [route.group for index, route in enumerate(found) if index not in pair] + [merged]
+        groups = [merged if index == pair[0] else route.group for index, route in enumerate(found) if index != pair[1]]
 
 
 def _alike_pair(routes: Sequence[Drafted]) -> tuple[int, int] | None:

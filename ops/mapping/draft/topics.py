@@ -62,6 +62,8 @@ def _takes_any(route: Addressed, samples: Sequence[Sample]) -> bool:
 def matches(topic: str, levels: Sequence[str]) -> bool:
     """Whether a topic with these levels is one of the filter's."""
     wanted = topic.split("/")
+    if levels[0].startswith("$") and wanted[0] != levels[0]:
+        return False
     return len(wanted) == len(levels) and all(
         level in (name, "+") or (level.startswith("{") and name != "")
         for level, name in zip(wanted, levels, strict=True)

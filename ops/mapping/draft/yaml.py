@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_WORDS = frozenset({"null", "true", "false"})
+_VARIABLE = re.compile(r"(?=\$\{[^{}]*\})")
+_WORDS = frozenset({"null", "true", "false", "on", "off", "yes", "no", "y", "n"})  # some of them in YAML 1.1 only
+
+WHOLE = 2**53  # below it a whole number needs no decimal point
 
 
 def text(value: str) -> str:
@@ -20,8 +23,13 @@ def text(value: str) -> str:
 
 
 def quoted(value: str) -> str:
-    """In double quotes; what isn't printable is escaped, as YAML has it."""
-    return '"' + "".join(map(_escaped, value)) + '"'
+    """In double quotes; what isn't printable is escaped, as YAML has it, and what would be a variable too."""
+    return '"' + "".join(map(_escaped, _literal(value))) + '"'
+
+
+def _literal(value: str) -> str:
+    """`$${x}` is `${x}` itself."""
+    return _VARIABLE.sub("$", value)
 
 
 def _escaped(char: str) -> str:
@@ -37,6 +45,8 @@ def scalar(value: Any) -> str:
     """A text, a number, true, false or null."""
     if isinstance(value, str):
         return text(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < WHOLE:
+        return str(int(value))
     if isinstance(value, float):
         return json.dumps(value) if math.isfinite(value) else quoted(str(value))
     return json.dumps(value)
@@ -53,11 +63,11 @@ def flow(value: Any) -> str:
 
 def payload(value: str, indent: str) -> str:
     """A payload exactly as it came: in single quotes, as a block of lines, or escaped."""
-    lines = value.split("\n")
+    lines = _literal(value).split("\n")
     body, end = (lines[:-1], "|") if lines[-1] == "" else (lines, "|-")
     is_block = len(lines) > 1 and all(line.isprintable() for line in lines)
     if is_block and body and body[0][:1].strip() and body[-1].strip():
         return f"{end}\n" + "\n".join(indent + line if line else "" for line in body)
     if len(lines) == 1 and value.isprintable():
-        return "'" + value.replace("'", "''") + "'"
+        return "'" + lines[0].replace("'", "''") + "'"
     return quoted(value)
