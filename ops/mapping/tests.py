@@ -95,4 +95,8 @@ def _summary(reports: Sequence[Report], failed: int, shows_coverage: bool) -> st
     missed = sum(len(report.unreached) for report in reports)
     if not shows_coverage:
         return found
-    return f"{found}; {missed or 'no'} route or point without a test"
+    return f"{found}; {_missed(missed)} without a test"
+
+
+def _missed(count: int) -> str:
+    return f"{count} routes or points" if count > 1 else f"{count or 'no'} route or point"

@@ -227,14 +227,14 @@ def test_lists_of_readings_have_their_names_units_and_times() -> None:
 
 def test_messages_of_different_kinds_are_routes_of_their_own() -> None:
     alarm = {"code": 7, "text": "alarm", "at": UNIX}
-    draft = drafted(("p/dev-001/up", {"temp": 1, "hum": 2}), ("p/dev-001/up", alarm), ("p/dev-001/raw", "9"))
+    draft = drafted(("p/dev-001/up", {"temp": 1, "hum": 2}), ("p/dev-001/up", alarm), ("p/dev-001/bar", "9"))
     assert [(route.name, bool(route.when)) for route in draft.mapping.routes] == [
         ("up", True),
-        ("up-2", False),
+        ("up-2", True),
         ("values", False),
     ]
     taken = [rows(draft, test.message) for test in draft.mapping.tests]
-    assert [[row["point"] for row in found] for found in taken] == [["temp", "hum"], ["code", "text"], ["raw"]]
+    assert [[row["point"] for row in found] for found in taken] == [["temp", "hum"], ["code", "text"], ["bar"]]
 
 
 def test_messages_that_are_read_alike_are_one_route() -> None:
