@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from typing import NoReturn
 
 from redis.asyncio import Redis
 
@@ -125,6 +126,7 @@ class Receiver:
         self._sharding = Sharding(settings.ingest_shards, mappings.prepared.shard_key)
         self._connection: Connection | None = None  # which is subscribed
         self._subscribing = asyncio.Lock()
+        self._is_replaced = asyncio.Event()  # the filters, by those of other mappings
         self._leaving = leaving
         self.has_left = False  # its session has ended, with nothing in it
         self._broker: Component = health.components["broker"]
@@ -194,7 +196,7 @@ class Receiver:
                     self._connection = connection
                 end_if_cancelled()
                 reconnect.subscribed()
-                cleanup = tasks.create_task(self._filters.unsubscribe_obsolete(connection), name="filters")
+                cleanup = tasks.create_task(self._unsubscribe_obsolete(connection), name="filters")
                 await (self._drain(connection, intake, stop) if self._leaving else stop.wait())
                 lost.cancel()
                 cleanup.cancel()
@@ -226,10 +228,17 @@ class Receiver:
         if connection := self._connection:
             try:
                 self._hints.subscribed(await connection.subscribe(filters, self._settings.mqtt_qos))
-                await self._filters.unsubscribe_obsolete(connection)
+                self._is_replaced.set()
             except BROKER_ERRORS:
                 return
             log.info("subscribed to %s", ", ".join(filters), extra={"component": "broker", "filters": filters})
+
+    async def _unsubscribe_obsolete(self, connection: Connection) -> NoReturn:
+        """Beside the work: a broker may never answer."""
+        while True:
+            self._is_replaced.clear()
+            await self._filters.unsubscribe_obsolete(connection)
+            await self._is_replaced.wait()
 
     def _choose(self, batch: Sequence[Message]) -> Sequence[Message]:
         """Those of a batch that are to be stored: all, or all but retained ones."""
