@@ -21,6 +21,11 @@ def tenant_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
     return value
 
 
+def format_names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Names, separated by commas; none without the option."""
+    return tuple(dict.fromkeys(name for part in (value or "").split(",") if (name := part.strip())))
+
+
 @click.command(cls=Command)
 @option("--devices", section="The fleet", type=click.IntRange(1, 100_000), default=20, help="How many devices.")
 @option(
@@ -42,6 +47,15 @@ def tenant_name(_ctx: click.Context, _param: click.Parameter, value: str) -> str
     type=click.IntRange(1, 10_000),
     default=1,
     help="Distribute the devices among this many tenants: demo-1, demo-2, …",
+)
+@option(
+    "--format",
+    "formats",
+    section="The fleet",
+    callback=format_names,
+    metavar="NAME[,NAME]",
+    show_default="version 1",
+    help="Publish formats of the library: khomp, chirpstack; see `mapping formats`.",
 )
 @option(
     "--seed",
@@ -78,12 +92,17 @@ def simulate(**options: Any) -> None:
     Timestamps follow the rate: after an outage the devices send what they measured meanwhile. With the same --seed,
     only times and the ids made from them differ between runs; --start fixes these too.
 
+    With --format the devices publish what INGEST_MAPPINGS reads: the examples of the mappings, with other devices,
+    times and readings. The tenant is --tenant, or the one that INGEST_MAPPINGS sets for a format.
+
     \b
     Examples:
       traksense-ingest simulate --messages 100
       # a minute of 50 devices, one message in a hundred bad
       traksense-ingest simulate --devices 50 --rate 100 \\
         --duration 60 --bad 0.01
+      # gateways of Khomp and a ChirpStack server
+      traksense-ingest simulate --format khomp,chirpstack
       # the same 10 000 messages each time, for a script
       traksense-ingest simulate --seed 7 --messages 10000 \\
         --rate 2000 --json

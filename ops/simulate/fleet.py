@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import count, islice
 from random import Random
 
+from traksense_ingest.ops.simulate.format_device import Example, FormatDevice
 from traksense_ingest.ops.simulate.messages import (
     Body,
     Message,
@@ -46,6 +47,7 @@ class Plan:
     rate: float = 20.0  # messages/s of all devices together
     tenants: tuple[str, ...] = ("demo",)
     bad: float = 0.0  # the share of messages that are bad, 0 to 1
+    examples: tuple[Example, ...] = ()  # of the formats that devices publish, in turn; none: version 1 and Parsec's
     messages: int | None = None
     duration: float | None = None  # s
 
@@ -54,6 +56,13 @@ class Plan:
         """How many messages there are; None: no end."""
         limits = [self.messages, None if self.duration is None else math.ceil(self.duration * self.rate)]
         return min((limit for limit in limits if limit is not None), default=None)
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The tenants whose rows there are."""
+        if not self.examples:
+            return self.tenants
+        return tuple(dict.fromkeys(example.tenant_of(tenant) for tenant in self.tenants for example in self.examples))
 
     def due(self, index: int) -> float:
         """When a message of the sequence is sent, in s after the start."""
@@ -70,22 +79,18 @@ def fleet(plan: Plan) -> Iterator[Message]:
         if index >= plan.devices:
             device.step(interval)
         ts = plan.start + timedelta(seconds=plan.due(index))
-        yield _bad(device, ts, chance) if chance.random() < plan.bad else device.message(ts)
+        yield device.bad(ts, chance) if chance.random() < plan.bad else device.message(ts)
 
 
-def _device(plan: Plan, number: int) -> Device:
-    return Device(number, plan.tenants[number % len(plan.tenants)], _random(plan.seed, number))
+def _device(plan: Plan, number: int) -> Device | FormatDevice:
+    tenant, rng = plan.tenants[number % len(plan.tenants)], _random(plan.seed, number)
+    if plan.examples:
+        return FormatDevice(number, tenant, plan.examples[number % len(plan.examples)], rng)
+    return Device(number, tenant, rng)
 
 
 def _random(seed: int, use: object) -> Random:
     return Random(f"{seed}/{use}")  # noqa: S311  (not a secret)
-
-
-def _bad(device: Device, ts: datetime, chance: Random) -> Message:
-    fault = pick(chance)
-    body, _ = device.telemetry(ts)
-    message = device.message_of("telem", ts, fault.spoil(body, ts))
-    return message._replace(fault=fault.name, error_class=fault.error_class)
 
 
 class Device:
@@ -124,6 +129,13 @@ class Device:
             return self._ack(ts)
         body, points = self.telemetry(ts)
         return self.message_of("telem", ts, encode(body))._replace(points=points)
+
+    def bad(self, ts: datetime, chance: Random) -> Message:
+        """Readings with something wrong with them."""
+        fault = pick(chance)
+        body, _ = self.telemetry(ts)
+        message = self.message_of("telem", ts, fault.spoil(body, ts))
+        return message._replace(fault=fault.name, error_class=fault.error_class)
 
     def message_of(self, kind: str, ts: datetime, payload: bytes) -> Message:
         """A message from this device."""

@@ -110,8 +110,8 @@ class Report:
     def queries(self) -> list[str]:
         """SQL that shows what is stored next to what is expected."""
         return [
-            rows_query(self.tally, self.plan.tenants, self.started),
-            reasons_query(self.plan.tenants, self.started),
+            rows_query(self.tally, self.plan.owners, self.started),
+            reasons_query(self.plan.owners, self.started),
         ]
 
     def as_json(self) -> str:
@@ -121,7 +121,7 @@ class Report:
     def _facts(self) -> dict[str, Any]:
         tally = self.tally
         return {
-            "tenants": list(self.plan.tenants),
+            "tenants": list(self.plan.owners),
             "seed": self.plan.seed,
             "started": self.started.isoformat(),
             "seconds": round(self.seconds, 3),
@@ -144,7 +144,7 @@ class Report:
 
     def show(self, console: Console) -> None:
         """Print tables, caveats, and the queries."""
-        tenants = self.plan.tenants
+        tenants = self.plan.owners
         of = tenants[0] if len(tenants) == 1 else f"{tenants[0]} to {tenants[-1]}"
         console.print(
             f"{self.tally.published} messages of {self.plan.devices} devices of {of} in {self.seconds:.1f} s, "

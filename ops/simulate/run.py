@@ -18,6 +18,7 @@ from rich.console import Console
 
 from traksense_ingest.ops.progress import on_stderr, publish_columns
 from traksense_ingest.ops.simulate.fleet import Plan, fleet
+from traksense_ingest.ops.simulate.formats import examples
 from traksense_ingest.ops.simulate.lane import Lane, Notice
 from traksense_ingest.ops.simulate.report import Report, Tally
 from traksense_ingest.shared import config
@@ -46,6 +47,7 @@ def session(
     bad: float,
     tenant: str,
     tenants: int,
+    formats: tuple[str, ...],
     seed: int | None,
     start: datetime | None,
     connections: int | None,
@@ -62,6 +64,7 @@ def session(
         rate=rate,
         tenants=tenants_of(tenant, tenants),
         bad=bad,
+        examples=examples(formats, tenants_of(tenant, tenants)[0], settings, with_bad=bad > 0),
         messages=messages,
         duration=duration,
     )

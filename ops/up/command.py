@@ -15,6 +15,8 @@ from traksense_ingest.shared import ports
 if TYPE_CHECKING:
     from traksense_ingest.shared.config import Settings
 
+FLEET = "fleet"  # the tenant of simulated devices
+
 
 def _port(name: str, port: ports.Port, help_: str) -> Callable[[F], F]:
     """An option for a port, and the variable for the same."""
@@ -41,13 +43,24 @@ def _movable(settings: Settings) -> set[str]:
     return movable if settings.metrics_port else movable | {"metrics"}
 
 
+def _fleet(devices: int, settings: Settings) -> list[str]:
+    """The options of `simulate`: the formats are those of INGEST_MAPPINGS, as far as they can be simulated."""
+    options = ["--devices", str(devices), "--tenant", FLEET]
+    if settings.ingest_mappings:
+        from traksense_ingest.ops.simulate.formats import simulated
+
+        if formats := simulated(settings, FLEET):
+            options += ["--format", ",".join(formats)]
+    return options
+
+
 @click.command(cls=Command)
 @option(
     "--simulate",
     "devices",
     type=click.IntRange(0),
     default=0,
-    help="Add a fleet of this many devices (tenant `fleet`).",
+    help="Add a fleet of this many devices (tenant `fleet`); it publishes the formats of INGEST_MAPPINGS.",
 )
 @option(
     "--directory",
@@ -85,7 +98,7 @@ def up(devices: int, directory: Path, mqtt_port: int, mqtt5_port: int, redis_por
     settings = config.load()
     load(settings.ingest_mappings)  # its faults are known before anything is started
     first = settings.metrics_port or ports.RECEIVER_METRICS.default
-    fleet = ["--devices", str(devices), "--tenant", "fleet"] if devices else None
+    fleet = _fleet(devices, settings) if devices else None
     with locked(directory):
         usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1)
         chosen, notes = with_free_ports(usual, _movable(settings))

@@ -1,0 +1,56 @@
+"""The line of a file where a fault is, with a caret below the column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from rich.cells import cell_len
+
+from traksense_ingest.ops.terminal import printable
+from traksense_ingest.shared.mapping.load import LIBRARY
+from traksense_ingest.shared.mapping.points import Place
+
+BEFORE = 30  # columns that stay visible to the left of the caret, where a line is too long
+
+
+def excerpt(place: Place, width: int | None, texts: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Two lines; none if the file can't be read, or has no such line. `texts` are files that are not on the disk."""
+    lines = (texts or {}).get(place.file)
+    rows = _lines(place.file) if lines is None else lines.splitlines()
+    if not 1 <= place.line <= len(rows):
+        return
+    margin = f"{place.line:>5} | "
+    row = rows[place.line - 1].replace("\t", " ")
+    before, after = row[: place.column - 1], row[place.column - 1 :]
+    room = None if width is None else width - len(margin)
+    left = printable(before)
+    if room is not None and cell_len(left) + cell_len(printable(after)) > room and cell_len(left) > BEFORE:
+        left = "…" + left[1 - BEFORE :]
+    right = printable(after)
+    if room is not None:
+        right = _cut(right, room - cell_len(left))
+    yield f"{margin}{left}{right}".rstrip()
+    yield f"{' ' * (len(margin) - 2)}| {' ' * cell_len(left)}^"
+
+
+def _cut(text: str, width: int) -> str:
+    if cell_len(text) <= width:
+        return text
+    kept = ""
+    for char in text:
+        if cell_len(kept) + cell_len(char) >= width:
+            break
+        kept += char
+    return kept + "…"
+
+
+@cache
+def _lines(file: str) -> list[str]:
+    for path in (Path(file), LIBRARY / file):  # of the library only the name is shown
+        try:
+            return path.read_bytes().decode(errors="replace").splitlines()
+        except OSError:
+            continue
+    return []
