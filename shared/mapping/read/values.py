@@ -22,6 +22,7 @@ from traksense_ingest.shared.mapping.points import (
     TimeRule,
 )
 from traksense_ingest.shared.mapping.read.cursor import Cursor, Keys
+from traksense_ingest.shared.mapping.read.nodes import Leaf
 from traksense_ingest.shared.mapping.read.paths import NOWHERE, parsed, path_of, path_to_one
 from traksense_ingest.shared.mapping.text import Path, Scalar
 
@@ -134,6 +135,9 @@ def _format(at: Cursor) -> TimeFormat | Strptime:
     if at.is_object:
         inside = at.keys("strptime").required("strptime", 'a format, as "%d.%m.%Y %H:%M"')
         return _strptime(inside) if inside else TimeFormat.DEFAULT
+    if isinstance(at.node, Leaf) and "%" in at.written:
+        at.fault(f"{quoted(at.written)} is not allowed; a format of strptime is written {{strptime: {quoted(at.written)}}}")
+        return TimeFormat.DEFAULT
     return TimeFormat(at.one_of([*_FORMATS]))
 
 
