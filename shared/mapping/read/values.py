@@ -136,7 +136,8 @@ def _format(at: Cursor) -> TimeFormat | Strptime:
         inside = at.keys("strptime").required("strptime", 'a format, as "%d.%m.%Y %H:%M"')
         return _strptime(inside) if inside else TimeFormat.DEFAULT
     if isinstance(at.node, Leaf) and "%" in at.written:
-        at.fault(f"{quoted(at.written)} is not allowed; a format of strptime is written {{strptime: {quoted(at.written)}}}")
+        text = quoted(at.written)
+        at.fault(f"{text} is not allowed; a format of strptime is written {{strptime: {text}}}")
         return TimeFormat.DEFAULT
     return TimeFormat(at.one_of([*_FORMATS]))
 
