@@ -167,13 +167,13 @@ def _from_document(path: Path) -> Path:
 class Bound:
     """A route for one topic: its captures, and what they alone decide."""
 
-    __slots__ = ("_v1_topic", "captures", "has_meta", "meta", "poison", "route", "tenant", "who")
+    __slots__ = ("captures", "has_meta", "meta", "poison", "route", "tenant", "topic", "who")
 
     def __init__(self, route: CompiledRoute, captures: Captures) -> None:
         self.route = route
         self.captures = captures
         self.poison: Poison | None = None
-        self._v1_topic: Topic | None = None
+        self.topic: Topic | None = None  # of version 1
         self.who: Who | None = None
         self.tenant: str | None = None
         self.has_meta, self.meta = False, None
@@ -181,19 +181,21 @@ class Bound:
             self.tenant = route.tenant_of_topic(captures)
             self.who = route.who_of_topic(captures)
             self.has_meta, self.meta = route.meta_of_topic(captures)
+            self.topic = self._topic() if route.is_v1 else None
         except Poison as poison:
             self.poison = poison
 
+    def _topic(self) -> Topic:
+        names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
+        for level, name in zip(LEVELS, names, strict=True):
+            check_name(level, name)
+        return Topic(*names, self.route.kind)
+
     def v1_topic(self) -> Topic:
         """The names that a message of version 1 is about; raises Poison."""
-        if self._v1_topic is None:
-            if self.poison is not None:
-                raise self.poison.copy()
-            names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
-            for level, name in zip(LEVELS, names, strict=True):
-                check_name(level, name)
-            self._v1_topic = Topic(*names, self.route.kind)
-        return self._v1_topic
+        if self.topic is None:
+            raise (self.poison or Poison("invalid_topic", "topic", "has no names")).copy()
+        return self.topic
 
     def scope(self, entry: Entry, document: Any) -> Scope:
         """A message's."""
