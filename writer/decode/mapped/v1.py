@@ -21,9 +21,9 @@ from traksense_ingest.writer.decode.topic import Topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Sighting
 
-NESTING_SAFE = 150  # so many brackets can't be nested more deeply than pydantic's 200
+NESTING_SAFE = 190  # so many brackets can't be nested more deeply than pydantic's 200
 NESTING_BYTES = 2 * NESTING_SAFE  # of brackets that are opened and closed
-POINT_BYTES = len('{"name":"p","v":1}')  # at least
+POINT_BYTES, ALL_FIELDS_BYTES = len('{"name":"p","v":1}'), len('{"name":"p","t":null,"v":1,"u":""}')  # at least
 NUL_ESCAPED = rb"\u0000"
 NAME_MAX, UNIT_MAX = 256, 64
 POINT_TYPES = {None, *TYPES}
@@ -66,9 +66,11 @@ class V1:
         if meta is UNSURE or (meta is not None and len(meta) * len(points) > META_BYTES_MAX):
             return None
         found = self._points.readings(points)
-        if found is None or not _is_shallow(payload, points):
+        if found is None:
             return None
-        readings, repeated = found
+        readings, repeated, bytes_each = found
+        if len(payload) >= NESTING_BYTES + bytes_each * len(points) and not _is_shallow(payload, points):
+            return None
         tenant, site, device, _ = topic
         measures = Measures(tenant, device, ts, meta, readings, repeated)
         seen = ts if entry.retained else entry.received_at
@@ -79,11 +81,7 @@ class V1:
 
 def _is_shallow(payload: bytes, points: list[Any]) -> bool:
     """Whether nothing in it is nested more deeply than pydantic goes, in unknown keys and in those that come twice too:
-    by what the points, each of which has a name and a value, leave room for; else by its brackets, of which each point
-    has one that is around no other point's.
-    """
-    if len(payload) < NESTING_BYTES + POINT_BYTES * len(points):
-        return True
+    of its brackets, each point has one that is around no other point's."""
     return payload.count(b"{") + payload.count(b"[") - len(points) < NESTING_SAFE
 
 
@@ -94,11 +92,11 @@ class _Points:
         self._names: set[str] = set()
         self._units: set[str | None] = {None}
 
-    def readings(self, points: list[Any]) -> tuple[tuple[Reading, ...], int] | None:
-        """The first of each point, and how many others say the same; None where it is not sure. Raises whatever a wrong
-        one makes it raise."""
+    def readings(self, points: list[Any]) -> tuple[tuple[Reading, ...], int, int] | None:
+        """The first of each point, how many others say the same, and of how many bytes a point is at least; None where
+        it is not sure. Raises whatever a wrong one makes it raise."""
         if (found := self._of_known(points)) is not None:
-            return found, 0
+            return found, 0, ALL_FIELDS_BYTES
         for point in points:
             if not self._learn(point["name"], point.get("u")):
                 return None
@@ -109,7 +107,7 @@ class _Points:
             reading = (name, *_columns(point["v"], point.get("t")), point.get("u"))
             repeated += name in readings and readings[name] == reading
             readings.setdefault(name, reading)
-        return tuple(readings.values()), repeated
+        return tuple(readings.values()), repeated, POINT_BYTES
 
     def _of_known(self, points: list[Any]) -> tuple[Reading, ...] | None:
         """One of each point, where all have four fields, other names, and names and units that are known."""
