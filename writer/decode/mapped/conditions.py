@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from traksense_ingest.shared.mapping.points import Condition, Equal, Exists, Not, OfType
-from traksense_ingest.shared.mapping.text import Key, Root, Scalar
-from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.shared.mapping.text import Scalar
+from traksense_ingest.writer.decode.mapped.paths import compile_path, key_of
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
 
 T = TypeVar("T")
@@ -60,16 +60,21 @@ def _both(first: Holds, second: Holds) -> Holds:
 
 def _condition(condition: Condition) -> Holds:
     path, expected = condition.path, condition.test
-    if isinstance(expected, Equal) and path.root is Root.ITEM and len(path.steps) == len(expected.values) == 1:
-        (step,), (value,) = path.steps, expected.values
-        if isinstance(step, Key) and isinstance(value, str):
-            return _key_is(step.name, value)
+    key = key_of(path)
+    if key is not None:
+        if isinstance(expected, Equal) and len(expected.values) == 1 and isinstance(expected.values[0], str):
+            return _key_is(key, expected.values[0])
+        return _key_tested(key, _test(expected))
     return _tested(compile_path(path), _test(expected))
 
 
 def _key_is(key: str, text: str) -> Holds:
     """The commonest one, without a call for the value."""
     return lambda item, _scope: type(item) is dict and item.get(key) == text
+
+
+def _key_tested(key: str, test: Test) -> Holds:
+    return lambda item, _scope: test(item.get(key, MISSING) if type(item) is dict else MISSING)
 
 
 def _tested(get: Get, test: Test) -> Holds:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Condition, Many, Missing
+from traksense_ingest.shared.mapping.points import Condition, Missing
 from traksense_ingest.shared.mapping.text import Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
@@ -19,6 +19,7 @@ from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_f
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.points import makes_captures
 from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
@@ -44,7 +45,7 @@ class CompiledRoute:
         self.read = readers.of(route)
         self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
-        self.copies_captures = route.records is not None or any(isinstance(point, Many) for point in route.points)
+        self.copies_captures = route.records is not None or any(map(makes_captures, route.points))
         compile_moment = partial(compile_time, check=check, label=route.label)
         self._records = Items(route.records, keeps_key=True) if route.records else None
         missing = Missing.NONE if route.kind == "ack" and route.time is None else None

@@ -55,9 +55,7 @@ class V1:
     def _telem(self, entry: Entry, topic: Topic, document: dict[str, Any]) -> Decoded | None:
         payload = entry.payload or b""
         points = document["points"]
-        if document["schema"] != "v1" or type(points) is not list or len(points) > POINTS_MAX:
-            return None
-        if b"\\" in payload and NUL_ESCAPED in payload:
+        if document["schema"] != "v1" or type(points) is not list or len(points) > POINTS_MAX or _has_nul(payload):
             return None
         ts = parse_timestamp(document["ts"])
         if ts < EARLIEST or ts - self._clock() > self._max_future:
@@ -77,6 +75,11 @@ class V1:
         same_point = len(points) - len(readings) - repeated
         sighting = _new(Sighting, (tenant, device, site, meta, seen))
         return _new(Decoded, (entry, "telem", (sighting,), ts, (measures,), 0, same_point, "", None))
+
+
+def _has_nul(payload: bytes) -> bool:
+    """Whether a NUL character may be escaped in it."""
+    return b"\\" in payload and NUL_ESCAPED in payload
 
 
 def _is_shallow(payload: bytes, points: list[Any]) -> bool:
