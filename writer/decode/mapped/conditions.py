@@ -45,6 +45,9 @@ class ScalarTable(Generic[T]):
 
 def compile_conditions(conditions: Sequence[Condition]) -> Holds | None:
     """Whether all of them hold; None where there are none."""
+    texts = [*map(_as_key_and_text, conditions)]
+    if len(texts) == 2 and texts[0] and texts[1]:
+        return _keys_are(*texts[0], *texts[1])
     compiled = [*map(_condition, conditions)]
     if not compiled:
         return None
@@ -59,18 +62,28 @@ def _both(first: Holds, second: Holds) -> Holds:
 
 
 def _condition(condition: Condition) -> Holds:
-    path, expected = condition.path, condition.test
-    key = key_of(path)
-    if key is not None:
-        if isinstance(expected, Equal) and len(expected.values) == 1 and isinstance(expected.values[0], str):
-            return _key_is(key, expected.values[0])
-        return _key_tested(key, _test(expected))
-    return _tested(compile_path(path), _test(expected))
+    if key_and_text := _as_key_and_text(condition):
+        return _key_is(*key_and_text)
+    if (key := key_of(condition.path)) is not None:
+        return _key_tested(key, _test(condition.test))
+    return _tested(compile_path(condition.path), _test(condition.test))
+
+
+def _as_key_and_text(condition: Condition) -> tuple[str, str] | None:
+    """The commonest condition: a key of the item is a text."""
+    key, expected = key_of(condition.path), condition.test
+    if key is not None and isinstance(expected, Equal) and len(expected.values) == 1:
+        (value,) = expected.values
+        return (key, value) if isinstance(value, str) else None
+    return None
 
 
 def _key_is(key: str, text: str) -> Holds:
-    """The commonest one, without a call for the value."""
     return lambda item, _scope: type(item) is dict and item.get(key) == text
+
+
+def _keys_are(first: str, one: str, second: str, other: str) -> Holds:
+    return lambda item, _scope: type(item) is dict and item.get(first) == one and item.get(second) == other
 
 
 def _key_tested(key: str, test: Test) -> Holds:

@@ -184,7 +184,7 @@ class Bound:
             self.has_meta, self.meta = route.meta_of_topic(captures)
             self.topic = self._topic() if route.is_v1 else None
         except Poison as poison:
-            self.poison = poison
+            self.poison = poison.copy()  # without the frames that its traceback holds
 
     def _topic(self) -> Topic:
         names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])

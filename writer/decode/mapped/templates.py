@@ -38,7 +38,7 @@ def _joined(parts: tuple[str | Text, ...]) -> Text:
         for part in parts:
             found = part if type(part) is str else part(item, scope)  # type: ignore[operator]
             if type(found) is not str:
-                return found  # type: ignore[return-value]
+                return found
             texts.append(found)
         return "".join(texts)
 
