@@ -23,7 +23,7 @@ from traksense_ingest.writer.outcome import Decoded, Outcome
 
 NOW = datetime(2026, 11, 28, 16, 0, 5, 123_000, tzinfo=UTC)
 TOPICS = 1000  # as many devices
-ROUNDS, CALLS = 15, 2000
+ROUNDS, CALLS = 41, 1000
 POINTS = 10
 
 NAMES = [f"sensor_{number}" for number in range(POINTS)]
