@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
-from traksense_ingest.shared.mapping.decoding import FormatName
+from traksense_ingest.shared.mapping.decoding import FormatName, Packing
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Condition, Many, Missing
-from traksense_ingest.shared.mapping.text import Path, Root, Template
+from traksense_ingest.shared.mapping.points import Condition, Equal, Missing
+from traksense_ingest.shared.mapping.text import Key, Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
@@ -19,6 +19,7 @@ from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_f
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.points import makes_captures
 from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
@@ -40,11 +41,12 @@ class CompiledRoute:
         self.route = route
         self.label, self.mapping, self.kind = route.label, route.mapping, route.kind
         self.is_v1 = route.decode.format is FormatName.V1
+        self.is_plain_v1 = self.is_v1 and route.kind == "telem" and _takes_version_1(route)
         self.is_sparkplug = route.decode.format is FormatName.SPARKPLUG_B
         self.read = readers.of(route)
         self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
-        self.copies_captures = route.records is not None or any(isinstance(point, Many) for point in route.points)
+        self.copies_captures = route.records is not None or any(map(makes_captures, route.points))
         compile_moment = partial(compile_time, check=check, label=route.label)
         self._records = Items(route.records, keeps_key=True) if route.records else None
         missing = Missing.NONE if route.kind == "ack" and route.time is None else None
@@ -159,6 +161,17 @@ class CompiledRoute:
         return is_of_topic(template, self.topic_captures)
 
 
+def _takes_version_1(route: Route) -> bool:
+    """Whether it takes every payload that says that it is version 1."""
+    says_so = all(
+        _from_document(each.path).steps == (Key("schema"),)
+        and each.path.root is not Root.CAPTURE
+        and each.test == Equal(("v1",))
+        for each in route.when
+    )
+    return says_so and route.unpack in ((), (Packing.AUTO,))
+
+
 def _compile_when(conditions: tuple[Condition, ...]) -> Callable[[Any, Bound], bool] | None:
     """Whether a document is for this route. Its paths all start from the document, so that no scope has to be made."""
     items = tuple(replace(each, path=_from_document(each.path)) for each in conditions)
@@ -172,13 +185,14 @@ def _from_document(path: Path) -> Path:
 class Bound:
     """A route for one topic: its captures, and what they alone decide."""
 
-    __slots__ = ("_v1_topic", "captures", "has_meta", "meta", "poison", "route", "tenant", "who")
+    __slots__ = ("captures", "has_meta", "meta", "plain_topic", "poison", "route", "tenant", "topic", "who")
 
     def __init__(self, route: CompiledRoute, captures: Captures) -> None:
         self.route = route
         self.captures = captures
         self.poison: Poison | None = None
-        self._v1_topic: Topic | None = None
+        self.topic: Topic | None = None  # of version 1
+        self.plain_topic: Topic | None = None  # the same, where a payload of version 1 is all that it has to be
         self.who: Who | None = None
         self.tenant: str | None = None
         self.has_meta, self.meta = False, None
@@ -186,22 +200,36 @@ class Bound:
             self.tenant = route.tenant_of_topic(captures)
             self.who = route.who_of_topic(captures)
             self.has_meta, self.meta = route.meta_of_topic(captures)
+            self.topic = self._topic() if route.is_v1 else None
+            self.plain_topic = self.topic if route.is_plain_v1 else None
         except Poison as poison:
-            self.poison = poison
+            self.poison = (self._wrong_name() or poison).copy()  # without the frames that its traceback holds
+
+    def _topic(self) -> Topic:
+        names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
+        _check_names(names)
+        return Topic(*names, self.route.kind)
+
+    def _wrong_name(self) -> Poison | None:
+        """What is wrong with the names in a topic of version 1, in its own words."""
+        if self.route.is_v1 and set(LEVELS) <= self.captures.keys():
+            try:
+                _check_names([self.captures[level] for level in LEVELS])
+            except Poison as poison:
+                return poison
+        return None
 
     def v1_topic(self) -> Topic:
         """The names that a message of version 1 is about; raises Poison."""
-        if self._v1_topic is None:
-            captures = self.captures
-            names = self.who or (captures.get("tenant", ""), captures.get("site", ""), captures.get("device", ""))
-            if self.poison is None or set(LEVELS) <= captures.keys():  # version 1 has words of its own for them
-                for level, name in zip(LEVELS, names, strict=True):
-                    check_name(level, name)
-            if self.poison is not None:
-                raise self.poison.copy()
-            self._v1_topic = Topic(*names, self.route.kind)
-        return self._v1_topic
+        if self.topic is None:
+            raise (self.poison or Poison("invalid_topic", "topic", "has no names")).copy()
+        return self.topic
 
     def scope(self, entry: Entry, document: Any) -> Scope:
         """A message's."""
         return Scope(entry, document, dict(self.captures) if self.route.copies_captures else self.captures)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for level, name in zip(LEVELS, names, strict=True):
+        check_name(level, name)
