@@ -14,12 +14,17 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _SECONDS = slice(17, 19)
 _SEPARATORS = slice(4, 17, 3)
-_PLAIN_LENGTHS = {20, 24, 27}  # in UTC, in seconds, ms or µs: fromisoformat alone is as strict with them
+_PLAIN = {20: "Z", 24: ".", 27: "."}  # what follows seconds in UTC, by length: fromisoformat is as strict with these
 
 
 def parse_timestamp(value: object) -> datetime:
     """To the µs (finer digits are cut off); raises PydanticCustomError."""
-    if type(value) is str and value[_SEPARATORS] == "--T::" and value[-1] == "Z" and len(value) in _PLAIN_LENGTHS:
+    if (
+        type(value) is str
+        and value[_SEPARATORS] == "--T::"
+        and _PLAIN.get(len(value)) == value[19:20]
+        and value[-1] == "Z"
+    ):
         try:
             return datetime.fromisoformat(value)
         except ValueError:  # what is wrong is found below

@@ -83,6 +83,13 @@ def _place(step: Step) -> str | int:
     return step.name if isinstance(step, Key) else step.number
 
 
+def key_of(path: Path) -> str | None:
+    """The key of the item that a path is, if it is no more than that."""
+    if path.root is Root.ITEM and len(path.steps) == 1 and isinstance(path.steps[0], Key):
+        return path.steps[0].name
+    return None
+
+
 class Items:
     """A path to several values. Without a wildcard it is each item of the array, or key of the object, at its end."""
 

@@ -40,6 +40,19 @@ def compile_point(point: AnyPoint, compile_time: CompileTime) -> Add:
             return compile_leaves(point, adder)
 
 
+def makes_captures(point: AnyPoint) -> bool:
+    """Whether names are captured while the items of an entry are gone through."""
+    match point:
+        case EachPoint():
+            return bool(point.each.captures) or _uses_key(point)
+        case ZipPoint():
+            return _uses_key(point)
+        case LeavesPoint():
+            return point.leaves.is_many or point.name.text != "{leaf}"
+        case _:
+            return False
+
+
 def _path(point: PathPoint, adder: Adder) -> Add:
     get, only, where = compile_path(point.path), adder.only, in_words(point.path)
     literal = point.name.literal

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Condition, Many, Missing
+from traksense_ingest.shared.mapping.points import Condition, Missing
 from traksense_ingest.shared.mapping.text import Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
@@ -19,6 +19,7 @@ from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_f
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.points import makes_captures
 from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
@@ -44,7 +45,7 @@ class CompiledRoute:
         self.read = readers.of(route)
         self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
-        self.copies_captures = route.records is not None or any(isinstance(point, Many) for point in route.points)
+        self.copies_captures = route.records is not None or any(map(makes_captures, route.points))
         compile_moment = partial(compile_time, check=check, label=route.label)
         self._records = Items(route.records, keeps_key=True) if route.records else None
         missing = Missing.NONE if route.kind == "ack" and route.time is None else None
@@ -172,13 +173,13 @@ def _from_document(path: Path) -> Path:
 class Bound:
     """A route for one topic: its captures, and what they alone decide."""
 
-    __slots__ = ("_v1_topic", "captures", "has_meta", "meta", "poison", "route", "tenant", "who")
+    __slots__ = ("captures", "has_meta", "meta", "poison", "route", "tenant", "topic", "who")
 
     def __init__(self, route: CompiledRoute, captures: Captures) -> None:
         self.route = route
         self.captures = captures
         self.poison: Poison | None = None
-        self._v1_topic: Topic | None = None
+        self.topic: Topic | None = None  # of version 1
         self.who: Who | None = None
         self.tenant: str | None = None
         self.has_meta, self.meta = False, None
@@ -186,21 +187,21 @@ class Bound:
             self.tenant = route.tenant_of_topic(captures)
             self.who = route.who_of_topic(captures)
             self.has_meta, self.meta = route.meta_of_topic(captures)
+            self.topic = self._topic() if route.is_v1 else None
         except Poison as poison:
-            self.poison = poison
+            self.poison = poison.copy()  # without the frames that its traceback holds
+
+    def _topic(self) -> Topic:
+        names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
+        for level, name in zip(LEVELS, names, strict=True):
+            check_name(level, name)
+        return Topic(*names, self.route.kind)
 
     def v1_topic(self) -> Topic:
         """The names that a message of version 1 is about; raises Poison."""
-        if self._v1_topic is None:
-            captures = self.captures
-            names = self.who or (captures.get("tenant", ""), captures.get("site", ""), captures.get("device", ""))
-            if self.poison is None or set(LEVELS) <= captures.keys():  # version 1 has words of its own for them
-                for level, name in zip(LEVELS, names, strict=True):
-                    check_name(level, name)
-            if self.poison is not None:
-                raise self.poison.copy()
-            self._v1_topic = Topic(*names, self.route.kind)
-        return self._v1_topic
+        if self.topic is None:
+            raise (self.poison or Poison("invalid_topic", "topic", "has no names")).copy()
+        return self.topic
 
     def scope(self, entry: Entry, document: Any) -> Scope:
         """A message's."""
