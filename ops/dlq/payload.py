@@ -24,18 +24,26 @@ EXCERPT = 30  # characters of a long line that are shown on either side of a car
 _POSITION = re.compile(r" at line (\d+) column (\d+)")
 _BYTE = re.compile(r"^parse_error: payload: not UTF-8 at byte (\d+)")
 
+_ROUTE = re.compile(r"^([a-z_]+: )[a-z0-9_-]+/[a-z0-9_-]+: ")  # of a mapping, before the path
+_INDEX = re.compile(r"\[(-?\d+|\*)\]|\[\"([^\"]*)\"\]|\['([^']*)'\]")  # as a mapping writes one: records[3]
+
 Path = tuple[str, ...]
 
 
 def payload_lines(letter: DeadLetter, *, full: bool) -> Iterator[str]:
     """The payload, unpacked, as JSON if it is JSON, else as it is; shortened unless `full`."""
-    text = content_of(letter.payload).decode(errors="replace")
+    return payload_lines_of(letter.payload, letter.reason, full=full)
+
+
+def payload_lines_of(payload: bytes, reason: str, *, full: bool) -> Iterator[str]:
+    """The same, of a payload and the reason for which it is rejected."""
+    text = content_of(payload).decode(errors="replace")
     try:
         value = parse(text)
-        arrows = dict(_arrows(value, letter.reason))
+        arrows = dict(_arrows(value, reason))
         shown = [_with_arrow(line, arrows) for line in lines(value)]
     except (ValueError, RecursionError):
-        yield from _text(text, position(letter.reason), letter.reason, full)
+        yield from _text(text, position(reason), reason, full)
         return
     yield from _bounded(shown, full)
 
@@ -119,9 +127,14 @@ class Fault(NamedTuple):
 
 def faults(reason: str) -> list[Fault]:
     """All that a reason names, in its order; none if it names no path."""
-    _, _, text = reason.partition(": ")
+    _, _, text = without_route(reason).partition(": ")
     parts = (part.partition(": ") for part in text.split("; "))
     return [Fault(where, what) for where, colon, what in parts if colon and " " not in where]
+
+
+def without_route(reason: str) -> str:
+    """A reason without the mapping's and the route's name."""
+    return _ROUTE.sub(r"\1", reason)
 
 
 def position(reason: str) -> tuple[int, int] | None:
@@ -178,7 +191,8 @@ def lines(value: Any, path: Path = (), indent: str = "", before: str = "", after
 
 def find(value: Any, where: str) -> Path:
     """The path that `where` names, joined by dots, or as much of it as exists."""
-    return _find(value, where.split("."))
+    text = _INDEX.sub(lambda found: f".{found[1] or found[2] or found[3]}", where).removeprefix("$").strip(".")
+    return _find(value, text.split("."))
 
 
 def _find(value: Any, names: Sequence[str]) -> Path:

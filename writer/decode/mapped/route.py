@@ -184,6 +184,8 @@ class Bound:
         self.tenant: str | None = None
         self.has_meta, self.meta = False, None
         try:
+            if route.is_v1 and set(LEVELS) <= captures.keys():  # version 1 has words of its own for what is wrong
+                _check_names(captures)
             self.tenant = route.tenant_of_topic(captures)
             self.who = route.who_of_topic(captures)
             self.has_meta, self.meta = route.meta_of_topic(captures)
@@ -192,10 +194,9 @@ class Bound:
             self.poison = poison.copy()  # without the frames that its traceback holds
 
     def _topic(self) -> Topic:
-        names = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
-        for level, name in zip(LEVELS, names, strict=True):
-            check_name(level, name)
-        return Topic(*names, self.route.kind)
+        tenant, site, device = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
+        _check_names({"tenant": tenant, "site": site, "device": device})
+        return Topic(tenant, site, device, self.route.kind)
 
     def v1_topic(self) -> Topic:
         """The names that a message of version 1 is about; raises Poison."""
@@ -206,3 +207,8 @@ class Bound:
     def scope(self, entry: Entry, document: Any) -> Scope:
         """A message's."""
         return Scope(entry, document, dict(self.captures) if self.route.copies_captures else self.captures)
+
+
+def _check_names(captures: Captures) -> None:
+    for level in LEVELS:
+        check_name(level, captures[level])
