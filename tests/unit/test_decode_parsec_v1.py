@@ -60,4 +60,4 @@ def test_without_an_input_it_is_no_parsec_message() -> None:
 
 
 def test_an_infinite_rssi_is_poison() -> None:
-    assert reason('{"ts":"2025-10-07T15:30:00Z","di1":1,"rssi":1e999}').startswith("parse_error: rssi: ")
+    assert reason('{"ts":"2025-10-07T15:30:00Z","di1":1,"rssi":1e999}').startswith("parse_error: ")
