@@ -63,7 +63,7 @@ async def test_try_live_shows_what_comes_and_saves_it(stack: Stack, file: Path, 
         await stack.publish((TOPIC, reading()), ("readings/a/b/c", b"x"), ("elsewhere/a", b"x"))
         assert process.stdout
         first = [(await process.stdout.readline()).decode().rstrip() for _ in range(5)]
-        second = await process.stdout.readuntil(b"Invalid JSON")
+        second = await process.stdout.readuntil(b"dead letter")
         rest, _ = await ended(process)
     assert first[0].startswith(f"{TOPIC}  20")
     assert first[1:] == [

@@ -163,7 +163,7 @@ def test_test_shows_what_was_expected_and_what_was_found(tmp_path: Path) -> None
         "  plant/dev-7/data: taken by plant/data",
         "  point temp: v_num expected 42.5, found 4.25",
         '  missing: {tenant: "acme", site: "north", device: "dev-7",',
-        '  ts: "2026-11-28T16:00:00Z", point: "humidity", v_num: 60}',
+        '  ts: 2026-11-28T16:00:00Z, point: "humidity", v_num: 60}',
         "",
         "plant.yaml:22: plant: no time: failed",
         "  plant/dev-7/data: taken by plant/data",
@@ -183,8 +183,8 @@ def test_test_shows_what_was_expected_and_what_was_found(tmp_path: Path) -> None
         "   10 |   - name: other",
         "      |     ^",
         "",
-        "3 tests of 1 mapping: 2 failed; 2 routes or points without",
-        "a test",
+        "3 tests of 1 mapping: 2 failed; 2 routes or points without a",
+        "test",
     ]
     results = json_of(mapping("test", "plant.yaml", "--json"), 1)
     assert [(result["test"], result["passed"], result["line"], result["route"]) for result in results] == [
