@@ -16,13 +16,14 @@ from traksense_ingest.ops.cli import main
 ROOT = DOCS.parent
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted(DOCS.rglob("*.md"))]
 COMPOSE = "docker compose run --rm ops"
-OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z][^`#|>)…&\n]*)")
+WORDS = r"""(?:'[^'\n]*'|"[^"\n]*"|[^`#|>)…&\n'"])*"""
+OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z]{WORDS})")
 
 
 def commands(page: Path) -> Iterator[str]:
     """What follows the name of our program, or of compose's `ops`, up to a comment, a pipe or the end of the code."""
     text = page.read_text().replace("\\\n", " ")
-    yield from (found.strip(" \"'") for found in OURS.findall(text))
+    yield from (found.strip() for found in OURS.findall(text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -170,6 +170,7 @@ def test_what_is_recorded_is_so_after_it_was_shown(monkeypatch: pytest.MonkeyPat
 
 def test_a_thread_that_waits_for_a_name_server_holds_up_nobody() -> None:
     is_over, ended = threading.Event(), threading.Event()
+    before = set(threading.enumerate())
 
     def resolve() -> None:
         is_over.wait(60)
@@ -179,7 +180,8 @@ def test_a_thread_that_waits_for_a_name_server_holds_up_nobody() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await asyncio.get_running_loop().run_in_executor(None, resolve)
-        assert all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+        new = set(threading.enumerate()) - before
+        assert new and all(thread.daemon for thread in new)
         return 7
 
     assert run_with_daemon_threads(ask()) == 7
