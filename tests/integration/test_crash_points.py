@@ -26,7 +26,7 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
 from traksense_ingest.writer.decode.current import CurrentRoutes
-from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.lane import Lane
 from traksense_ingest.writer.read.consumer import Consumer
 from traksense_ingest.writer.read.source import ReadSize, Source
@@ -112,7 +112,7 @@ async def everything_is_there_once(stack: Stack, rows: int = 30) -> None:
 
 
 WRITER_SEAMS = {
-    "after the read, before decoding": (Decoder, "decode", crash_before),
+    "after the read, before decoding": (MappedRoutes, "decode", crash_before),
     "after COPY, before COMMIT": (copy_measures, "copy_all", crash_after),
     "after all statements, before COMMIT": (sql, "execute", crash_after),
     "after COMMIT, before XACK": (Source, "settle", crash_before),

@@ -91,7 +91,6 @@ async def test_a_birth_in_the_hands_of_a_writer_that_is_killed(stack: Stack) -> 
         first.kill()
         await stack.append(*DATA)
         await stack.writer(**VARIABLES)
-        await stack.end_sessions()
     await eventually(lambda: is_settled(stack))
     assert await stack.count("ingest_errors") == 0, await stack.fetch("SELECT reason FROM ingest_errors")
     assert await stack.count("ts_measure") > BORN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,9 @@ from tests.support.rows import points_in, rows_of
 from traksense_ingest.shared.messages import IGNORED_REASONS, POISON_REASONS
 from traksense_ingest.shared.metrics import MESSAGE_TYPES
 from traksense_ingest.writer.decode.measures import Measure, Measures
-from traksense_ingest.writer.outcome import Decoded, Ignored, Outcome, Rejected
+from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Ignored, Outcome, Rejected
+from traksense_ingest.writer.store.births import latest
+from traksense_ingest.writer.store.bisect import give_up_waiting
 from traksense_ingest.writer.store.dead_letter import dead_letter_row
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)
@@ -21,6 +24,8 @@ JSON_COLUMNS = ("meta", "payload", "data")
 
 def check_storable(outcome: Outcome) -> None:
     """No NUL, no lone surrogate, no number that isn't one, no key too long for an index: PostgreSQL refuses nothing."""
+    if isinstance(outcome, AwaitsBirth):  # what becomes of it when its BIRTH doesn't come
+        outcome = give_up_waiting(replace(outcome, entry=outcome.entry._replace(deliveries=2)))
     assert isinstance(outcome, Decoded | Rejected | Ignored), outcome
     assert outcome.kind in MESSAGE_TYPES
     match outcome:
@@ -46,6 +51,8 @@ def _check_dead_letter(outcome: Rejected) -> None:
 def _check_rows(outcome: Decoded) -> None:
     measures = points_in(outcome)
     rows: list[Any] = [*rows_of(outcome), *outcome.devices]
+    if outcome.birth:
+        rows += latest([(outcome.tenant_id or "", outcome.birth)])
     for row in rows:
         _check_texts(value for value in row if isinstance(value, str))
         columns = row._asdict()
