@@ -16,7 +16,7 @@ from traksense_ingest.ops.cli import main
 ROOT = DOCS.parent
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted(DOCS.rglob("*.md"))]
 COMPOSE = "docker compose run --rm ops"
-OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z][^`#|>)…&\n]*)")
+OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z](?:'[^'\n]*'|[^'`#|>)…&\n])*)")
 
 
 def commands(page: Path) -> Iterator[str]:

@@ -49,7 +49,7 @@ def test_every_row_is_one_of_its_own_and_counted(name: str) -> None:
         rows.update(map(key_of, found))
     assert rows.total() == len(rows) == sum(message.points for message in messages)
     assert len({row[2] for row in rows}) == 4, "a device of its own each"  # type: ignore[index]
-    assert len({message.payload for message in messages}) == len(messages)
+    assert len({(message.topic, message.payload) for message in messages}) == len(messages)
 
 
 def test_the_same_plan_gives_the_same_messages() -> None:
