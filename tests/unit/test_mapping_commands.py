@@ -27,7 +27,7 @@ routes:
       - {path: state}
 """
 GOOD = {"ts": 1795881600000, "temp": 4.25, "hum": 60, "humidity": 61, "state": "RUN"}
-CAPTURE = [
+CAPTURE: list[dict[str, Any]] = [
     {"topic": "plant/dev-7/data", "payload": json.dumps(GOOD), "received_at": "2026-11-28T16:00:05Z"},
     {"topic": "plant/dev-7/data", "payload": '{"ts": "x"}', "received_at": "2026-11-28T16:00:05Z"},
     {"topic": "plant/dev-8/data", "payload": '{"ts": 1795881600000}', "received_at": "2026-11-28T16:00:05Z"},

@@ -21,7 +21,7 @@ from traksense_ingest.writer.outcome import Decoded
 
 RECEIVED = datetime(2026, 11, 28, 16, 0, 5, 123000, tzinfo=UTC)
 UNIX = 1795881600
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 
 SCALARS = (
     st.none()

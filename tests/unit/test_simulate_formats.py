@@ -21,7 +21,7 @@ from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import LIBRARY, load
 from traksense_ingest.writer.outcome import Decoded, Rejected
 
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SIMULATED = words("chirpstack geojson je02 khomp milesight owntracks parsec shelly tasmota ttn zigbee2mqtt")
 
@@ -93,7 +93,8 @@ def test_bad_messages_need_a_tenant_to_be_counted_by() -> None:
 
 
 def test_up_simulates_the_formats_that_are_used() -> None:
-    settings = Settings(_env_file=None, ingest_mappings="khomp,homie?tenant=fleet,chirpstack?tenant=acme")
+    used = "khomp,homie?tenant=fleet,chirpstack?tenant=acme"
+    settings = Settings(_env_file=None, ingest_mappings=used)  # type: ignore[call-arg]
     assert simulated(settings, "fleet") == ["khomp", "chirpstack"]
     (chirpstack,) = examples(["chirpstack"], "fleet", settings, with_bad=False)
     assert chirpstack.tenant_of("fleet") == "acme"
