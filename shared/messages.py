@@ -30,6 +30,7 @@ POISON_REASONS = (
 EMPTY, RETAINED, MAPPING, SAME_POINT = "empty", "retained", "mapping", "same_point"
 IGNORED_REASONS = (EMPTY, RETAINED, MAPPING, SAME_POINT)  # the second one is the receiver's, the others the writer's
 
+_KINDS = frozenset(kind.encode() for kind in KINDS)
 _WRONG_FILTER = re.compile(r"[^/][+#]|[+#][^/]|#.")
 
 
@@ -42,6 +43,12 @@ def device_of(topic: bytes) -> bytes:
     """What identifies the device: tenant and name, at any site. The whole topic where it names none."""
     names = topic.split(b"/")
     return names[1] + b"/" + names[3] if len(names) == 5 else topic
+
+
+def is_v1(topic: bytes) -> bool:
+    """Whether a topic is one of version 1's, which no mapping shards in another way."""
+    root, *names = topic.split(b"/")
+    return root == ROOT.encode() and len(names) == 4 and names[3] in _KINDS
 
 
 def is_filter(text: str) -> bool:

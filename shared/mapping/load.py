@@ -89,11 +89,11 @@ def _paths(entry: Chosen, library: File, faults: list[Fault]) -> Iterator[tuple[
         else:
             faults.append(_no_format(entry.path, names))
         return
-    path = File(entry.path).expanduser()
     try:
+        path = File(entry.path).expanduser()
         is_folder = path.is_dir()
         found = sorted(path.glob("*.yaml")) if is_folder else [path]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: ~ of nobody
         faults.append(_fault(f"{quoted(entry.path)} can't be read: {getattr(error, 'strerror', None) or error}"))
         return
     if not found:

@@ -24,6 +24,7 @@ FIELDS = (
     "seconds",
     "client_id",
     "filters",
+    "mappings",
     "guarantee",
     "variable",
     "task",

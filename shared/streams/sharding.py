@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from zlib import crc32
 
+from traksense_ingest.shared.messages import is_v1
 from traksense_ingest.shared.streams.keys import shard_of
 
 ShardKey = Callable[[bytes], bytes | None]  # what of a topic decides; None: no mapping knows it
@@ -37,7 +38,7 @@ class Sharding:
         return self._learn(topic) if shard is None else shard
 
     def _learn(self, topic: bytes) -> int:
-        key = self._key_of(topic)
+        key = None if is_v1(topic) else self._key_of(topic)
         shard = shard_of(topic, self.shards) if key is None else crc32(key) % self.shards
         self._bytes += len(topic) + TOPIC_BYTES
         if self._bytes > CACHE_BYTES:

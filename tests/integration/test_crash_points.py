@@ -15,9 +15,10 @@ from tests.support.waiting import eventually
 from traksense_ingest.receiver.acknowledge import Acknowledgements
 from traksense_ingest.receiver.connection import subscriptions
 from traksense_ingest.receiver.durability import Durability
-from traksense_ingest.receiver.filters import Filters
+from traksense_ingest.receiver.filters import Filters, topics_of
 from traksense_ingest.receiver.service import Receiver
 from traksense_ingest.shared import config, database
+from traksense_ingest.shared.mapping.reload import LiveMappings, is_read
 from traksense_ingest.shared.metrics import ReceiverMetrics, WriterMetrics
 from traksense_ingest.shared.runtime.health import Health
 from traksense_ingest.shared.runtime.tasks import sole_error
@@ -209,8 +210,9 @@ async def receive(stack: Stack, until: Callable[[], Awaitable[Any]]) -> None:
     health = Health(metrics, {"broker": "", "redis": ""})
     stop = asyncio.Event()
     async with stream.connect(stack.redis_server.url) as client, asyncio.TaskGroup() as tasks:
-        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings))
-        receiver = Receiver(settings, client, filters, Durability("memory"), health, metrics)
+        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, ()))
+        mappings = LiveMappings("", is_read, topics_of, metrics)
+        receiver = Receiver(settings, client, filters, mappings, Durability("memory"), health, metrics)
         tasks.create_task(receiver.run(stop))
         await eventually(lambda: health.components["broker"].is_up)
         await until()

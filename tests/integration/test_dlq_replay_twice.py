@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -20,10 +21,6 @@ from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.replayer import Pace, Replayer, ReplayQueue, Tally
 from traksense_ingest.ops.dlq.table import open_table
 from traksense_ingest.shared import config
-from traksense_ingest.writer.decode import decode
-from traksense_ingest.writer.decode.adapters import ADAPTERS
-from traksense_ingest.writer.decode.schema import Telemetry
-from traksense_ingest.writer.decode.timestamp import parse_timestamp
 
 
 async def replay_here(stack: Stack, tally: Tally) -> None:
@@ -86,7 +83,7 @@ async def table_of(stack: Stack) -> AsyncIterator[Any]:
 
 
 async def test_a_crash_between_append_and_mark_replays_a_batch_twice_and_changes_nothing(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, vendor: Path
 ) -> None:
     await with_vendor_letters(stack, 250)
     with monkeypatch.context() as patch:
@@ -105,19 +102,30 @@ async def test_a_crash_between_append_and_mark_replays_a_batch_twice_and_changes
             await in_process(stack, "replay", "--all")
     assert (await stack.backlog(), await unreplayed(stack)) == (200, 250)
     await succeeds(stack, "replay", "--all", "--rate", 5000)
-    monkeypatch.setattr(decode, "ADAPTERS", (Vendor(),))
+    monkeypatch.setenv("INGEST_MAPPINGS", str(vendor))
     await drain(stack)
     assert (await stack.count("ts_measure"), await stack.count("ingest_errors")) == (250, 250)
 
 
-class Vendor:
-    """An adapter that did not exist when the messages came."""
+VENDOR = """\
+version: 1
+name: vendor
+tenant: {from: topic}
+routes:
+  - name: reading
+    topics: "traksense/{tenant}/{site}/{device}/telem"
+    when: {celsius: exists}
+    time: {path: at}
+    points: [{path: celsius, name: temp}]
+"""
 
-    def recognises(self, message: dict[str, Any]) -> bool:
-        return "celsius" in message
 
-    def adapt(self, message: dict[str, Any]) -> Telemetry:
-        return {"ts": parse_timestamp(message["at"]), "points": [{"name": "temp", "t": "num", "v": message["celsius"]}]}
+@pytest.fixture
+def vendor(tmp_path: Path) -> Path:
+    """A mapping that did not exist when the messages came."""
+    path = tmp_path / "vendor.yaml"
+    path.write_text(VENDOR)
+    return path
 
 
 async def with_vendor_letters(stack: Stack, number: int) -> None:
@@ -125,8 +133,8 @@ async def with_vendor_letters(stack: Stack, number: int) -> None:
     await dead_letter(stack, *((TOPIC, json.dumps(message).encode()) for message in for_each))
 
 
-async def test_once_an_adapter_knows_the_format_a_replay_gives_rows(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
+async def test_once_a_mapping_knows_the_format_a_replay_gives_rows(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, vendor: Path
 ) -> None:
     await with_vendor_letters(stack, 20)
     await dead_letter(stack, (TOPIC, b"hopeless"))
@@ -134,7 +142,7 @@ async def test_once_an_adapter_knows_the_format_a_replay_gives_rows(
     output = await succeeds(stack, "replay", "--all", "--dry-run")
     assert "no vendor format recognises" in output
     assert output.splitlines()[-1] == "dry run, nothing was changed: 22 rejected again"
-    monkeypatch.setattr(decode, "ADAPTERS", (*ADAPTERS, Vendor()))
+    monkeypatch.setenv("INGEST_MAPPINGS", str(vendor))
     dry = (await in_process(stack, "replay", "--all", "--dry-run")).stdout
     assert "1: would be stored: 1 row of ts_measure\n" in dry
     assert dry.splitlines()[-1] == "dry run, nothing was changed: 20 would be stored, 2 rejected again"

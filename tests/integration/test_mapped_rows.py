@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.mapped import NAME, TOPIC, TS, MappedWriter, mapped_writer, message, part
+from tests.support.mapped_writer import NAME, TOPIC, TS, MappedWriter, mapped_writer, message, part
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.shared.streams.keys import key_of

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,17 @@ def other() -> str:
 
 async def reload(*processes: Process) -> None:
     for process in processes:
-        count = process.log.count("mappings are loaded again")
+        done = _reloads(process)
         process.signal(signal.SIGHUP)
-        await eventually(
-            lambda p=process, c=count: p.log.count("mappings are loaded again") > c, lambda p=process: p.log
-        )
+        await eventually(partial(_has_reloaded, process, done), process.name)
+
+
+def _reloads(process: Process) -> int:
+    return process.log.count("mappings are loaded again")
+
+
+def _has_reloaded(process: Process, done: int) -> bool:
+    return _reloads(process) > done
 
 
 async def test_a_mapping_that_is_added_and_one_that_is_removed(retaining: Stack, folder: Folder) -> None:

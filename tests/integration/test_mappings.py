@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,8 @@ async def _appended(stack: Stack, count: int) -> bool:
 
 
 async def _topics(stack: Stack, shard: int) -> list[str]:
-    return [fields[b"topic"].decode() for _, fields in await stack.redis.xrange(key_of(shard))]
+    entries: Any = await stack.redis.xrange(key_of(shard))
+    return [fields[b"topic"].decode() for _, fields in entries]
 
 
 async def _has_dead_letters(stack: Stack, count: int) -> bool:

@@ -21,7 +21,7 @@ from traksense_ingest.ops.embedded import Server
 from traksense_ingest.shared.streams.keys import key_of
 
 SHAPES = shapes()
-VARIABLES = {"INGEST_MAX_FUTURE_S": 315_360_000, "INGEST_CLAIM_IDLE_MS": 300}
+VARIABLES: dict[str, object] = {"INGEST_MAX_FUTURE_S": 315_360_000, "INGEST_CLAIM_IDLE_MS": 300}
 LAST_SITES = {key: site for shape in SHAPES for key, site in shape.sites.items()}
 
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
@@ -91,7 +91,7 @@ async def _append(stack: Stack, some: list[Shape]) -> None:
 
 
 async def _learn_receipts(stack: Stack, some: list[Shape]) -> None:
-    entries = await stack.redis.xrange(key_of(0))
+    entries: Any = await stack.redis.xrange(key_of(0))
     assert [fields[b"payload"] for _, fields in entries] == [shape.payload for shape in some]
     for shape, (_, fields) in zip(some, entries, strict=True):
         shape.received_at = received_at(fields[b"received_at"])
@@ -134,7 +134,7 @@ def test_it_becomes_these_rows(tables: Tables, shape: Shape) -> None:
 def test_there_are_no_other_rows(tables: Tables) -> None:
     expected = [row for shape in SHAPES for row in shape.rows]
     assert [row for row in tables.rows if row not in expected] == []
-    assert len(tables.rows) == len(expected)
+    assert len(tables.rows) == len({row[:4] for row in expected}), "two formats say the same of one device"
 
 
 def test_what_is_poison_and_nothing_else_is_a_dead_letter(tables: Tables) -> None:

@@ -154,7 +154,7 @@ def medians(decoders: Sequence[tuple[Callable[[Entry], Outcome], Case]]) -> list
         for entry in all_:
             outcome = decode(entry)
             assert isinstance(outcome, Decoded), (case.name, outcome)
-            assert sum(len(rows) for rows in outcome.rows) == POINTS, case.name  # type: ignore[arg-type]
+            assert sum(len(rows) for rows in outcome.rows) == POINTS, case.name
     gc.collect()
     for _ in range(ROUNDS):
         for (decode, _), all_, found in zip(decoders, entries, times, strict=True):

@@ -43,8 +43,10 @@ def path(name: str) -> Path:
 
 def field(name: str, type_: str, **options: Any) -> BinaryField:
     """A field, with decimals given as texts."""
-    decimals = {key: Decimal(options.pop(key)) for key in ("divide", "scale", "add") if key in options}
-    return BinaryField(name, FieldType(type_), **options, **decimals)
+    given: dict[str, Any] = {
+        key: Decimal(value) if key in ("divide", "scale", "add") else value for key, value in options.items()
+    }
+    return BinaryField(name, FieldType(type_), **given)
 
 
 def codec(code: str, **options: Any) -> Js:

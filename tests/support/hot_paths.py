@@ -27,9 +27,14 @@ from traksense_ingest.receiver.acknowledge import Acknowledgements
 from traksense_ingest.receiver.append import Appender
 from traksense_ingest.receiver.durability import Durability
 from traksense_ingest.receiver.inbox import Inbox
+from traksense_ingest.receiver.intake import by_shard
+from traksense_ingest.receiver.message import Message
 from traksense_ingest.receiver.wire import PahoFastPath, is_supported
+from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.streams.sharding import Sharding
 from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import Decoded
 from traksense_ingest.writer.store.devices import DeviceRegistry
@@ -96,9 +101,19 @@ def receive(protocol: str) -> Callable[[], int]:
     return lambda: asyncio.run(receive_all())
 
 
+_SHARDING = Sharding(4, Shards(load().routes).key)
+_ARRIVED = [Message(topic, payload, 0, 0, 1, 0) for topic, payload in _MESSAGES]
+
+
+def shard() -> int:
+    """Messages → those of each stream."""
+    return sum(map(len, by_shard(_ARRIVED, _SHARDING).values()))
+
+
 PATHS: Mapping[str, Callable[[], Any]] = {
     "receive, MQTT 3.1.1": receive(V311),
     "receive, MQTT 5": receive(V5),
+    "choose the shard": shard,
     "parse an entry": parse,
     "decode": decode,
     "store": store,

@@ -1,121 +1,134 @@
-"""Messages as a mapping decodes them, of topics that begin with `mapped/`: what the store is given, without a language
-for it. And a writer's lane in this process that takes them."""
+"""Mappings for tests: of the library, and written in a test, with what they make of a message."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import Any
+import textwrap
+from datetime import UTC, datetime
+from pathlib import Path
 
-import pytest
-
-from tests.integration.test_crash_points import lane_of
-from tests.support.stack import Stack
-from tests.support.streams import is_empty
-from tests.support.waiting import eventually
-from traksense_ingest.shared.config import Settings
-from traksense_ingest.shared.messages import MAPPING
-from traksense_ingest.shared.metrics import Metrics
-from traksense_ingest.writer.decode.current import CurrentRoutes
-from traksense_ingest.writer.decode.decode import reject
-from traksense_ingest.writer.decode.measures import Measures
+from traksense_ingest.shared.mapping.load import LIBRARY
+from traksense_ingest.shared.mapping.mappings import Mappings
+from traksense_ingest.shared.mapping.model import Mapping
+from traksense_ingest.shared.mapping.read.mapping import read_mapping
+from traksense_ingest.writer.decode.mapped.aliases import Aliases
+from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
+from traksense_ingest.writer.decode.measures import Measure, Measures
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, EventRow, Ignored, Outcome, Sighting
+from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Outcome, Rejected
 
-TOPIC, NAME = "mapped/plant/7", "plant"
-TS = "2026-01-02T03:04:05+00:00"
-
-
-class MappedDecoder(CurrentRoutes):
-    """{"rows": [part(…), …]}, {"states": [part(…), …]}, {"ignore": true} or {"poison": tenant}; and messages of
-    version 1."""
-
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        super().__init__(settings, metrics)
-        self._v1 = self.decode
-        self.decode = self._decode
-
-    def _decode(self, entry: Entry) -> Outcome:
-        if not (entry.topic or b"").startswith(b"mapped/"):
-            return self._v1(entry)
-        message = json.loads(entry.payload or b"")
-        if "ignore" in message:
-            return Ignored(entry, "telem", MAPPING, NAME)
-        if "poison" in message:
-            return reject(entry, "unknown_alias", "unknown_alias: no", kind="state", tenant_id=message["poison"])
-        if "states" in message:
-            return _decoded(entry, "state", tuple(_state(entry, part) for part in message["states"]))
-        measures = tuple(_measures(part) for part in message["rows"])
-        return _decoded(entry, "telem", measures, message.get("same_point", 0))
+RECEIVED = datetime(2026, 11, 28, 16, 0, 5, 123_000, tzinfo=UTC)
+OWN = Path(__file__).parents[1] / "mappings"
+BUILT_IN = ("v1", "v1-unknown")
+VARS = {"tenant": "acme", "tz": "Europe/Berlin", "site": "home"}
 
 
-def _decoded(entry: Entry, kind: str, rows: tuple[Any, ...], same_point: int = 0) -> Decoded:
-    devices = tuple(Sighting(row.tenant_id, row.device_id, "site", None, entry.received_at) for row in rows)
-    newest = max((row.ts for row in rows), default=None)
-    return Decoded(entry, kind, devices, newest, rows, same_point=same_point, mapping=NAME)
+def read(content: bytes, name: str = "test.yaml", path: Path = Path("test.yaml")) -> Mapping:
+    """A file's mapping; it has no faults."""
+    found = read_mapping(content, path, name, {})
+    if any("it must be set" in fault.what for fault in found.faults):
+        found = read_mapping(content, path, name, {key: VARS[key] for key in found.declared if key in VARS})
+    assert found.mapping is not None, "\n".join(map(str, found.faults))
+    return found.mapping
 
 
-def _measures(part: dict[str, Any]) -> Measures:
-    readings = tuple((name, float(value), None, None, None) for name, value in part["points"].items())
-    return Measures(part["tenant"], part["device"], datetime.fromisoformat(part["ts"]), None, readings)
+def file(path: Path) -> Mapping:
+    """A file of the library or of the tests."""
+    return read(path.read_bytes(), path.name, path)
 
 
-def _state(entry: Entry, part: dict[str, Any]) -> EventRow:
-    ts, id_ = datetime.fromisoformat(part["ts"]), f"{part['device']} {part['ts']}"
-    data = json.dumps({"online": part["online"]})
-    return EventRow(part["tenant"], part["device"], id_, "state", ts, data, entry.appended_at)
+def library() -> list[Path]:
+    """The files that ship, without those that are always there."""
+    return sorted(path for path in LIBRARY.glob("*.yaml") if path.stem not in BUILT_IN)
 
 
-def part(device: str, *, tenant: str = "acme", ts: str = TS, **more: Any) -> dict[str, Any]:
-    """What a message says of one device at one moment: `points`, or `online`."""
-    return {"tenant": tenant, "device": device, "ts": ts, **more}
+def all_files() -> list[Path]:
+    """The files that ship, and those of the tests."""
+    return [*library(), *sorted(OWN.glob("*.yaml"))]
 
 
-def message(**content: Any) -> tuple[str, bytes]:
-    """Topic and payload of one that MappedDecoder takes."""
-    return TOPIC, json.dumps(content).encode()
+def version_1() -> tuple[Mapping, Mapping]:
+    """What is tried before all others, and after them."""
+    first, last = (file(LIBRARY / f"{name}.yaml") for name in BUILT_IN)
+    return first, last
 
 
-class MappedWriter:
-    """A lane and its metrics."""
-
-    def __init__(self, stack: Stack, registry: Any) -> None:
-        self._stack = stack
-        self._registry = registry
-
-    async def takes(self, *messages: tuple[str, bytes], **fields: Any) -> None:
-        """Append these, and wait until they are settled and counted."""
-        counted = self.settled
-        for topic, payload in messages:
-            await self._stack.append(topic, payload, **fields)
-        await self.has_settled(counted + len(messages))
-
-    async def has_settled(self, count: float) -> None:
-        """Wait until so many messages are settled and counted."""
-        await eventually(lambda: self.settled >= count, f"{count} messages settled")
-        assert await is_empty(self._stack)
-
-    @property
-    def settled(self) -> float:
-        """Messages, of all kinds."""
-        samples = (sample for family in self._registry.collect() for sample in family.samples)
-        return float(sum(sample.value for sample in samples if sample.name == "ingest_messages_total"))
-
-    def metric(self, name: str, **labels: str) -> float:
-        """The value of a sample, 0 while there is none."""
-        return float(self._registry.get_sample_value(name, labels) or 0)
+def mappings(*named: Mapping) -> Mappings:
+    """These, between those that are always there."""
+    first, last = version_1()
+    return Mappings((first, *named, last), frozenset(mapping.name for mapping in named))
 
 
-@asynccontextmanager
-async def mapped_writer(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MappedWriter]:
-    """It runs for as long as the block."""
-    monkeypatch.setattr("tests.integration.test_crash_points.CurrentRoutes", MappedDecoder)
-    stop = asyncio.Event()
-    async with lane_of(stack, "mapped", stop) as lane:
-        running = asyncio.create_task(lane.run(stop))
-        yield MappedWriter(stack, lane._context.recorder._metrics.registry)
-        stop.set()
-        await running
+class Decoding:
+    """Decodes messages, and learns from them, as a writer does."""
+
+    def __init__(self, among: Mappings, max_payload_bytes: int = 1024 * 1024) -> None:
+        self.now = RECEIVED
+        self.aliases = Aliases()
+        self.routes = MappedRoutes(
+            among,
+            max_payload_bytes=max_payload_bytes,
+            max_future_s=86_400,
+            clock=lambda: self.now,
+            aliases=self.aliases,
+        )
+
+    def outcome(
+        self, topic: str | bytes, payload: str | bytes, received: datetime = RECEIVED, retained: bool = False
+    ) -> Outcome:
+        self.now = received
+        outcome = self.routes.decode(entry(topic, payload, received, retained))
+        if isinstance(outcome, Decoded) and outcome.birth is not None:
+            self.aliases.learn(outcome.birth)
+        return outcome
+
+
+def entry(topic: str | bytes, payload: str | bytes, received: datetime = RECEIVED, retained: bool = False) -> Entry:
+    """A message's."""
+    raw = topic if isinstance(topic, bytes) else topic.encode()
+    content = payload if isinstance(payload, bytes) else payload.encode()
+    return Entry("ingest:{0}", f"{int(received.timestamp() * 1000)}-7", raw, content, received, 1, retained)
+
+
+def decoding(text: str) -> Decoding:
+    """By the mapping that a test writes."""
+    return Decoding(Mappings((read(textwrap.dedent(text).encode()),), frozenset()))
+
+
+def points(body: str, time: str = "received", more: str = "") -> Decoding:
+    """One route on t/{device}, of tenant acme and site s, with these points."""
+    lines = textwrap.indent(textwrap.dedent(body).strip(), " " * 6)
+    extra = textwrap.indent(textwrap.dedent(more).strip(), " " * 4)
+    return decoding(
+        f"""version: 1
+name: test
+tenant: acme
+routes:
+  - name: r
+    topics: "t/{{device}}"
+    identity: {{site: s, device: "{{device}}"}}
+    time: {time}
+{extra}
+    points:
+{lines}
+"""
+    )
+
+
+def rows_of(outcome: Outcome) -> list[Measure]:
+    """The rows of ts_measure of a message that is stored."""
+    assert isinstance(outcome, Decoded), outcome
+    return [measure for rows in outcome.rows if isinstance(rows, Measures) for measure in rows]
+
+
+def values_of(outcome: Outcome) -> dict[str, object]:
+    """The value of each point."""
+    return {
+        row.point_id: next((value for value in (row.v_num, row.v_bool, row.v_text) if value is not None), None)
+        for row in rows_of(outcome)
+    }
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Why a message is poison."""
+    assert isinstance(outcome, Rejected | AwaitsBirth), outcome
+    return outcome.reason

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.support.rows import points_in, rows_of
-from traksense_ingest.shared.messages import POISON_REASONS
+from traksense_ingest.shared.messages import IGNORED_REASONS, POISON_REASONS
 from traksense_ingest.shared.metrics import MESSAGE_TYPES
 from traksense_ingest.writer.decode.measures import Measure, Measures
 from traksense_ingest.writer.outcome import Decoded, Ignored, Outcome, Rejected
@@ -29,7 +29,8 @@ def check_storable(outcome: Outcome) -> None:
         case Decoded():
             _check_rows(outcome)
         case Ignored():
-            assert outcome.entry.payload == b""
+            assert outcome.reason in IGNORED_REASONS
+            assert outcome.mapping or outcome.entry.payload == b""
 
 
 def _check_dead_letter(outcome: Rejected) -> None:

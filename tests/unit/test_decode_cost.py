@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tests.fuzz import target
-from tests.support.decoding import v1_routes
+from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.entry import parse_entry
 
 SMALL = 8 * 1024  # bytes
-DECODER = v1_routes(max_payload_bytes=10**7, max_future_s=86_400, clock=lambda: target.NOW)
+DECODER = Decoder(max_payload_bytes=10**7, max_future_s=86_400, clock=lambda: target.NOW)
 
 
 def telem(points: str = "", more: str = "") -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import product
 
 import pytest
+from pydantic_core import PydanticCustomError
 
 from tests.support.decoding import NOW, decoded, reason, v1, v1_routes
 from tests.support.rows import measures_in
+from traksense_ingest.writer.decode.timestamp import _RFC3339, parse_timestamp
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Decoded, Rejected
 
@@ -84,3 +87,20 @@ def test_a_host_whose_clock_is_behind_refuses_nothing() -> None:
     for id_, expected in ((b"1759851000000-0", Decoded), (b"1757259000000-0", Rejected)):
         entry = parse_entry("s", id_, [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
         assert isinstance(behind.decode(entry), expected)
+
+
+ODD = "09+-:.,ZzT tW/\u0663"
+
+
+@pytest.mark.parametrize("fraction", ["", ".250", ".250123"])
+def test_the_short_cut_is_as_strict_as_the_grammar(fraction: str) -> None:
+    """Each two characters of a plain one, replaced by others."""
+    plain = f"2025-10-07T15:30:00{fraction}Z"
+    for at in range(len(plain) - 1):
+        for pair in product(ODD, repeat=2):
+            text = plain[:at] + "".join(pair) + plain[at + 2 :]
+            try:
+                parse_timestamp(text)
+            except PydanticCustomError:
+                continue
+            assert _RFC3339.fullmatch(text), text

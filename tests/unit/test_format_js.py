@@ -96,6 +96,19 @@ def test_limits(expression: str) -> None:
         assert parse(b"\0", RECEIVED) == "fine"
 
 
+def test_bytes_for_a_codec_are_limited() -> None:
+    assert decoded(codec("input.bytes.length"), bytes(64 * 1024)) == 64 * 1024
+    assert refused(codec("input.bytes.length"), bytes(64 * 1024 + 1)) == (
+        "payload_too_large: payload: 65537 bytes for a codec, at most 65536 are allowed"
+    )
+
+
+def test_variables_that_are_nested_too_deep() -> None:
+    parse = parser_of(Decode(codec("1", variables=path("v")), path("data")), LIMITS)
+    with pytest.raises(FormatError, match="parse_error: js: fPort or variables: "):
+        parse(b'{"data":[1],"v":' + b"[" * 500 + b"]" * 500 + b"}", RECEIVED)
+
+
 def test_a_codec_that_collects_what_it_saw_is_started_anew() -> None:
     """Its memory is full after some messages, each of which is good."""
     code = (

@@ -116,6 +116,10 @@ POINT = "resourceMetrics[0].scopeMetrics[0].metrics[0].gauge.dataPoints"
         (point_of(asDouble="1"), f"{POINT}[0].asDouble: Input should be a number"),
         (point_of(asDouble="Infinity"), f"{POINT}[0].asDouble: Input should be a finite number"),
         (point_of(timeUnixNano="now"), f"{POINT}[0].timeUnixNano: Input should be a 64-bit integer"),
+        (
+            encoded({"name": "a" * 513, "gauge": {"dataPoints": [{}]}}),
+            f"{POINT}[0]: the metric's name has 513 characters",
+        ),
         (encoded({"name": 7, "gauge": {"dataPoints": [{}]}}), f"{POINT}[0]: the metric's name and unit should be"),
         (encoded(attributes=[{"key": 1}]), "resourceMetrics[0].resource.attributes[0].key: Input should be a text"),
         (

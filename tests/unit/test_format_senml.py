@@ -107,6 +107,7 @@ def test_names() -> None:
         ([{"n": 7}], "[0].n: Input should be a text"),
         ([{"v": 1, "vs": "1"}], "[0]: v and vs, and should have one value"),
         ([{"x_": 2}], "[0].x_: a field whose name ends in _ must be understood, and is unknown"),
+        ([{"bn": "a" * 513}], "[0].bn: 513 characters, at most 512 are allowed"),
         ([{"bv": 1e308, "v": 1e308}], "[0].v: Input should be a finite number"),
     ],
 )

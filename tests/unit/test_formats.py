@@ -82,9 +82,11 @@ def test_no_beginning_of_a_message_is_one(name: str) -> None:
 MEGABYTES: dict[str, bytes] = {
     "zeros": bytes(LIMIT),
     "ones": b"\xff" * LIMIT,
+    "byte order marks": b"\xef\xbb\xbf" * (LIMIT // 3),
     "JSON arrays": b"[" * LIMIT,
     "JSON objects": b'{"a":' * (LIMIT // 5),
     "empty records": b"[" + b"{}," * (LIMIT // 3 - 1) + b"{}]",
+    "a long base name": b'[{"bn":"' + b"a" * (LIMIT // 2) + b'"}' + b',{"n":"a"}' * (LIMIT // 21) + b"]",
     "digits": b"9" * LIMIT,
     "a line of digits": b"a b=" + b"9" * (LIMIT - 5) + b"i",
     "backslashes": b"\\" * LIMIT,

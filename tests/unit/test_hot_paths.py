@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support import hot_paths
-from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 
 TOLERANCE = 0.05
 RENEW = "python -m tests.support.hot_paths updates them"
@@ -38,6 +38,7 @@ def test_every_path_has_figures(stored: dict[str, dict[str, float]]) -> None:
 def test_every_path_does_what_it_is_measured_for() -> None:
     results = {name: path() for name, path in hot_paths.PATHS.items()}
     assert results["receive, MQTT 3.1.1"] == results["receive, MQTT 5"] == hot_paths.MESSAGES
+    assert results["choose the shard"] == hot_paths.MESSAGES
     assert len(results["parse an entry"]) == hot_paths.MESSAGES
     assert sum(len(rows) for outcome in results["decode"] for rows in outcome.rows) == hot_paths.SHAPE.rows
     assert results["store"] == hot_paths.SHAPE.rows
@@ -62,13 +63,13 @@ def test_doing_a_tenth_of_it_twice_is_noticed(path: str, stored: dict[str, dict[
 
 
 def test_decoding_twice_is_noticed(monkeypatch: pytest.MonkeyPatch, stored: dict[str, dict[str, float]]) -> None:
-    decode = Decoder.decode
+    decode = MappedRoutes.decode
 
     def twice(self: Any, entry: Any) -> Any:
         decode(self, entry)
         return decode(self, entry)
 
-    monkeypatch.setattr(Decoder, "decode", twice)
+    monkeypatch.setattr(MappedRoutes, "decode", twice)
     assert [worse.partition(":")[0] for worse in increases(hot_paths.measured(hot_paths.decode), stored["decode"])] == [
         "instructions",
         "calls",

@@ -99,6 +99,7 @@ def test_a_digest_is_of_the_codec_too(tmp_path: Path) -> None:
 def test_what_is_wrong_with_the_variable(tmp_path: Path) -> None:
     folder = written(tmp_path / "mine", "a")
     (tmp_path / "empty").mkdir()
+    assert "can't be read" in wrong("~nobody-has-this-name/x.yaml")[0]
     assert wrong("komp")[0].endswith("as ./my.yaml; did you mean khomp?")
     assert wrong("v1") == [line for line in wrong("v1") if "the library has no mapping v1" in line]
     assert wrong("./nothing.yaml") == ["INGEST_MAPPINGS: ./nothing.yaml can't be read: No such file or directory"]

@@ -27,7 +27,13 @@ else:
     from backports import zstd
 
 LIMIT = 100_000
-DECODER = v1_routes(LIMIT, 86_400, clock=lambda: datetime(2025, 10, 8, tzinfo=UTC))
+
+
+def clock() -> datetime:
+    return datetime(2025, 10, 8, tzinfo=UTC)
+
+
+DECODER = v1_routes(LIMIT, 86_400, clock=clock)
 TELEM = json.dumps({"schema": "v1", "ts": "2025-10-07T15:30:00Z", "points": [{"name": "p", "v": "°C"}]}).encode()
 ACK = b'{"schema":"v1","cmd_id":"c","ok":true,"more":[1]}'
 
@@ -127,7 +133,7 @@ def test_a_bomb_is_unpacked_no_further_than_a_payload_may_be_long(packing: str) 
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_what_is_exactly_as_long_as_allowed_is_stored(packing: str) -> None:
-    decoder = v1_routes(len(TELEM), 86_400, clock=DECODER.clock)
+    decoder = v1_routes(len(TELEM), 86_400, clock=clock)
     payload = PACKINGS[packing](TELEM)
     if len(payload) <= len(TELEM):
         assert isinstance(decode(payload, decoder=decoder), Decoded)
@@ -221,7 +227,7 @@ def test_a_batch_that_is_large_when_unpacked_is_handled_in_parts() -> None:
     """Eight messages of 1 MB in 30 kB: no more of them are in memory than of messages that come as they are."""
     payload = gzip.compress(TELEM[:-1] + b',"more":"' + b"0" * 1_000_000 + b'"}', mtime=0)
     entry = parse_entry("s", b"1-1", [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
-    lane = Lane(Mock(), Mock(decoder=v1_routes(2_000_000, 86_400, DECODER.clock)))
+    lane = Lane(Mock(), Mock(decoder=v1_routes(2_000_000, 86_400, clock)))
     assert [len(part) for part in lane._decode_in_parts([entry] * 8)] == [5, 3]
     assert [len(part) for part in lane._decode_in_parts([entry._replace(payload=TELEM)] * 800)] == [800]
     assert not [*lane._decode_in_parts([])]

@@ -7,12 +7,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic import ValidationError
 
 from traksense_ingest.shared.messages import EMPTY
-from traksense_ingest.writer.decode.adapters import ADAPTERS
 from traksense_ingest.writer.decode.payload import looks_like, packing_of, unwrap
 from traksense_ingest.writer.decode.points import measures_of, no_nul_in
 from traksense_ingest.writer.decode.schema import (
@@ -72,7 +70,7 @@ class Decoder:
             return Deferred(entry, error)
 
     def decoded(self, entry: Entry, topic: Topic | None = None) -> Decoded | Ignored:
-        """The same, raising Poison; `topic` has the names if they are not in the entry's topic as version 1 has them."""
+        """The same, raising Poison; `topic` has the names where the entry's topic is not one of version 1."""
         payload = entry.payload
         if not payload:
             return self._decode_empty(entry, topic)
@@ -210,18 +208,8 @@ def _telemetry(text: str) -> Telemetry:
         except ValidationError as error:
             if not any(detail["loc"] == ("schema",) and detail["type"] == "missing" for detail in error.errors()):
                 raise as_poison(error, text) from None
-    return _adapted(validate(any_object, text), text)
-
-
-def _adapted(message: dict[str, Any], text: str) -> Telemetry:
-    if "schema" in message:
+    if "schema" in validate(any_object, text):
         return validate(telem_v1, text)
-    for adapter in ADAPTERS:
-        if adapter.recognises(message):
-            try:
-                return adapter.adapt(message)
-            except ValidationError as error:
-                raise as_poison(error) from None
     raise Poison("parse_error", "schema", "missing, and no vendor format recognises the payload")
 
 

@@ -16,6 +16,7 @@ Document = Any  # objects with texts for names, lists, texts, numbers (never NaN
 Parser = Callable[[bytes, datetime], Document]  # the payload, and when it was received
 
 NESTING_MAX = 64  # of CBOR and MessagePack; JSON's is orjson's, 1024
+PREFIX_MAX = 512  # characters of a name that is repeated in others: else a payload grows with the square of its size
 ITEMS_MAX = 10_000  # metrics of one Sparkplug payload: as many as v1 allows points
 DIGITS_MAX = 20  # of a 64-bit integer in a text: int() takes a time that grows with the square of its digits
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,9 +12,10 @@ from typing import Any
 import orjson
 
 from traksense_ingest.shared.mapping.decoding import Js
-from traksense_ingest.writer.decode.formats.document import Document, FormatError
+from traksense_ingest.writer.decode.formats.document import Document, FormatError, too_large
 
 STACK_BYTES = 256 * 1024
+BYTES_MAX = 64 * 1024  # a LoRaWAN payload has at most 242; each byte becomes a number of the engine
 ERROR_MAX = 200  # characters of what a script says
 ARRAY_MAX = 1_000_000  # items: a few of the engine's own functions can't be interrupted on arrays without content
 
@@ -78,8 +79,14 @@ class _Codec:
 
     def decode(self, payload: bytes, f_port: Document, variables: Document) -> Document:
         """`data`. Raises FormatError: what it threw or listed as errors, or that it reached a limit."""
-        given = orjson.dumps({"bytes": [*payload], "fPort": f_port, "variables": variables or {}}).decode()
-        return _data(self._run(given))
+        if len(payload) > BYTES_MAX:
+            raise too_large(f"{len(payload)} bytes for a codec, at most {BYTES_MAX} are allowed")
+        given = {"bytes": [*payload], "fPort": f_port, "variables": variables or {}}
+        try:
+            text = orjson.dumps(given).decode()
+        except orjson.JSONEncodeError as error:
+            raise FormatError("js", f"fPort or variables: {error}") from None
+        return _data(self._run(text))
 
     def _run(self, given: str) -> Any:
         try:

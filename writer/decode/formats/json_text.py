@@ -20,9 +20,12 @@ def parse_json(payload: bytes, _received: datetime | None = None) -> Document:
 
 def _parse_padded(payload: bytes, error: orjson.JSONDecodeError) -> Document:
     content = without_nul_bytes(payload.removeprefix(BOM))
-    if content and content != payload:
-        return parse_json(content)
-    raise FormatError("payload", _reason(payload, error)) from None
+    if not content or content == payload or content.startswith(BOM):
+        raise FormatError("payload", _reason(payload, error)) from None
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError as inside:
+        raise FormatError("payload", _reason(content, inside)) from None
 
 
 def _reason(payload: bytes, error: orjson.JSONDecodeError) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from traksense_ingest.writer.decode.formats.document import (
     NESTING_MAX,
+    PREFIX_MAX,
     Document,
     FormatError,
     finite,
@@ -51,9 +52,9 @@ def _metrics(item: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
 
 
 def _points(metric: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
-    for key, kind in _KINDS.items():
-        if key in metric:
-            data = _object(metric[key], f"{where}.{key}")
+    for key, content in metric.items():
+        if kind := _KINDS.get(key):
+            data = _object(content, f"{where}.{key}")
             place = f"{where}.{key}.dataPoints"
             for index, point in enumerate(objects_in(data.get("dataPoints"), place)):
                 common = _common(metric, point, kind, f"{place}[{index}]")
@@ -65,6 +66,8 @@ def _common(metric: dict[str, Any], point: dict[str, Any], kind: str, where: str
     name, unit = metric.get("name"), metric.get("unit", "")
     if not isinstance(name, str) or not isinstance(unit, str):
         raise FormatError(where, "the metric's name and unit should be texts")
+    if len(name) > PREFIX_MAX:
+        raise FormatError(where, f"the metric's name has {len(name)} characters, at most {PREFIX_MAX} are allowed")
     common: dict[str, Any] = {
         "name": name,
         "kind": kind,

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from traksense_ingest.writer.decode.formats.document import (
+    PREFIX_MAX,
     Document,
     FormatError,
     FormatLimits,
@@ -65,14 +66,16 @@ class _Pack:
                 raise FormatError(f"[{index}]", _NOT_AN_ARRAY)
             _check(record, index)
             if not _BASE.isdisjoint(record):
-                self._take_base(record)
+                self._take_base(record, index)
             if not _BASE.issuperset(record):
                 self._add(record, index)
         return self.document
 
-    def _take_base(self, record: dict[str, Any]) -> None:
+    def _take_base(self, record: dict[str, Any], index: int) -> None:
         self.base.update({name: value for name, value in record.items() if name in _BASE})
-        self.device = self.base.get("bn", "").rstrip(BASE_ENDS)
+        if len(base := self.base.get("bn", "")) > PREFIX_MAX:
+            raise FormatError(f"[{index}].bn", f"{len(base)} characters, at most {PREFIX_MAX} are allowed")
+        self.device = base.rstrip(BASE_ENDS)
         if self.device:
             self.document.setdefault("base", self.device)
         if "bt" in record and "base_time" not in self.document:

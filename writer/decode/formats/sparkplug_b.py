@@ -58,7 +58,7 @@ def with_datatype(metric: dict[str, Any], name: str, datatype: str) -> dict[str,
     value = metric["value"]
     if isinstance(value, str) and (datatype in _ARRAY_CODES or datatype in _ARRAYS):
         value = bytes.fromhex(value)
-    return metric | {"name": name, "datatype": datatype, "value": typed(value, datatype, name)}
+    return metric | {"name": name, "datatype": datatype, "value": typed(value, datatype, name[:64])}
 
 
 def typed(value: Any, datatype: str, where: str) -> Any:

@@ -8,11 +8,13 @@ from sys import float_info
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import Point, TimeRule
+from traksense_ingest.shared.mapping.text import Path
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.names import Plan, Plans, with_unit
 from traksense_ingest.writer.decode.mapped.scope import Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import NoText, Text, compile_template
 from traksense_ingest.writer.decode.mapped.times import Moment
+from traksense_ingest.writer.decode.mapped.wording import in_words
 from traksense_ingest.writer.decode.measures import Reading
 
 Readings = dict[str, Reading]
@@ -43,12 +45,9 @@ class Adder:
 
     def add(self, plan: Plan, value: Any, item: Any, scope: Scope, readings: Readings) -> None:
         """Add the reading of a value; nothing where there is none."""
-        if type(value) is float and plan.is_plain and -LARGEST <= value <= LARGEST:
-            columns = (value, None, None)
-        else:
-            columns = plan.convert(value)  # type: ignore[assignment]
-            if columns is None:
-                return
+        columns = plan.convert(value)
+        if columns is None:
+            return
         unit = plan.unit if plan.unit_of is None else plan.unit_of(item, scope)
         name = with_unit(plan.name, unit) if self.is_distinct else plan.name
         reading = (name, *columns, unit)
@@ -58,6 +57,16 @@ class Adder:
             scope.again(reading, readings[name])
         else:
             readings[name] = reading
+
+    def skip_missing(self) -> None:
+        """Raise Wrong where a value that is missing is required."""
+        if self.required:
+            raise Wrong("is missing, and is required")
+
+    def check_not_empty(self, has_items: bool, each: Path) -> None:
+        """Raise Wrong where there are no items, and the point is required."""
+        if self.required and not has_items:
+            raise Wrong("has no items, and is required", below=in_words(each))
 
 
 def _required(ts: datetime | None) -> datetime:

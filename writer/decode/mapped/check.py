@@ -62,7 +62,7 @@ class Report:
 
 
 def run_tests(mapping: Mapping, among: Mappings | None = None) -> Report:
-    """Run a mapping's tests, each with no knowledge of the others. With `among` other mappings' routes are tried as well,
+    """Run a mapping's tests, each with no knowledge of the others. With `among` other mappings' routes are tried too,
     as in a writer that has loaded them; a message inside an envelope needs those."""
     mappings = Mappings((mapping,), frozenset()) if among is None else among
     reached, clock = Reached(), _Clock()

@@ -1,4 +1,4 @@
-"""How devices write a moment: RFC 3339, a count since the epoch, a format of strptime, and local time without an offset."""
+"""How devices write a moment: RFC 3339, a count since the epoch, a format of strptime; and local times."""
 
 from __future__ import annotations
 
@@ -58,7 +58,10 @@ def _default(text: Parse, number: Parse, is_auto: bool) -> Parse:
     def parse(value: Any, received_at: datetime) -> datetime:
         if type(value) is not str or (is_auto and _COUNT.fullmatch(value)):
             return number(value, received_at)
-        return text(value, received_at)
+        try:
+            return parse_timestamp(value)
+        except PydanticCustomError:
+            return text(value, received_at)
 
     return parse
 
@@ -83,7 +86,7 @@ def _naive(text: str) -> datetime:
 
 
 def _in_zone(local: datetime, zone: tzinfo, received_at: datetime) -> datetime:
-    """The moment that is nearest to the receipt: the hour in which clocks are put back comes twice, and the one in which
+    """The moment that is nearest to the receipt: the hour before clocks are put back comes twice, and the one after
     they are put forward never; a clock that shows it is an hour wrong, one way or the other."""
     first = local.replace(tzinfo=zone)
     second = first.replace(fold=1)

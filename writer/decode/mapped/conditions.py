@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from traksense_ingest.shared.mapping.points import Condition, Equal, Exists, Not, OfType
-from traksense_ingest.shared.mapping.text import Key, Root, Scalar
-from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.shared.mapping.text import Scalar
+from traksense_ingest.writer.decode.mapped.paths import compile_path, key_of
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
 
 T = TypeVar("T")
@@ -45,6 +45,9 @@ class ScalarTable(Generic[T]):
 
 def compile_conditions(conditions: Sequence[Condition]) -> Holds | None:
     """Whether all of them hold; None where there are none."""
+    texts = [*map(_as_key_and_text, conditions)]
+    if len(texts) == 2 and texts[0] and texts[1]:
+        return _keys_are(*texts[0], *texts[1])
     compiled = [*map(_condition, conditions)]
     if not compiled:
         return None
@@ -59,17 +62,32 @@ def _both(first: Holds, second: Holds) -> Holds:
 
 
 def _condition(condition: Condition) -> Holds:
-    path, expected = condition.path, condition.test
-    if isinstance(expected, Equal) and path.root is Root.ITEM and len(path.steps) == len(expected.values) == 1:
-        (step,), (value,) = path.steps, expected.values
-        if isinstance(step, Key) and isinstance(value, str):
-            return _key_is(step.name, value)
-    return _tested(compile_path(path), _test(expected))
+    if key_and_text := _as_key_and_text(condition):
+        return _key_is(*key_and_text)
+    if (key := key_of(condition.path)) is not None:
+        return _key_tested(key, _test(condition.test))
+    return _tested(compile_path(condition.path), _test(condition.test))
+
+
+def _as_key_and_text(condition: Condition) -> tuple[str, str] | None:
+    """The commonest condition: a key of the item is a text."""
+    key, expected = key_of(condition.path), condition.test
+    if key is not None and isinstance(expected, Equal) and len(expected.values) == 1:
+        (value,) = expected.values
+        return (key, value) if isinstance(value, str) else None
+    return None
 
 
 def _key_is(key: str, text: str) -> Holds:
-    """The commonest one, without a call for the value."""
     return lambda item, _scope: type(item) is dict and item.get(key) == text
+
+
+def _keys_are(first: str, one: str, second: str, other: str) -> Holds:
+    return lambda item, _scope: type(item) is dict and item.get(first) == one and item.get(second) == other
+
+
+def _key_tested(key: str, test: Test) -> Holds:
+    return lambda item, _scope: test(item.get(key, MISSING) if type(item) is dict else MISSING)
 
 
 def _tested(get: Get, test: Test) -> Holds:

@@ -137,7 +137,7 @@ def _identity(tenant: str, device: str, outcome: Decoded) -> Found:
 
 
 def _complete(rows: Sequence[Row]) -> list[Row]:
-    return [dict.fromkeys(VALUES) | row for row in _kept(rows)]
+    return [{**dict.fromkeys(VALUES), **row} for row in _kept(rows)]
 
 
 def _kept(rows: Sequence[Row]) -> list[Row]:
@@ -146,7 +146,7 @@ def _kept(rows: Sequence[Row]) -> list[Row]:
     complete: list[Row] = []
     for row in rows:
         kept |= {name: value for name, value in row.items() if name in KEPT}
-        complete.append(kept | row)
+        complete.append({**kept, **row})
     return complete
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from traksense_ingest.shared.mapping.points import Many, Point, Value
 from traksense_ingest.shared.mapping.text import Names, Template
+from traksense_ingest.writer.decode.mapped.paths import key_of
 from traksense_ingest.writer.decode.mapped.scope import Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import Text, compile_template
 from traksense_ingest.writer.decode.mapped.values import Convert, compile_value, is_plain
@@ -103,7 +104,7 @@ def compile_names(names: Names) -> Matches:
 
 
 def _glob(glob: str) -> str:
-    """A star is any characters. Without backtracking: what is between two stars is looked for once, from left to right."""
+    """A star is any characters. Without backtracking: what is between two stars is looked for once, left to right."""
     first, *others = glob.split("*")
     if not others:
         return re.escape(first)
@@ -125,8 +126,11 @@ def _unit(value: Value) -> tuple[str | None, UnitOf | None]:
 def _unit_of(template: Template, units: dict[str, str]) -> UnitOf:
     text_of: Text = compile_template(template)
     known: dict[str, str] = {}
+    key = key_of(template.references[0].path) if template.text == f"{{{template.references[0].path.text}}}" else None
 
     def unit(item: Any, scope: Scope) -> str | None:
+        if key is not None and type(item) is dict and type(text := item.get(key)) is str and text in known:
+            return known[text]  # as nearly all of them are
         text = text_of(item, scope)
         found = known.get(text)  # type: ignore[arg-type]
         if found is not None:

@@ -65,7 +65,7 @@ def _of_steps(steps: tuple[Step, ...]) -> Get:
 
     def get(item: Any, _scope: Scope) -> Any:
         for place in places:
-            if type(place) is str:
+            if isinstance(place, str):
                 if type(item) is not dict or (item := item.get(place, MISSING)) is MISSING:
                     return MISSING
             elif type(item) is list and -len(item) <= place < len(item):
@@ -83,8 +83,15 @@ def _place(step: Step) -> str | int:
     return step.name if isinstance(step, Key) else step.number
 
 
+def key_of(path: Path) -> str | None:
+    """The key of the item that a path is, if it is no more than that."""
+    if path.root is Root.ITEM and len(path.steps) == 1 and isinstance(path.steps[0], Key):
+        return path.steps[0].name
+    return None
+
+
 class Items:
-    """A path to several values. Without a wildcard it is each item of the array, or each key of the object, at its end."""
+    """A path to several values. Without a wildcard it is each item of the array, or key of the object, at its end."""
 
     def __init__(self, path: Path, keeps_key: bool = False) -> None:
         steps = path.steps if path.is_many else (*path.steps, Each(Over.ANY))
@@ -95,7 +102,7 @@ class Items:
         self.is_array = path.is_many and _is_array(others)  # what it goes through is the array itself
 
     def of(self, item: Any, scope: Scope) -> Iterator[Found]:
-        """The items, with the key (or index) of the last wildcard. What it captures is in `scope.captures` meanwhile."""
+        """The items, with the key (or index) of the last wildcard. `scope.captures` has what it captures meanwhile."""
         return self._expand(self.start(item, scope), 0, scope)
 
     def _expand(self, value: Any, depth: int, scope: Scope) -> Iterator[Found]:

@@ -40,6 +40,19 @@ def compile_point(point: AnyPoint, compile_time: CompileTime) -> Add:
             return compile_leaves(point, adder)
 
 
+def makes_captures(point: AnyPoint) -> bool:
+    """Whether names are captured while the items of an entry are gone through."""
+    match point:
+        case EachPoint():
+            return bool(point.each.captures) or _uses_key(point)
+        case ZipPoint():
+            return _uses_key(point)
+        case LeavesPoint():
+            return point.leaves.is_many or point.name.text != "{leaf}"
+        case _:
+            return False
+
+
 def _path(point: PathPoint, adder: Adder) -> Add:
     get, only, where = compile_path(point.path), adder.only, in_words(point.path)
     literal = point.name.literal
@@ -108,8 +121,7 @@ def _each(point: EachPoint, adder: Adder) -> Add:
                     continue
                 value = get(item, scope)
                 if value is MISSING:
-                    if adder.required:
-                        raise Wrong("is missing, and is required")
+                    adder.skip_missing()
                     continue
                 called = key if is_key else name(item, scope)
                 plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
@@ -117,8 +129,7 @@ def _each(point: EachPoint, adder: Adder) -> Add:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:
             raise at(place_of(point.each, key, below), wrong) from None
-        if is_empty and adder.required:
-            raise at(in_words(point.each), Wrong("has no items, and is required"))
+        adder.check_not_empty(not is_empty, point.each)
 
     return add
 
@@ -129,35 +140,42 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
     only, kept, is_simple = adder.only, adder.plans.kept, adder.is_simple
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
-        array = start(record, scope)
-        if type(array) is not list:
-            array = ()
-        scope.visit(len(array))
+        array = _array(start(record, scope), scope)
         index = 0
         try:
-            for index, item in enumerate(array):
+            for index, item in enumerate(array):  # noqa: B007  (of the one that is wrong)
                 if only is not None and not only(item, scope):
                     continue
                 value = get(item, scope)
                 if value is MISSING:
-                    if adder.required:
-                        raise Wrong("is missing, and is required")
+                    adder.skip_missing()
                     continue
                 called = name(item, scope)
                 plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
-                if is_simple and type(value) is float and plan.is_plain and -LARGEST <= value <= LARGEST:
+                if (
+                    is_simple
+                    and type(value) is float
+                    and plan.is_plain
+                    and -LARGEST <= value <= LARGEST
+                    and plan.name not in readings
+                ):
                     unit = plan.unit if plan.unit_of is None else plan.unit_of(item, scope)
-                    if plan.name not in readings:
-                        readings[plan.name] = (plan.name, value, None, None, unit)
-                        continue
-                if plan is not UNWANTED:
+                    readings[plan.name] = (plan.name, value, None, None, unit)
+                elif plan is not UNWANTED:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:
             raise at(place_of(point.each, str(index), below), wrong) from None
-        if not array and adder.required:
-            raise at(in_words(point.each), Wrong("has no items, and is required"))
+        adder.check_not_empty(bool(array), point.each)
 
     return add
+
+
+def _array(value: Any, scope: Scope) -> list[Any]:
+    """Its items, if it is an array."""
+    if type(value) is not list:
+        return []
+    scope.visit(len(value))
+    return value
 
 
 def _zip(point: ZipPoint, adder: Adder) -> Add:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Condition, Many, Missing
+from traksense_ingest.shared.mapping.points import Condition, Missing
 from traksense_ingest.shared.mapping.text import Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
@@ -19,6 +19,7 @@ from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_f
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
+from traksense_ingest.writer.decode.mapped.points import makes_captures
 from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
@@ -44,7 +45,7 @@ class CompiledRoute:
         self.read = readers.of(route)
         self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
-        self.copies_captures = route.records is not None or any(isinstance(point, Many) for point in route.points)
+        self.copies_captures = route.records is not None or any(map(makes_captures, route.points))
         compile_moment = partial(compile_time, check=check, label=route.label)
         self._records = Items(route.records, keeps_key=True) if route.records else None
         missing = Missing.NONE if route.kind == "ack" and route.time is None else None
@@ -56,7 +57,7 @@ class CompiledRoute:
         self._made = self._compile_kind(compile_moment) if self._identify else None
 
     def bind(self, captures: Captures) -> Bound:
-        """The route for one topic. Never raises: a topic that can't be one of its own is poison when a message comes."""
+        """The route for one topic. Never raises: a topic that is not allowed is poison when a message comes."""
         return Bound(self, captures)
 
     def decoded(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
@@ -94,7 +95,7 @@ class CompiledRoute:
     def _of_records(self, bound: Bound, scope: Scope, records: Items) -> tuple[tuple[Rows, ...], tuple[Sighting, ...]]:
         collected, key = Collected(scope), ""
         try:
-            for key, record in records.of(scope.message, scope):
+            for key, record in records.of(scope.message, scope):  # noqa: B007  (the key of the one that is wrong)
                 scope.record = record
                 collected.add(*self._of_record(record, bound, scope))
         except Wrong as wrong:
@@ -172,34 +173,42 @@ def _from_document(path: Path) -> Path:
 class Bound:
     """A route for one topic: its captures, and what they alone decide."""
 
-    __slots__ = ("_v1_topic", "captures", "has_meta", "meta", "poison", "route", "tenant", "who")
+    __slots__ = ("captures", "has_meta", "meta", "poison", "route", "tenant", "topic", "who")
 
     def __init__(self, route: CompiledRoute, captures: Captures) -> None:
         self.route = route
         self.captures = captures
         self.poison: Poison | None = None
-        self._v1_topic: Topic | None = None
+        self.topic: Topic | None = None  # of version 1
         self.who: Who | None = None
         self.tenant: str | None = None
         self.has_meta, self.meta = False, None
         try:
+            if route.is_v1 and set(LEVELS) <= captures.keys():  # version 1 has words of its own for what is wrong
+                _check_names(captures)
             self.tenant = route.tenant_of_topic(captures)
             self.who = route.who_of_topic(captures)
             self.has_meta, self.meta = route.meta_of_topic(captures)
+            self.topic = self._topic() if route.is_v1 else None
         except Poison as poison:
-            self.poison = poison
+            self.poison = poison.copy()  # without the frames that its traceback holds
+
+    def _topic(self) -> Topic:
+        tenant, site, device = self.who or (self.captures["tenant"], self.captures["site"], self.captures["device"])
+        _check_names({"tenant": tenant, "site": site, "device": device})
+        return Topic(tenant, site, device, self.route.kind)
 
     def v1_topic(self) -> Topic:
         """The names that a message of version 1 is about; raises Poison."""
-        if self._v1_topic is None:
-            if self.poison is not None:
-                raise self.poison.copy()
-            names = self.who or tuple(self.captures[level] for level in LEVELS)
-            for level, name in zip(LEVELS, names, strict=True):
-                check_name(level, name)
-            self._v1_topic = Topic(*names, self.route.kind)
-        return self._v1_topic
+        if self.topic is None:
+            raise (self.poison or Poison("invalid_topic", "topic", "has no names")).copy()
+        return self.topic
 
     def scope(self, entry: Entry, document: Any) -> Scope:
         """A message's."""
         return Scope(entry, document, dict(self.captures) if self.route.copies_captures else self.captures)
+
+
+def _check_names(captures: Captures) -> None:
+    for level in LEVELS:
+        check_name(level, captures[level])

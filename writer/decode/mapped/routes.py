@@ -69,12 +69,8 @@ class MappedRoutes:
         if topic is None:
             raise Poison("invalid_topic", "topic", "the entry has no such field")
         bounds = self._router.find(topic)
-        if payload == b"":
-            return Ignored(entry, _kind(bounds, topic), EMPTY)
-        if not bounds:
-            raise _no_route(topic)
-        if payload is None:
-            raise Poison("parse_error", "payload", "the entry has no such field")
+        if not bounds or not payload:
+            return _nothing_to_decode(bounds, entry, topic)
         return self._first(bounds, entry, payload, is_inner)
 
     def _first(self, bounds: tuple[Bound, ...], entry: Entry, payload: bytes, is_inner: bool) -> Decoded | Ignored:
@@ -104,12 +100,12 @@ class MappedRoutes:
         route = bound.route
         if self._reached is not None:
             self._reached.routes.append(route.label)
-        if route.is_v1:
-            return self._v1.decode(entry, bound.v1_topic(), None if unpacked else document)
+        if bound.topic is not None:
+            return self._v1.decode(entry, bound.topic, None if unpacked else document)
         try:
             return self._mapped(bound, entry, document, unpacked, is_inner)
         except Poison as poison:
-            if poison.kind is None:
+            if poison.kind is None and not route.is_v1:
                 poison.kind, poison.tenant_id = route.kind, bound.tenant
             raise
 
@@ -156,6 +152,15 @@ class MappedRoutes:
 
 def _kind(bounds: tuple[Bound, ...], topic: bytes) -> str:
     return bounds[0].route.kind if bounds else kind_of(topic)
+
+
+def _nothing_to_decode(bounds: tuple[Bound, ...], entry: Entry, topic: bytes) -> Ignored:
+    """An empty payload is ignored on any topic; everything else here is poison."""
+    if entry.payload == b"":
+        return Ignored(entry, _kind(bounds, topic), EMPTY)
+    if not bounds:
+        raise _no_route(topic)
+    raise Poison("parse_error", "payload", "the entry has no such field")
 
 
 def _no_route(topic: bytes) -> Poison:

@@ -60,8 +60,8 @@ class Scope:
         self.captures = captures
 
     def visit(self, count: int) -> None:
-        """Count values that are gone through; raises Poison where a message has too many. A path from the message inside
-        a record would otherwise make work that grows with the square of a payload."""
+        """Count values that are gone through; raises Poison where a message has too many. A path from the message in a
+        record would otherwise make work that grows with the square of a payload."""
         self.values_left -= count
         if self.values_left < 0:
             raise Poison("payload_too_large", "payload", f"more than {VALUES_MAX} values, counted for each point")

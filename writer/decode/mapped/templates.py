@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from traksense_ingest.shared.mapping.filled import filtered
-from traksense_ingest.shared.mapping.text import Filter, FilterName, Key, Path, Reference, Root, Template
-from traksense_ingest.writer.decode.mapped.paths import compile_path
+from traksense_ingest.shared.mapping.text import Filter, FilterName, Path, Reference, Root, Template
+from traksense_ingest.writer.decode.mapped.paths import compile_path, key_of
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope
 
 
@@ -38,7 +38,7 @@ def _joined(parts: tuple[str | Text, ...]) -> Text:
         for part in parts:
             found = part if type(part) is str else part(item, scope)  # type: ignore[operator]
             if type(found) is not str:
-                return found  # type: ignore[return-value]
+                return found
             texts.append(found)
         return "".join(texts)
 
@@ -74,13 +74,6 @@ def _text_at(path: Path) -> Text:
         return text(item, scope)
 
     return text if key is None else text_at_key
-
-
-def key_of(path: Path) -> str | None:
-    """The key of the item that a path is, if it is no more than that."""
-    if path.root is Root.ITEM and len(path.steps) == 1 and isinstance(path.steps[0], Key):
-        return path.steps[0].name
-    return None
 
 
 def text_of(value: Any, otherwise: NoText) -> str | NoText:

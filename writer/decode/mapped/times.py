@@ -19,7 +19,7 @@ from traksense_ingest.writer.outcome import Poison
 
 Clock = Callable[[], datetime]
 Moment = Callable[[Any, Scope], datetime | None]  # raises Wrong, Poison("out_of_range")
-Find = Callable[[Any, Scope], Any]  # MISSING where there is no time; raises Wrong
+Find = Callable[[Any, Scope], Any]  # MISSING or None where there is no time; raises Wrong
 
 
 class RangeCheck:
@@ -28,42 +28,41 @@ class RangeCheck:
     def __init__(self, clock: Clock, max_future_s: int) -> None:
         self._clock = clock
         self._max_future_s = max_future_s
+        self._max_future = timedelta(seconds=max_future_s)
 
     def __call__(self, ts: datetime, scope: Scope, where: str) -> None:
         """Raises Poison("out_of_range")."""
         now = self._clock()
-        if out_of_range(ts, now, self._max_future_s):
-            now = max(now, scope.entry.appended_at)  # ids never go back, as this host's clock may
-            if wrong := out_of_range(ts, now, self._max_future_s):
-                raise Poison("out_of_range", where, wrong, ahead=ts if ts > now else None)
+        if ts >= EARLIEST and ts - now <= self._max_future:
+            return
+        now = max(now, scope.entry.appended_at)  # ids never go back, as this host's clock may
+        if wrong := out_of_range(ts, now, self._max_future_s):
+            raise Poison("out_of_range", where, wrong, ahead=ts if ts > now else None)
 
 
 def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
     """The moment by a rule. None only by Missing.NONE."""
     without_time = _without_time(rule, missing or rule.missing)
-    too_early = _without_time(rule, rule.before_is) if rule.before else None
+    too_early = _without_time(rule, rule.before_is, rule.before)
     find, parse = _find(rule), _parse(rule)
     where = f"{label}: {words_of(rule)}"
     before = rule.before
 
     def moment(item: Any, scope: Scope) -> datetime | None:
         found = find(item, scope)
-        if found is MISSING:
+        if found is MISSING or found is None:
             ts = without_time(scope)
         else:
             ts = parse(found, scope.entry.received_at)
-            if before is None or too_early is None or ts >= before:
-                return _given(ts, scope)
+            if before is None or ts >= before:
+                newest = scope.device_ts
+                if newest is None or not EARLIEST <= ts <= newest:
+                    check(ts, scope, where)
+                    scope.device_ts = ts if newest is None else max(ts, newest)
+                return ts
             ts = too_early(scope)
         if ts is not None:
             check(ts, scope, where)
-        return ts
-
-    def _given(ts: datetime, scope: Scope) -> datetime:
-        newest = scope.device_ts
-        if newest is None or not EARLIEST <= ts <= newest:
-            check(ts, scope, where)
-            scope.device_ts = ts if newest is None else max(ts, newest)
         return ts
 
     return moment
@@ -81,7 +80,7 @@ def _find(rule: TimeRule) -> Find:
     if rule.joined:
         return _joined(getters, absent, tuple(map(path_in_words, rule.paths)))
     if len(getters) == 1 and not rule.absent:
-        return _single(getters[0])
+        return getters[0]
 
     def find(item: Any, scope: Scope) -> Any:
         for get in getters:
@@ -89,14 +88,6 @@ def _find(rule: TimeRule) -> Find:
             if value is not MISSING and not absent.get(value, False):
                 return value
         return MISSING
-
-    return find
-
-
-def _single(get: Get) -> Find:
-    def find(item: Any, scope: Scope) -> Any:
-        value = get(item, scope)
-        return MISSING if value is None else value
 
     return find
 
@@ -117,17 +108,22 @@ def _joined(getters: tuple[Get, ...], absent: ScalarTable[bool], names: tuple[st
     return find
 
 
-def _without_time(rule: TimeRule, missing: Missing) -> Callable[[Scope], datetime | None]:
+def _without_time(
+    rule: TimeRule, missing: Missing, before: datetime | None = None
+) -> Callable[[Scope], datetime | None]:
+    """What is done where there is no time, or one that is too early."""
     match missing:
         case Missing.NONE:
             return lambda _scope: None
         case Missing.RECEIVED:
             return _received(rule.round_us)
     paths = " or ".join(map(path_in_words, rule.paths))
-    why = f"no time before {rule.before:%Y-%m-%d} is taken" if rule.before and rule.missing is not missing else ""
+    why = f"{paths} is missing, and is the time" if paths else "there is no time"
+    if before is not None:
+        why = f"no time before {before:%Y-%m-%d} is taken"
 
     def refuse(_scope: Scope) -> datetime | None:
-        raise Wrong(why or (f"{paths} is missing, and is the time" if paths else "there is no time"))
+        raise Wrong(why)
 
     return refuse
 

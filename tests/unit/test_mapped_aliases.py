@@ -1,0 +1,134 @@
+"""Sparkplug's aliases: what a BIRTH teaches is returned, and is what the messages after it need."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support import mapped
+from tests.support.mapped import RECEIVED, reason_of, values_of
+from traksense_ingest.shared.mapping.load import load
+from traksense_ingest.writer.decode.formats.sparkplug_schema import DATATYPES, Payload
+from traksense_ingest.writer.decode.mapped.aliases import Aliases, device_of
+from traksense_ingest.writer.outcome import Birth, BornMetric, Decoded
+
+NOW_MS = 1795881605000
+BORN = datetime(2026, 11, 28, 16, 0, 5, tzinfo=UTC)
+
+
+def payload(*metrics: dict[str, Any]) -> bytes:
+    message = Payload(timestamp=NOW_MS)
+    for metric in metrics:
+        message.metrics.add(**metric)
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+INT32 = DATATYPES.index("Int32")
+BIRTH = payload({"name": "Level", "alias": 3, "datatype": INT32, "int_value": 7})
+DATA = payload({"alias": 3, "int_value": 2**32 - 1})
+
+
+def decoding() -> mapped.Decoding:
+    return mapped.Decoding(load("sparkplug?tenant=acme"))
+
+
+def test_a_birth_teaches_its_aliases_and_data_types() -> None:
+    outcome = decoding().outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    assert isinstance(outcome, Decoded)
+    assert outcome.birth == Birth("spBv1.0/g/n/d", BORN, (BornMetric("Level", "Int32", 3),))
+
+
+def test_data_after_its_birth() -> None:
+    own = decoding()
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    outcome = own.outcome("spBv1.0/g/DDATA/n/d", DATA)
+    assert values_of(outcome) == {"Level": -1.0}, "signed, as the BIRTH declares it"
+    assert isinstance(outcome, Decoded)
+    assert outcome.birth is None
+
+
+@pytest.mark.parametrize("topic", ["spBv1.0/g/DDATA/n/other", "spBv1.0/g/NDATA/n", "spBv1.0/other/DDATA/n/d"])
+def test_another_publishers_aliases_are_not_ones_own(topic: str) -> None:
+    own = decoding()
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    assert reason_of(own.outcome(topic, DATA)).startswith("unknown_alias: 3: ")
+
+
+def test_a_new_birth_replaces_the_old_one() -> None:
+    own = decoding()
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    own.outcome("spBv1.0/g/DBIRTH/n/d", payload({"name": "Temp", "alias": 4, "datatype": INT32, "int_value": 7}))
+    assert "unknown_alias: 3: " in reason_of(own.outcome("spBv1.0/g/DDATA/n/d", DATA))
+
+
+def test_a_metric_without_name_and_alias() -> None:
+    assert "a metric has neither a name nor an alias" in reason_of(
+        decoding().outcome("spBv1.0/g/DDATA/n/d", payload({"int_value": 1}))
+    )
+
+
+@pytest.mark.parametrize(
+    ("topic", "expected"),
+    [
+        ("spBv1.0/g/NBIRTH/n", ("NBIRTH", "spBv1.0/g/n")),
+        ("spBv1.0/g/DDATA/n/d", ("DDATA", "spBv1.0/g/n/d")),
+        ("site1/spBv1.0/g/DDATA/n/d", ("DDATA", "site1/spBv1.0/g/n/d")),
+        ("x", ("", "x")),
+    ],
+)
+def test_the_device_in_a_topic(topic: str, expected: tuple[str, str]) -> None:
+    assert device_of(topic) == expected
+
+
+def test_a_name_without_a_data_type_has_the_one_of_its_birth() -> None:
+    """As Sparkplug 3.0 has it: a data type comes with the BIRTH alone."""
+    own = decoding()
+    data = payload({"name": "Level", "int_value": 2**32 - 1})
+    assert "unknown_alias: data type of Level" in reason_of(own.outcome("spBv1.0/g/DDATA/n/d", data))
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    assert values_of(own.outcome("spBv1.0/g/DDATA/n/d", data)) == {"Level": -1.0}
+
+
+def test_a_number_that_can_only_be_itself_needs_no_birth() -> None:
+    data = payload({"name": "Level", "int_value": 7})
+    assert values_of(decoding().outcome("spBv1.0/g/DDATA/n/d", data)) == {"Level": 7.0}
+
+
+@pytest.mark.parametrize(
+    ("ahead", "born_at"),
+    [
+        (timedelta(0), BORN),
+        (timedelta(hours=1), RECEIVED),
+        (-timedelta(hours=23), BORN - timedelta(hours=23)),
+        (-timedelta(days=400), RECEIVED),
+    ],
+)
+def test_a_birth_of_a_wrong_clock_counts_from_its_receipt(ahead: timedelta, born_at: datetime) -> None:
+    message = Payload.FromString(BIRTH)
+    message.timestamp = NOW_MS + ahead // timedelta(milliseconds=1)
+    outcome = decoding().outcome("spBv1.0/g/DBIRTH/n/d", message.SerializeToString())
+    assert isinstance(outcome, Decoded)
+    assert outcome.birth is not None
+    assert outcome.birth.born_at == born_at
+
+
+def test_an_older_birth_replaces_no_newer_one() -> None:
+    aliases = Aliases()
+    aliases.learn(Birth("d", BORN, (BornMetric("new", "Int32", 1),)))
+    aliases.learn(Birth("d", BORN - timedelta(seconds=1), (BornMetric("old", "Int32", 1),)))
+    known = aliases.find("d")
+    assert known is not None
+    assert known.by_alias[1].name == "new"
+
+
+def test_what_is_known_is_bounded_and_what_was_used_last_stays() -> None:
+    aliases = Aliases(cache_bytes=50_000)
+    for number in range(100):
+        aliases.learn(Birth(f"d{number}", BORN, (BornMetric("x" * 100, "Int32", 1),)))
+        aliases.find("d0")
+    assert aliases.find("d0") is not None
+    assert aliases.find("d1") is None
+    assert aliases.find("d99") is not None
