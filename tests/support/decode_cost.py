@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
 
+from tests.support import mapped
 from traksense_ingest.shared.mapping.mappings import Mappings
-from traksense_ingest.shared.mapping.read.mapping import read_mapping
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.entry import Entry
@@ -24,19 +23,12 @@ from traksense_ingest.writer.outcome import Decoded, Outcome
 
 NOW = datetime(2026, 11, 28, 16, 0, 5, 123_000, tzinfo=UTC)
 TOPICS = 1000  # as many devices
-ROUNDS, CALLS = 15, 2000
+ROUNDS, CALLS = 41, 1000
 POINTS = 10
 
 NAMES = [f"sensor_{number}" for number in range(POINTS)]
 VALUES = [round(4.25 + 1.37 * number, 2) for number in range(POINTS)]
 
-V1 = """
-version: 1
-name: v1
-tenant: {from: topic}
-routes:
-  - {name: telem, topics: "traksense/{tenant}/{site}/{device}/telem", decode: v1}
-"""
 EACH = """
 version: 1
 name: each
@@ -137,12 +129,12 @@ CASES = (
 )
 
 
-def routes(*files: Path) -> MappedRoutes:
-    """The routes of these cases; `files` are Khomp's and ChirpStack's."""
-    texts = [(Path("case.yaml"), text.encode()) for text in (V1, EACH, LEAVES)]
-    texts += [(path, path.read_bytes()) for path in files]
-    found = [read_mapping(content, path, path.name, {}).mapping for path, content in texts]
-    mappings = Mappings(tuple(mapping for mapping in found if mapping), frozenset())
+def routes() -> MappedRoutes:
+    """The routes of these cases: v1 as it ships, two examples, and those above."""
+    first, last = mapped.version_1()
+    files = [mapped.file(mapped.OWN / f"example-{name}.yaml") for name in ("khomp", "chirpstack")]
+    texts = [mapped.read(text.encode()) for text in (EACH, LEAVES)]
+    mappings = Mappings((first, *texts, *files, last), frozenset())
     return MappedRoutes(mappings, max_payload_bytes=2**20, max_future_s=86_400, clock=lambda: NOW)
 
 
@@ -166,17 +158,14 @@ def medians(decoders: Sequence[tuple[Callable[[Entry], Outcome], Case]]) -> list
     return [statistics.median(found) for found in times]
 
 
-def main(*files: Path) -> None:
-    """Print µs a message, and its ratio to version 1's own decoder."""
-    mapped = routes(*files)
-    cases = [case for case in CASES if files or case.name not in ("khomp", "chirpstack")]
+def main() -> None:
+    """Print µs of CPU a message, and the ratio to version 1's own decoder."""
+    by_routes = routes()
     own = Decoder(2**20, 86_400, lambda: NOW)
-    found = medians([(own.decode, CASES[0]), *((mapped.decode, case) for case in cases)])
-    for name, cost in zip(["v1's own decoder", *(case.name for case in cases)], found, strict=True):
+    found = medians([(own.decode, CASES[0]), *((by_routes.decode, case) for case in CASES)])
+    for name, cost in zip(["v1's own decoder", *(case.name for case in CASES)], found, strict=True):
         print(f"{name:20} {cost:6.1f} µs  {cost / found[0]:5.2f}")
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(*map(Path, sys.argv[1:]))
+    main()

@@ -8,10 +8,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any, cast
 
-from traksense_ingest.shared.mapping.decoding import FormatName
+from traksense_ingest.shared.mapping.decoding import FormatName, Packing
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Condition, Missing
-from traksense_ingest.shared.mapping.text import Path, Root, Template
+from traksense_ingest.shared.mapping.points import Condition, Equal, Missing
+from traksense_ingest.shared.mapping.text import Key, Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
@@ -41,6 +41,7 @@ class CompiledRoute:
         self.route = route
         self.label, self.mapping, self.kind = route.label, route.mapping, route.kind
         self.is_v1 = route.decode.format is FormatName.V1
+        self.is_plain_v1 = self.is_v1 and route.kind == "telem" and _takes_version_1(route)
         self.is_sparkplug = route.decode.format is FormatName.SPARKPLUG_B
         self.read = readers.of(route)
         self.when = _compile_when(route.when)
@@ -160,6 +161,17 @@ class CompiledRoute:
         return is_of_topic(template, self.topic_captures)
 
 
+def _takes_version_1(route: Route) -> bool:
+    """Whether it takes every payload that says that it is version 1."""
+    says_so = all(
+        _from_document(each.path).steps == (Key("schema"),)
+        and each.path.root is not Root.CAPTURE
+        and each.test == Equal(("v1",))
+        for each in route.when
+    )
+    return says_so and route.unpack in ((), (Packing.AUTO,))
+
+
 def _compile_when(conditions: tuple[Condition, ...]) -> Callable[[Any, Bound], bool] | None:
     """Whether a document is for this route. Its paths all start from the document, so that no scope has to be made."""
     items = tuple(replace(each, path=_from_document(each.path)) for each in conditions)
@@ -173,13 +185,14 @@ def _from_document(path: Path) -> Path:
 class Bound:
     """A route for one topic: its captures, and what they alone decide."""
 
-    __slots__ = ("captures", "has_meta", "meta", "poison", "route", "tenant", "topic", "who")
+    __slots__ = ("captures", "has_meta", "meta", "plain_topic", "poison", "route", "tenant", "topic", "who")
 
     def __init__(self, route: CompiledRoute, captures: Captures) -> None:
         self.route = route
         self.captures = captures
         self.poison: Poison | None = None
         self.topic: Topic | None = None  # of version 1
+        self.plain_topic: Topic | None = None  # the same, where a payload of version 1 is all that it has to be
         self.who: Who | None = None
         self.tenant: str | None = None
         self.has_meta, self.meta = False, None
@@ -190,6 +203,7 @@ class Bound:
             self.who = route.who_of_topic(captures)
             self.has_meta, self.meta = route.meta_of_topic(captures)
             self.topic = self._topic() if route.is_v1 else None
+            self.plain_topic = self.topic if route.is_plain_v1 else None
         except Poison as poison:
             self.poison = poison.copy()  # without the frames that its traceback holds
 

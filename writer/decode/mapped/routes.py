@@ -71,6 +71,12 @@ class MappedRoutes:
         bounds = self._router.find(topic)
         if not bounds or not payload:
             return _nothing_to_decode(bounds, entry, topic)
+        if (
+            bounds[0].plain_topic is not None
+            and self._reached is None
+            and (decoded := self._v1.decode_plain(entry, bounds[0].plain_topic, payload)) is not None
+        ):
+            return decoded
         return self._first(bounds, entry, payload, is_inner)
 
     def _first(self, bounds: tuple[Bound, ...], entry: Entry, payload: bytes, is_inner: bool) -> Decoded | Ignored:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from pydantic_core import PydanticCustomError
 
-from traksense_ingest.writer.decode.decode import META_BYTES_MAX, Decoder
+from traksense_ingest.writer.decode.decode import META_BYTES_MAX, OPENING_BRACE, Decoder
 from traksense_ingest.writer.decode.measures import Measures, Reading
 from traksense_ingest.writer.decode.points import NUMBERS, TYPES, Columns, columns_of
 from traksense_ingest.writer.decode.schema import POINTS_MAX
@@ -29,6 +29,8 @@ NAME_MAX, UNIT_MAX = 256, 64
 POINT_TYPES = {None, *TYPES}
 LEAST, EXACT = 1e-3, 1e15  # between them Python and orjson write floats alike, and none of them was an integer
 KEPT_MAX = 20_000  # names and units; a message has at most 10 000 points
+SCHEMA = b'"schema"'
+UNSURE_ERRORS = (Poison, ValueError, KeyError, TypeError, AttributeError, PydanticCustomError)
 _new = tuple.__new__  # of a NamedTuple, at two thirds of the time
 UNSURE: Final = "\0"
 
@@ -46,11 +48,21 @@ class V1:
         if topic.kind == "telem" and type(document) is dict:
             try:
                 decoded = self._telem(entry, topic, document)
-            except (Poison, KeyError, TypeError, AttributeError, PydanticCustomError):
+            except UNSURE_ERRORS:
                 decoded = None
             if decoded is not None:
                 return decoded
         return self._decoder.decoded(entry, topic)
+
+    def decode_plain(self, entry: Entry, topic: Topic, payload: bytes) -> Decoded | None:
+        """The rows of a telem message that says that it is version 1, where they are sure; else it has to be looked at
+        as all others are."""
+        if SCHEMA not in payload or payload[0] != OPENING_BRACE or len(payload) > self._decoder.max_payload_bytes:
+            return None
+        try:
+            return self._telem(entry, topic, orjson.loads(payload))
+        except UNSURE_ERRORS:
+            return None
 
     def _telem(self, entry: Entry, topic: Topic, document: dict[str, Any]) -> Decoded | None:
         payload = entry.payload or b""
