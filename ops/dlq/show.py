@@ -11,11 +11,13 @@ from dataclasses import asdict
 import click
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
+from traksense_ingest.ops.dlq.dry_run import Forecaster
 from traksense_ingest.ops.dlq.payload import payload_lines, wrong_byte
 from traksense_ingest.ops.dlq.table import LETTERS, open_table
 from traksense_ingest.ops.terminal import at, number, printable
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.mapping.faults import MappingError
 from traksense_ingest.shared.runtime.service import EXIT_FAILED
 from traksense_ingest.writer.decode.payload import packing_of
 
@@ -34,7 +36,7 @@ def show_dead_letter(id_: int, *, full: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(letter.as_dict(), ensure_ascii=False))
     else:
-        click.echo("\n".join(screen(letter, full=full)))
+        click.echo("\n".join(screen(letter, full=full, now=_now(letter, settings))))
 
 
 async def _read(settings: Settings, id_: int) -> DeadLetter | None:
@@ -43,9 +45,19 @@ async def _read(settings: Settings, id_: int) -> DeadLetter | None:
         return dead_letter_from(row) if row else None
 
 
-def screen(letter: DeadLetter, *, full: bool) -> Iterator[str]:
-    """Lines for a terminal."""
-    for name, value in _facts(letter):
+def _now(letter: DeadLetter, settings: Settings) -> str:
+    """What would become of it with the mappings of INGEST_MAPPINGS."""
+    try:
+        forecast = Forecaster(settings).of(letter)
+    except MappingError as error:
+        faults = number(len(error.faults), "fault")
+        return f"not known: INGEST_MAPPINGS has {faults}; `traksense-ingest mapping lint` shows them"
+    return f"{forecast.outcome}: {forecast.detail}"
+
+
+def screen(letter: DeadLetter, *, full: bool, now: str | None = None) -> Iterator[str]:
+    """Lines for a terminal; `now` is what would become of it."""
+    for name, value in (*_facts(letter), *([("now", now)] if now else [])):
         yield f"{name:<11} {printable(value)}"
     yield f"\npayload, {number(len(letter.payload), 'byte')}{_kind(letter)}"
     yield from payload_lines(letter, full=full)

@@ -66,9 +66,19 @@ def _overlapping(node: _Node[T], levels: Sequence[str], depth: int) -> Iterator[
     if text == "#":
         yield from (found for found in _all(node, is_first=depth == 0))
         return
-    for name, below in node.below.items():
-        if name == text or (name == "+" and wilds) or (text == "+" and name != "#" and (depth or name[:1] != "$")):
-            yield from _overlapping(below, levels, depth + 1)
+    for _, below in _fitting(node, text, wilds=wilds, is_first=depth == 0):
+        yield from _overlapping(below, levels, depth + 1)
+
+
+def _fitting(node: _Node[T], text: str, *, wilds: bool, is_first: bool) -> list[tuple[str, _Node[T]]]:
+    """The levels below that match some text that this one matches; only a wildcard has to look at all of them."""
+    if text != "+":
+        names = (text, "+") if wilds else (text,)
+        return [(name, node.below[name]) for name in names if name in node.below]
+    hidden = "$" if is_first else ""
+    return [
+        (name, below) for name, below in node.below.items() if name != "#" and not (hidden and name.startswith(hidden))
+    ]
 
 
 def _all(node: _Node[T], *, is_first: bool) -> Iterator[T]:

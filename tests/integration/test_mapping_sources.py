@@ -145,3 +145,17 @@ async def test_entries_of_the_streams_are_read_and_stay(stack: Stack, file: Path
     assert times == ["2026-01-02T03:04:01Z", "2026-01-02T03:04:02Z"]
     assert await stack.redis.xrange(key_of(0)) == before
     assert GROUP.encode() not in [group["name"] for group in await stack.redis.xinfo_groups(key_of(0))]
+
+
+async def test_show_says_what_would_become_of_a_dead_letter_now(stack: Stack, file: Path) -> None:
+    await dead_letter(stack, (TOPIC, reading()))
+
+    async def now(mappings: object) -> str:
+        shown = (await stack.command("dlq", "show", "1", INGEST_MAPPINGS=mappings)).stdout
+        (line,) = [line for line in shown.splitlines() if line.startswith("now ")]
+        return line.removeprefix("now").strip()
+
+    assert await now(file) == "would be stored: 1 row of ts_measure"
+    assert (await now("")).startswith("rejected again: invalid_topic: ")
+    file.write_text("version: 2")
+    assert await now(file) == ("not known: INGEST_MAPPINGS has 3 faults; `traksense-ingest mapping lint` shows them")

@@ -117,7 +117,7 @@ async def test_each_command_says_what_the_page_shows(scene: Scene, request: pyte
 
 def comparable(output: str) -> list[str]:
     """Without the figures, which are other ones in each run, and as many blanks as they take."""
-    return [" ".join(re.sub(r"\d+(\.\d+)?", "0", line).split()) for line in output.splitlines()]
+    return [" ".join(re.sub(r"\d+(\.\d+)?", "0", line).split()) for line in output.rstrip().splitlines()]
 
 
 def test_the_library_is_as_formats_lists_it() -> None:

@@ -21,7 +21,7 @@ from traksense_ingest.writer.outcome import Decoded
 
 RECEIVED = datetime(2026, 11, 28, 16, 0, 5, 123000, tzinfo=UTC)
 UNIX = 1795881600
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 
 SCALARS = (
     st.none()
@@ -241,3 +241,9 @@ def test_messages_that_are_read_alike_are_one_route() -> None:
     draft = drafted(("p/dev-001/up", {"temp": 1, "hum": 2}), ("p/dev-001/up", {"code": 7, "text": "alarm"}))
     assert len(draft.mapping.routes) == 1
     assert not draft.mapping.routes[0].when
+
+
+def test_a_first_level_that_begins_with_a_dollar_is_never_captured() -> None:
+    draft = drafted(("$dev-001", "0"), ("dev-002", "1"))
+    assert sorted(route.topics[0].text for route in draft.mapping.routes) == ["$dev-001", "{device}"]
+    assert [len(rows(draft, test.message)) for test in draft.mapping.tests] == [1, 1]

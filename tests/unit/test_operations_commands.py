@@ -16,14 +16,18 @@ from traksense_ingest.ops.cli import main
 ROOT = DOCS.parent
 PAGES = [*sorted(ROOT.glob("README*.md")), *sorted(DOCS.rglob("*.md"))]
 COMPOSE = "docker compose run --rm ops"
-WORDS = r"""(?:'[^'\n]*'|"[^"\n]*"|[^`#|>)…&\n'"])*"""
-OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z]{WORDS})")
+OURS = re.compile(rf"(?:traksense-ingest|{COMPOSE}) +([a-z](?:'[^'\n]*'|[^'`#|>)…&\n])*)")
 
 
 def commands(page: Path) -> Iterator[str]:
     """What follows the name of our program, or of compose's `ops`, up to a comment, a pipe or the end of the code."""
     text = page.read_text().replace("\\\n", " ")
-    yield from (found.strip() for found in OURS.findall(text))
+    yield from map(_without_quotes_around, OURS.findall(text))
+
+
+def _without_quotes_around(command: str) -> str:
+    """Where the command itself is in quotes, its end has one more."""
+    return command.strip(" \"'" if command.count("'") % 2 or command.count('"') % 2 else " ")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

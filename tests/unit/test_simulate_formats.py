@@ -21,7 +21,7 @@ from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import LIBRARY, load
 from traksense_ingest.writer.outcome import Decoded, Rejected
 
-SETTINGS = Settings(_env_file=None)
+SETTINGS = Settings(_env_file=None)  # type: ignore[call-arg]
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SIMULATED = words("chirpstack geojson je02 khomp milesight owntracks parsec shelly tasmota ttn zigbee2mqtt")
 
@@ -49,7 +49,7 @@ def test_every_row_is_one_of_its_own_and_counted(name: str) -> None:
         rows.update(map(key_of, found))
     assert rows.total() == len(rows) == sum(message.points for message in messages)
     assert len({row[2] for row in rows}) == 4, "a device of its own each"  # type: ignore[index]
-    assert len({message.payload for message in messages}) == len(messages)
+    assert len({(message.topic, message.payload) for message in messages}) == len(messages)
 
 
 def test_the_same_plan_gives_the_same_messages() -> None:
@@ -93,7 +93,8 @@ def test_bad_messages_need_a_tenant_to_be_counted_by() -> None:
 
 
 def test_up_simulates_the_formats_that_are_used() -> None:
-    settings = Settings(_env_file=None, ingest_mappings="khomp,homie?tenant=fleet,chirpstack?tenant=acme")
+    used = "khomp,homie?tenant=fleet,chirpstack?tenant=acme"
+    settings = Settings(_env_file=None, ingest_mappings=used)  # type: ignore[call-arg]
     assert simulated(settings, "fleet") == ["khomp", "chirpstack"]
     (chirpstack,) = examples(["chirpstack"], "fleet", settings, with_bad=False)
     assert chirpstack.tenant_of("fleet") == "acme"

@@ -1,0 +1,49 @@
+"""`mapping diff`: what it prints, at 60 columns and as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_mapping_commands import PLANT, json_of, lines_of, mapping, write_plant
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_plant(tmp_path, monkeypatch)
+
+
+NEW = PLANT.replace("{path: temp,", "{path: temp, scale: 10,").replace("path: hum", "path: humidity, name: hum")
+
+
+def test_diff_shows_what_changes(tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(NEW.replace("      - {path: state}\n", "      - {path: humidity}\n"))
+    assert lines_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "c.jsonl"), 1) == [
+        "plant/dev-7/data  2026-11-28T16:00:05Z",
+        '  -  acme/north/dev-7  state     "RUN"  2026-11-28T16:00:00Z',
+        "  ~  acme/north/dev-7  temp      4.25 → 42.5",
+        "  ~  acme/north/dev-7  hum       60 → 61",
+        "  +  acme/north/dev-7  humidity  61  2026-11-28T16:00:00Z",
+        "",
+        "4 messages, 1 with a difference; rows: 1 added, 1 removed, 2",
+        "different",
+    ]
+    changed, summary = json_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "c.jsonl", "--json"), 1)
+    assert [change["kind"] for change in changed["rows"]] == ["removed", "different", "different", "added"]
+    assert summary == {"summary": {"messages": 4, "same": 3, "added": 1, "removed": 1, "different": 2}}
+
+
+def test_diff_shows_what_is_stored_from_then_on_or_no_longer(tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(PLANT.replace("name: plant", "name: other").replace("unix_ms", "unix"))
+    shown = lines_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "c.jsonl", width=None), 1)
+    assert shown[1] == "  - stored"
+    assert shown[2].startswith("  + dead letter: out_of_range: ")
+    assert shown[-1] == "4 messages, 2 with a difference; rows: 0 added, 3 removed, 0 different"
+
+
+def test_no_difference_is_exit_code_0(tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(PLANT.replace("name: plant", "name: other"))
+    assert lines_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "c.jsonl")) == ["4 messages, no difference"]
+    (tmp_path / "none.jsonl").write_text("")
+    assert lines_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "none.jsonl")) == ["no messages"]
