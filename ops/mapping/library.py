@@ -13,7 +13,7 @@ from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping
 from traksense_ingest.shared.mapping.read.nodes import Entries, Leaf, Node, compose
 
-EXAMPLES = {"tenant": "acme", "tz": "UTC"}  # for variables without a default
+EXAMPLES = {"tz": "UTC"}  # for variables without a default
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,10 @@ class Format:
         return list(dict.fromkeys(pattern.text for route in routes for pattern in route.topics))
 
     def setting(self, given: Dict[str, str] | None = None) -> str:
-        """The entry of INGEST_MAPPINGS, with the variables that must be set: `chirpstack?tenant=…`."""
-        values = [f"{name}={quote(given[name]) if given and name in given else '…'}" for name in self.needed]
+        """The entry of INGEST_MAPPINGS, with what is given and what must be set: `tasmota?tenant=acme&tz=…`."""
+        given = given or {}
+        shown = [name for name in self.vars if name in given or name in self.needed]
+        values = [f"{name}={quote(given[name]) if name in given else '…'}" for name in shown]
         return f"{self.name}?{'&'.join(values)}" if values else self.name
 
 
@@ -68,9 +70,10 @@ def everything(tenant: str | None = None) -> tuple[Mappings, dict[str, Format]]:
 
 
 def spec_of(name: str, declared: Dict[str, str | None], tenant: str | None = None) -> str:
-    """An entry of INGEST_MAPPINGS that can be loaded, with examples for what must be set."""
-    examples = EXAMPLES | ({"tenant": tenant} if tenant else {})
-    settings = [f"{each}={quote(examples.get(each, each))}" for each, default in declared.items() if default is None]
+    """An entry of INGEST_MAPPINGS that can be loaded, with this tenant, and with examples for what must be set."""
+    given = {"tenant": tenant} if tenant and "tenant" in declared else {}
+    values = {each: EXAMPLES.get(each, each) for each, default in declared.items() if default is None} | given
+    settings = [f"{each}={quote(value)}" for each, value in values.items()]
     return f"{name}?{'&'.join(settings)}" if settings else name
 
 

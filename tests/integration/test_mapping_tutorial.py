@@ -122,6 +122,8 @@ def comparable(output: str) -> list[str]:
 
 def test_the_library_is_as_formats_lists_it() -> None:
     rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.*) \| (.*) \|$", PAGE.read_text().partition("## The library")[2], re.M)
-    assert [(name, what, re.findall(r"`(\w+)`", needed)) for name, what, needed in rows] == [
-        (name, format_of(name).mapping.description, format_of(name).needed) for name in names()
+    found = [format_of(name) for name in names()]
+    assert [(name, what, re.findall(r"`(\w+)`", variables)) for name, what, variables in rows] == [
+        (each.name, each.mapping.description, [*each.vars]) for each in found
     ]
+    assert [re.findall(r"\*\*`(\w+)`", variables) for _, _, variables in rows] == [each.needed for each in found]

@@ -108,7 +108,7 @@ def test_what_is_wrong_with_the_variable(tmp_path: Path) -> None:
     assert wrong(f"{folder}?site")[0].endswith(": site: should be name=value")
     assert wrong(f"{folder}?site=a&site=b")[0].endswith(": site=b: site comes twice")
     assert wrong("?tenant=x") == ["INGEST_MAPPINGS: ?tenant=x: a name is missing before the ?"]
-    assert "vars.tenant: has no default, it must be set: INGEST_MAPPINGS=ttn?tenant=…" in wrong("ttn")[0]
+    assert "vars.tz: has no default, it must be set: INGEST_MAPPINGS=tasmota?tz=…" in wrong("tasmota")[0]
     assert "the name a is that of" in wrong(f"{folder},{folder}/a.yaml")[0]
 
 

@@ -102,7 +102,7 @@ def test_new_leaves_what_the_library_reads_to_it(tmp_path: Path) -> None:
     assert found == {
         "known": [
             {"mapping": "khomp", "setting": "khomp", "messages": 1},
-            {"mapping": "chirpstack", "setting": "chirpstack?tenant=…", "messages": 1},
+            {"mapping": "chirpstack", "setting": "chirpstack", "messages": 1},
             {"mapping": "v1", "setting": None, "messages": 1},
         ],
         "unreadable": [{"topic": "raw/7", "messages": 1}],
@@ -229,7 +229,7 @@ def test_each_format_has_an_example_with_rows(name: str) -> None:
 
 def test_a_copy_of_a_format_is_a_file_to_be_edited(tmp_path: Path) -> None:
     result = mapping("formats", "chirpstack", "--copy", "mine.yaml")
-    use = "use it instead: INGEST_MAPPINGS=./mine.yaml?tenant=…"
+    use = "use it instead: INGEST_MAPPINGS=./mine.yaml"
     assert result.stdout == f"mine.yaml: a copy of chirpstack; {use}\n"
     assert (tmp_path / "mine.yaml").read_bytes() == (LIBRARY / "chirpstack.yaml").read_bytes()
     assert mapping("lint", "mine.yaml?tenant=acme").exit_code == 0
@@ -240,7 +240,7 @@ def test_a_format_that_is_not_there() -> None:
     result = mapping("formats", "chirpstak")
     assert result.exit_code == 2
     assert "did you mean chirpstack?" in result.stderr
-    assert format_of("tasmota").needed == ["tenant", "tz"]
+    assert format_of("tasmota").needed == ["tz"]
 
 
 def test_completion_knows_the_commands() -> None:
