@@ -181,7 +181,8 @@ def test_a_thread_that_waits_for_a_name_server_holds_up_nobody() -> None:
             async with asyncio.timeout(0):
                 await asyncio.get_running_loop().run_in_executor(None, resolve)
         new = set(threading.enumerate()) - before
-        assert new and all(thread.daemon for thread in new)
+        assert new
+        assert all(thread.daemon for thread in new)
         return 7
 
     assert run_with_daemon_threads(ask()) == 7
