@@ -19,6 +19,7 @@ from traksense_ingest.ops.dlq.table import COUNT_DUE, DUE, LETTERS, MARK, NOW, T
 from traksense_ingest.shared.database import in_transaction
 from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.runtime.service import unless_stopped
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 
 BATCH_BYTES = 8 * 1024 * 1024  # of payloads in one batch, if it is more than one
 
@@ -178,5 +179,7 @@ class Replayer:
         backoff = Backoff()
         while True:
             await asyncio.sleep(backoff.delay())
-            if all([await self._streams.has_room(overflow) for overflow in overflows]):
+            has_room = all([await self._streams.has_room(overflow) for overflow in overflows])
+            end_if_cancelled()
+            if has_room:
                 return
