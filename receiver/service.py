@@ -238,6 +238,7 @@ class Receiver:
         while True:
             self._is_replaced.clear()
             await self._filters.unsubscribe_obsolete(connection)
+            end_if_cancelled()
             await self._is_replaced.wait()
 
     def _choose(self, batch: Sequence[Message]) -> Sequence[Message]:

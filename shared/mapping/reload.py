@@ -18,6 +18,7 @@ from traksense_ingest.shared.mapping.faults import MappingError
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.metrics import Metrics
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 
 T = TypeVar("T")
 Check = Callable[[Mappings], None]  # raises MappingError
@@ -57,6 +58,7 @@ class LiveMappings(Generic[T]):
     async def follow(self, apply: Apply[T]) -> NoReturn:
         """Load them again whenever that is requested, and apply them."""
         while True:
+            end_if_cancelled()
             await self._requested.wait()
             self._requested.clear()
             try:
