@@ -52,34 +52,58 @@ def senml_parser(limits: FormatLimits) -> Parser:
 class _Pack:
     """The base fields that hold at a place in the pack: they last until another one replaces them."""
 
-    __slots__ = ("base", "device", "document", "max_future_s", "received")
+    __slots__ = ("base", "device", "document", "is_usual", "max_future_s", "prefix", "received", "time")
 
     def __init__(self, received: datetime, max_future_s: int) -> None:
         self.received, self.max_future_s = received, max_future_s
         self.base: dict[str, Any] = {}
-        self.device = ""
+        self.prefix, self.device = "", ""
+        self.time: int | float | None = None  # `bt`, absolute
+        self.is_usual = False  # a device and a time, and nothing that is added to values
         self.document: dict[str, Any] = {"records": [], "value": {}, "unit": {}}
 
     def resolve(self, pack: list[Any]) -> Document:
+        records, values, units = self.document["records"], self.document["value"], self.document["unit"]
         for index, record in enumerate(pack):
             if type(record) is not dict:
                 raise FormatError(f"[{index}]", _NOT_AN_ARRAY)
-            _check(record, index)
-            if not _BASE.isdisjoint(record):
-                self._take_base(record, index)
-            if not _BASE.issuperset(record):
-                self._add(record, index)
+            local, unit, value = record.get("n"), record.get("u"), record.get("v")
+            if (
+                self.is_usual
+                and len(record) == 3
+                and type(local) is str
+                and type(unit) is str
+                and type(value) in _NUMBERS
+                and local
+                and unit
+            ):  # a name, a unit and a number, as nearly all records are: the same as by `_take`, in a third of the time
+                name, base, time = self.prefix + local, self.device, self.time
+                records.append({"name": name, "local": local, "base": base, "u": unit, "value": value, "time": time})
+                values[local], units[local] = value, unit
+            else:
+                self._take(record, index)
         return self.document
 
+    def _take(self, record: dict[str, Any], index: int) -> None:
+        _check(record, index)
+        if not _BASE.isdisjoint(record):
+            self._take_base(record, index)
+        if not _BASE.issuperset(record):
+            self._add(record, index)
+
     def _take_base(self, record: dict[str, Any], index: int) -> None:
-        self.base.update({name: value for name, value in record.items() if name in _BASE})
-        if len(base := self.base.get("bn", "")) > PREFIX_MAX:
-            raise FormatError(f"[{index}].bn", f"{len(base)} characters, at most {PREFIX_MAX} are allowed")
-        self.device = base.rstrip(BASE_ENDS)
+        base = self.base
+        base.update({name: value for name, value in record.items() if name in _BASE})
+        self.prefix = base.get("bn", "")
+        if len(self.prefix) > PREFIX_MAX:
+            raise FormatError(f"[{index}].bn", f"{len(self.prefix)} characters, at most {PREFIX_MAX} are allowed")
+        self.device = self.prefix.rstrip(BASE_ENDS)
         if self.device:
             self.document.setdefault("base", self.device)
-        if "bt" in record and "base_time" not in self.document:
-            self.document["base_time"] = self._time(record["bt"])
+        if "bt" in record:
+            self.time = self._absolute(record["bt"])
+            self.document.setdefault("base_time", self.time)
+        self.is_usual = bool(self.device) and self.time is not None and "bv" not in base and "bs" not in base
 
     def _add(self, record: dict[str, Any], index: int) -> None:
         resolved = self._resolved(record, index)
@@ -92,7 +116,7 @@ class _Pack:
 
     def _resolved(self, record: dict[str, Any], index: int) -> dict[str, Any]:
         base, local = self.base, record.get("n", "")
-        resolved: dict[str, Any] = {"name": base.get("bn", "") + local}
+        resolved: dict[str, Any] = {"name": self.prefix + local}
         if local:
             resolved["local"] = local
         if self.device:
@@ -103,9 +127,9 @@ class _Pack:
         if "s" in record or "bs" in base:
             resolved["sum"] = _sum(base.get("bs"), record.get("s"), f"[{index}].s")
         if "t" in record:
-            resolved["time"] = self._time(_sum(base.get("bt"), record["t"], f"[{index}].t"))
-        elif "bt" in base:
-            resolved["time"] = self._time(base["bt"])
+            resolved["time"] = self._absolute(_sum(base.get("bt"), record["t"], f"[{index}].t"))
+        elif self.time is not None:
+            resolved["time"] = self.time
         if not _RESOLVED.issuperset(record):
             resolved.update({name: value for name, value in record.items() if name not in _RESOLVED})
         return resolved
@@ -118,9 +142,9 @@ class _Pack:
         elif "v" in record:
             resolved["value"] = record["v"]
 
-    def _time(self, time: float) -> int | float:
-        """Absolute. What would be further ahead than allowed is no distance but a clock that was never set: it stays,
-        in the 1970s, for the mapping to decide on."""
+    def _absolute(self, time: float) -> int | float:
+        """Since the epoch. What would be further ahead than allowed is no distance but a clock that was never set: it
+        stays, in the 1970s, for the mapping to decide on."""
         if abs(time) >= RELATIVE_BELOW or time > self.max_future_s:
             return time
         return seconds(microseconds_of(self.received) + round(time * 1_000_000))
