@@ -67,22 +67,28 @@ class _Pack:
         for index, record in enumerate(pack):
             if type(record) is not dict:
                 raise FormatError(f"[{index}]", _NOT_AN_ARRAY)
-            local, unit, value = record.get("n"), record.get("u"), record.get("v")
-            if (
-                self.is_usual
-                and len(record) == 3
-                and type(local) is str
-                and type(unit) is str
-                and type(value) in _NUMBERS
-                and local
-                and unit
-            ):  # a name, a unit and a number, as nearly all records are: the same as by `_take`, in a third of the time
-                name, base, time = self.prefix + local, self.device, self.time
-                records.append({"name": name, "local": local, "base": base, "u": unit, "value": value, "time": time})
-                values[local], units[local] = value, unit
-            else:
+            resolved = self._usual(record) if self.is_usual else None
+            if resolved is None:
                 self._take(record, index)
+                continue
+            records.append(resolved)
+            values[resolved["local"]] = resolved["value"]
+            if "u" in resolved:
+                units[resolved["local"]] = resolved["u"]
         return self.document
+
+    def _usual(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """What nearly all records are: a name with a unit and a number, or with a text. None: another one."""
+        local = record.get("n")
+        if type(local) is not str or not local:
+            return None
+        name, base, time = self.prefix + local, self.device, self.time
+        if len(record) == 3 and type(value := record.get("v")) in _NUMBERS:
+            if type(unit := record.get("u")) is str and unit:
+                return {"name": name, "local": local, "base": base, "u": unit, "value": value, "time": time}
+        elif len(record) == 2 and type(text := record.get("vs")) is str and "bu" not in self.base:
+            return {"name": name, "local": local, "base": base, "value": text, "time": time}
+        return None
 
     def _take(self, record: dict[str, Any], index: int) -> None:
         _check(record, index)
