@@ -137,3 +137,34 @@ valid = st.fixed_dictionaries(
 @given(st.lists(valid, min_size=1, max_size=5))
 def test_a_valid_pack_has_as_many_records(pack: Any) -> None:
     assert [item["local"] for item in resolved(*pack)["records"]] == [item["n"] for item in pack]
+
+
+pieces = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": st.sampled_from(["a", "b", ""]),
+        "u": st.sampled_from(["Cel", ""]),
+        "v": st.sampled_from([1, 2.5]),
+        "vs": st.sampled_from(["on", ""]),
+        "bn": st.sampled_from(["dev_", ""]),
+        "bt": st.sampled_from([1795881600, -60]),
+        "bu": st.sampled_from(["V", ""]),
+        "bv": st.just(1),
+        "bs": st.just(2),
+        "t": st.just(5),
+    },
+)
+
+
+@given(st.lists(pieces, max_size=6))
+def test_what_is_usual_is_resolved_as_everything_else(pack: list[dict[str, Any]]) -> None:
+    def document(pack: list[dict[str, Any]]) -> Any:
+        try:
+            return resolved(*pack)
+        except FormatError as error:
+            return str(error)
+
+    unusual = document([{**record, "ut": 0} if {"v", "vs"} & record.keys() else record for record in pack])
+    for record in unusual["records"] if isinstance(unusual, dict) else []:
+        record.pop("ut", None)
+    assert document(pack) == unusual

@@ -135,21 +135,23 @@ def _each(point: EachPoint, adder: Adder) -> Add:
 
 
 def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
-    """The same for the commonest case, without a generator, and with floats added in place."""
+    """The same for the commonest case, without a generator: conditions choose the items before the loop, and in it keys
+    are read and floats added without a call."""
     get, name, below, start = compile_path(point.path), adder.name, point.path, items.start
     value_key, name_key = key_of(point.path), key_in(point.name)
-    are_keys = value_key is not None and name_key is not None
+    fixed_name = point.name.literal
+    are_keys = value_key is not None and (name_key is not None or fixed_name is not None)
     select, kept, is_simple = compile_selection(point.only), adder.plans.kept, adder.is_simple
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         array = _array(start(record, scope), scope)
-        item = None
+        item, fixed = None, None if fixed_name is None else kept.get(fixed_name)
         try:
             for item in array if select is None else select(array, scope):
-                plan = None
+                plan = fixed
                 if are_keys and type(item) is dict:
                     value = item.get(value_key, MISSING)
-                    if type(called := item.get(name_key)) is str:
+                    if plan is None and type(called := item.get(name_key)) is str:
                         plan = kept.get(called)
                 else:
                     value = get(item, scope)
