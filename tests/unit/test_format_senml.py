@@ -139,24 +139,35 @@ def test_a_valid_pack_has_as_many_records(pack: Any) -> None:
     assert [item["local"] for item in resolved(*pack)["records"]] == [item["n"] for item in pack]
 
 
-pieces = st.fixed_dictionaries(
-    {},
-    optional={
-        "n": st.sampled_from(["a", "b", ""]),
-        "u": st.sampled_from(["Cel", ""]),
-        "v": st.sampled_from([1, 2.5]),
-        "vs": st.sampled_from(["on", ""]),
-        "bn": st.sampled_from(["dev_", ""]),
-        "bt": st.sampled_from([1795881600, -60]),
-        "bu": st.sampled_from(["V", ""]),
-        "bv": st.just(1),
-        "bs": st.just(2),
-        "t": st.just(5),
-    },
+bases = {
+    "bn": st.sampled_from(["dev_", ""]),
+    "bt": st.sampled_from([1795881600, -60]),
+    "bu": st.sampled_from(["V", ""]),
+    "bv": st.just(1),
+    "bs": st.just(2),
+}
+readings = {
+    "n": st.sampled_from(["a", "b", ""]),
+    "u": st.sampled_from(["Cel", ""]),
+    "v": st.sampled_from([1, 2.5]),
+    "vs": st.sampled_from(["on", ""]),
+    "t": st.just(5),
+}
+packs = st.tuples(
+    st.fixed_dictionaries({"bn": st.just("dev_"), "bt": st.just(1795881600)}, optional={"bu": st.just("V")}),
+    st.lists(
+        st.one_of(
+            st.fixed_dictionaries({}, optional=readings),
+            st.fixed_dictionaries({"n": st.just("a")}, optional={"u": st.just("Cel"), "v": st.just(1)}),
+            st.fixed_dictionaries({"n": st.just("a"), "vs": st.just("on")}),
+            st.fixed_dictionaries({}, optional=bases | readings),
+        ),
+        max_size=6,
+    ),
 )
 
 
-@given(st.lists(pieces, max_size=6))
+@given(packs.map(lambda pack: [pack[0], *pack[1]]))
 def test_what_is_usual_is_resolved_as_everything_else(pack: list[dict[str, Any]]) -> None:
     def document(pack: list[dict[str, Any]]) -> Any:
         try:

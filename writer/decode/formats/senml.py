@@ -52,7 +52,10 @@ def senml_parser(limits: FormatLimits) -> Parser:
 class _Pack:
     """The base fields that hold at a place in the pack: they last until another one replaces them."""
 
-    __slots__ = ("base", "device", "document", "is_usual", "max_future_s", "prefix", "received", "time")
+    __slots__ = (
+        *("base", "device", "is_usual", "max_future_s", "prefix", "received", "time"),
+        *("document", "records", "units", "values"),
+    )
 
     def __init__(self, received: datetime, max_future_s: int) -> None:
         self.received, self.max_future_s = received, max_future_s
@@ -60,35 +63,36 @@ class _Pack:
         self.prefix, self.device = "", ""
         self.time: int | float | None = None  # `bt`, absolute
         self.is_usual = False  # a device and a time, and nothing that is added to values
-        self.document: dict[str, Any] = {"records": [], "value": {}, "unit": {}}
+        self.records: list[dict[str, Any]] = []
+        self.values: dict[str, Any] = {}
+        self.units: dict[str, str] = {}
+        self.document: dict[str, Any] = {"records": self.records, "value": self.values, "unit": self.units}
 
     def resolve(self, pack: list[Any]) -> Document:
-        records, values, units = self.document["records"], self.document["value"], self.document["unit"]
         for index, record in enumerate(pack):
             if type(record) is not dict:
                 raise FormatError(f"[{index}]", _NOT_AN_ARRAY)
-            resolved = self._usual(record) if self.is_usual else None
-            if resolved is None:
+            if not self._add_usual(record):
                 self._take(record, index)
-                continue
-            records.append(resolved)
-            values[resolved["local"]] = resolved["value"]
-            if "u" in resolved:
-                units[resolved["local"]] = resolved["u"]
         return self.document
 
-    def _usual(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """What nearly all records are: a name with a unit and a number, or with a text. None: another one."""
+    def _add_usual(self, record: dict[str, Any]) -> bool:
+        """Add what nearly all records are: a name with a unit and a number, or with a text. False: another one."""
         local = record.get("n")
-        if type(local) is not str or not local:
-            return None
+        if not self.is_usual or type(local) is not str or not local:
+            return False
         name, base, time = self.prefix + local, self.device, self.time
         if len(record) == 3 and type(value := record.get("v")) in _NUMBERS:
-            if type(unit := record.get("u")) is str and unit:
-                return {"name": name, "local": local, "base": base, "u": unit, "value": value, "time": time}
-        elif len(record) == 2 and type(text := record.get("vs")) is str and "bu" not in self.base:
-            return {"name": name, "local": local, "base": base, "value": text, "time": time}
-        return None
+            if type(unit := record.get("u")) is not str or not unit:
+                return False
+            self.records.append({"name": name, "local": local, "base": base, "u": unit, "value": value, "time": time})
+            self.units[local] = unit
+        elif len(record) == 2 and type(value := record.get("vs")) is str and "bu" not in self.base:
+            self.records.append({"name": name, "local": local, "base": base, "value": value, "time": time})
+        else:
+            return False
+        self.values[local] = value
+        return True
 
     def _take(self, record: dict[str, Any], index: int) -> None:
         _check(record, index)
@@ -113,12 +117,12 @@ class _Pack:
 
     def _add(self, record: dict[str, Any], index: int) -> None:
         resolved = self._resolved(record, index)
-        self.document["records"].append(resolved)
+        self.records.append(resolved)
         if local := record.get("n"):
             if "value" in resolved:
-                self.document["value"][local] = resolved["value"]
+                self.values[local] = resolved["value"]
             if "u" in resolved:
-                self.document["unit"][local] = resolved["u"]
+                self.units[local] = resolved["u"]
 
     def _resolved(self, record: dict[str, Any], index: int) -> dict[str, Any]:
         base, local = self.base, record.get("n", "")
