@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.formats import RECEIVED, check_plain, decoded, refused
@@ -154,11 +154,13 @@ readings = {
     "t": st.just(5),
 }
 packs = st.tuples(
-    st.fixed_dictionaries({"bn": st.just("dev_"), "bt": st.just(1795881600)}, optional={"bu": st.just("V")}),
+    st.fixed_dictionaries(
+        {"bn": st.sampled_from(["dev_", "_"]), "bt": st.just(1795881600)}, optional={"bu": st.just("V")}
+    ),
     st.lists(
         st.one_of(
             st.fixed_dictionaries({}, optional=readings),
-            st.fixed_dictionaries({"n": st.just("a")}, optional={"u": st.just("Cel"), "v": st.just(1)}),
+            st.fixed_dictionaries({"n": readings["n"], "u": readings["u"], "v": readings["v"]}),
             st.fixed_dictionaries({"n": st.just("a"), "vs": st.just("on")}),
             st.fixed_dictionaries({}, optional=bases | readings),
         ),
@@ -168,6 +170,9 @@ packs = st.tuples(
 
 
 @given(packs.map(lambda pack: [pack[0], *pack[1]]))
+@example([{"bn": "_", "bt": 1795881600}, {"n": "a", "u": "Cel", "v": 1}])
+@example([{"bn": "dev_", "bt": 1795881600}, {"n": "a", "u": "", "v": 1}])
+@example([{"bn": "dev_", "bt": 1795881600, "bu": "V"}, {"n": "a", "vs": "on"}])
 def test_what_is_usual_is_resolved_as_everything_else(pack: list[dict[str, Any]]) -> None:
     def document(pack: list[dict[str, Any]]) -> Any:
         try:
