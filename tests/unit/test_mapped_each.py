@@ -35,7 +35,7 @@ BODIES = [
 RARELY_A_KEY = 'override: {"never": {unit: "{key}"}}'  # so that what keeps the key of each item is used
 
 texts = st.sampled_from(["a", "b", "C", "", "x" * 257])
-items = st.one_of(
+items: st.SearchStrategy[Any] = st.one_of(
     st.fixed_dictionaries(
         {},
         optional={
