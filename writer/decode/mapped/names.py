@@ -109,7 +109,8 @@ def _glob(glob: str) -> str:
         return re.escape(first)
     *between, last = others
     middle = "".join(f"(?>.*?{re.escape(text)})" for text in between if text)
-    return f"{re.escape(first)}{middle}(?>.*(?<={re.escape(last)}))" if last else f"{re.escape(first)}{middle}.*"
+    end = f"(?>.{{{len(last)},}}(?<={re.escape(last)}))" if last else ".*"  # not what is before the star once more
+    return f"{re.escape(first)}{middle}{end}"
 
 
 def _unit(value: Value) -> tuple[str | None, UnitOf | None]:
