@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.formats import RECEIVED, check_plain, decoded, refused
@@ -137,3 +137,50 @@ valid = st.fixed_dictionaries(
 @given(st.lists(valid, min_size=1, max_size=5))
 def test_a_valid_pack_has_as_many_records(pack: Any) -> None:
     assert [item["local"] for item in resolved(*pack)["records"]] == [item["n"] for item in pack]
+
+
+bases = {
+    "bn": st.sampled_from(["dev_", ""]),
+    "bt": st.sampled_from([1795881600, -60]),
+    "bu": st.sampled_from(["V", ""]),
+    "bv": st.just(1),
+    "bs": st.just(2),
+}
+readings = {
+    "n": st.sampled_from(["a", "b", ""]),
+    "u": st.sampled_from(["Cel", ""]),
+    "v": st.sampled_from([1, 2.5]),
+    "vs": st.sampled_from(["on", ""]),
+    "t": st.just(5),
+}
+packs = st.tuples(
+    st.fixed_dictionaries(
+        {"bn": st.sampled_from(["dev_", "_"]), "bt": st.just(1795881600)}, optional={"bu": st.just("V")}
+    ),
+    st.lists(
+        st.one_of(
+            st.fixed_dictionaries({}, optional=readings),
+            st.fixed_dictionaries({"n": readings["n"], "u": readings["u"], "v": readings["v"]}),
+            st.fixed_dictionaries({"n": st.just("a"), "vs": st.just("on")}),
+            st.fixed_dictionaries({}, optional=bases | readings),
+        ),
+        max_size=6,
+    ),
+)
+
+
+@given(packs.map(lambda pack: [pack[0], *pack[1]]))
+@example([{"bn": "_", "bt": 1795881600}, {"n": "a", "u": "Cel", "v": 1}])
+@example([{"bn": "dev_", "bt": 1795881600}, {"n": "a", "u": "", "v": 1}])
+@example([{"bn": "dev_", "bt": 1795881600, "bu": "V"}, {"n": "a", "vs": "on"}])
+def test_what_is_usual_is_resolved_as_everything_else(pack: list[dict[str, Any]]) -> None:
+    def document(pack: list[dict[str, Any]]) -> Any:
+        try:
+            return resolved(*pack)
+        except FormatError as error:
+            return str(error)
+
+    unusual = document([{**record, "ut": 0} if {"v", "vs"} & record.keys() else record for record in pack])
+    for record in unusual["records"] if isinstance(unusual, dict) else []:
+        record.pop("ut", None)
+    assert document(pack) == unusual

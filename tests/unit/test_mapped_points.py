@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support import mapped
@@ -265,6 +265,7 @@ names = st.text(alphabet="ab.*", max_size=8)
 
 
 @given(st.text(alphabet="ab.", max_size=10), st.lists(names.filter(lambda name: "*" in name), min_size=1, max_size=3))
+@example("a", ["a*a"])
 def test_a_star_is_any_characters(name: str, globs: list[str]) -> None:
     assert compile_names(Names(frozenset({"exact"}), tuple(globs)))(name) is any(_matches(glob, name) for glob in globs)
 

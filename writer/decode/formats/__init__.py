@@ -29,7 +29,7 @@ from traksense_ingest.writer.decode.formats.otlp_json import parse_otlp
 from traksense_ingest.writer.decode.formats.senml import senml_parser
 from traksense_ingest.writer.decode.formats.sparkplug_b import parse_sparkplug
 from traksense_ingest.writer.decode.formats.text import text_parser
-from traksense_ingest.writer.decode.formats.unpack import unpacker_of
+from traksense_ingest.writer.decode.formats.unpack import Unpacker, unpacker_of
 
 __all__ = ["Document", "FormatError", "FormatLimits", "Parser", "parser_of", "unpacker_of"]
 
@@ -50,20 +50,28 @@ def parser_of(decode: Decode, limits: FormatLimits, unpack: Iterable[Packing] = 
 
     Raises ValueError for a codec in JavaScript that doesn't compile, or whose extra is not installed.
     """
-    unpacked = unpacker_of(unpack, limits)
     parse = _whole(decode, limits) if decode.source is None else _inside(decode, decode.source, limits)
+    if packings := tuple(unpack):
+        parse = _after(unpacker_of(packings, limits), parse)
+    most = limits.max_payload_bytes
 
     def parse_within_limits(payload: bytes, received: datetime) -> Document:
-        if len(payload) > limits.max_payload_bytes:
-            raise too_large(f"{len(payload)} bytes, at most {limits.max_payload_bytes} are allowed")
-        return parse(unpacked(payload), received)
+        if len(payload) > most:
+            raise too_large(f"{len(payload)} bytes, at most {most} are allowed")
+        return parse(payload, received)
 
     return parse_within_limits
 
 
+def _after(unpacked: Unpacker, parse: Parser) -> Parser:
+    return lambda payload, received: parse(unpacked(payload), received)
+
+
 def _whole(decode: Decode, limits: FormatLimits) -> Parser:
-    parse = _content_parser(decode, limits)
-    return lambda payload, received: parse(payload, received, None)
+    if isinstance(decode.format, Js):
+        parse = _js(decode.format)
+        return lambda payload, received: parse(payload, received, None)
+    return _parser(decode, limits)
 
 
 def _inside(decode: Decode, source: Path, limits: FormatLimits) -> Parser:
@@ -97,20 +105,27 @@ def _bytes(content: Document) -> bytes:
 
 
 def _content_parser(decode: Decode, limits: FormatLimits) -> _ContentParser:
-    match decode.format:
-        case Js() as js:
-            return _js(js)
-        case Text() as text:
-            parse = text_parser(text.encoding)
-        case Binary() as binary:
-            parse = binary_parser(binary)
-        case Tlv() as tlv:
-            parse = tlv_parser(tlv)
-        case FormatName.SENML:
-            parse = senml_parser(limits)
-        case name:
-            parse = _NAMED[name]
+    if isinstance(decode.format, Js):
+        return _js(decode.format)
+    parse = _parser(decode, limits)
     return lambda payload, received, _outer: parse(payload, received)
+
+
+def _parser(decode: Decode, limits: FormatLimits) -> Parser:
+    """Of each format but JavaScript, which may need the document that the bytes were in."""
+    match decode.format:
+        case Text() as text:
+            return text_parser(text.encoding)
+        case Binary() as binary:
+            return binary_parser(binary)
+        case Tlv() as tlv:
+            return tlv_parser(tlv)
+        case FormatName.SENML:
+            return senml_parser(limits)
+        case Js():
+            raise TypeError(decode.format)
+        case name:
+            return _NAMED[name]
 
 
 def _js(js: Js) -> _ContentParser:

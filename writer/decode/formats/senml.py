@@ -52,47 +52,81 @@ def senml_parser(limits: FormatLimits) -> Parser:
 class _Pack:
     """The base fields that hold at a place in the pack: they last until another one replaces them."""
 
-    __slots__ = ("base", "device", "document", "max_future_s", "received")
+    __slots__ = (
+        *("base", "device", "is_usual", "max_future_s", "prefix", "received", "time"),
+        *("document", "records", "units", "values"),
+    )
 
     def __init__(self, received: datetime, max_future_s: int) -> None:
         self.received, self.max_future_s = received, max_future_s
         self.base: dict[str, Any] = {}
-        self.device = ""
-        self.document: dict[str, Any] = {"records": [], "value": {}, "unit": {}}
+        self.prefix, self.device = "", ""
+        self.time: int | float | None = None  # `bt`, absolute
+        self.is_usual = False  # a device and a time, and nothing that is added to values
+        self.records: list[dict[str, Any]] = []
+        self.values: dict[str, Any] = {}
+        self.units: dict[str, str] = {}
+        self.document: dict[str, Any] = {"records": self.records, "value": self.values, "unit": self.units}
 
     def resolve(self, pack: list[Any]) -> Document:
         for index, record in enumerate(pack):
             if type(record) is not dict:
                 raise FormatError(f"[{index}]", _NOT_AN_ARRAY)
-            _check(record, index)
-            if not _BASE.isdisjoint(record):
-                self._take_base(record, index)
-            if not _BASE.issuperset(record):
-                self._add(record, index)
+            if not self._add_usual(record):
+                self._take(record, index)
         return self.document
 
+    def _add_usual(self, record: dict[str, Any]) -> bool:
+        """Add what nearly all records are: a name with a unit and a number, or with a text. False: another one."""
+        local = record.get("n")
+        if not self.is_usual or type(local) is not str or not local:
+            return False
+        name, base, time = self.prefix + local, self.device, self.time
+        if len(record) == 3 and type(value := record.get("v")) in _NUMBERS:
+            if type(unit := record.get("u")) is not str or not unit:
+                return False
+            self.records.append({"name": name, "local": local, "base": base, "u": unit, "value": value, "time": time})
+            self.units[local] = unit
+        elif len(record) == 2 and type(value := record.get("vs")) is str and "bu" not in self.base:
+            self.records.append({"name": name, "local": local, "base": base, "value": value, "time": time})
+        else:
+            return False
+        self.values[local] = value
+        return True
+
+    def _take(self, record: dict[str, Any], index: int) -> None:
+        _check(record, index)
+        if not _BASE.isdisjoint(record):
+            self._take_base(record, index)
+        if not _BASE.issuperset(record):
+            self._add(record, index)
+
     def _take_base(self, record: dict[str, Any], index: int) -> None:
-        self.base.update({name: value for name, value in record.items() if name in _BASE})
-        if len(base := self.base.get("bn", "")) > PREFIX_MAX:
-            raise FormatError(f"[{index}].bn", f"{len(base)} characters, at most {PREFIX_MAX} are allowed")
-        self.device = base.rstrip(BASE_ENDS)
+        base = self.base
+        base.update({name: value for name, value in record.items() if name in _BASE})
+        self.prefix = base.get("bn", "")
+        if len(self.prefix) > PREFIX_MAX:
+            raise FormatError(f"[{index}].bn", f"{len(self.prefix)} characters, at most {PREFIX_MAX} are allowed")
+        self.device = self.prefix.rstrip(BASE_ENDS)
         if self.device:
             self.document.setdefault("base", self.device)
-        if "bt" in record and "base_time" not in self.document:
-            self.document["base_time"] = self._time(record["bt"])
+        if "bt" in record:
+            self.time = self._absolute(record["bt"])
+            self.document.setdefault("base_time", self.time)
+        self.is_usual = bool(self.device) and self.time is not None and "bv" not in base and "bs" not in base
 
     def _add(self, record: dict[str, Any], index: int) -> None:
         resolved = self._resolved(record, index)
-        self.document["records"].append(resolved)
+        self.records.append(resolved)
         if local := record.get("n"):
             if "value" in resolved:
-                self.document["value"][local] = resolved["value"]
+                self.values[local] = resolved["value"]
             if "u" in resolved:
-                self.document["unit"][local] = resolved["u"]
+                self.units[local] = resolved["u"]
 
     def _resolved(self, record: dict[str, Any], index: int) -> dict[str, Any]:
         base, local = self.base, record.get("n", "")
-        resolved: dict[str, Any] = {"name": base.get("bn", "") + local}
+        resolved: dict[str, Any] = {"name": self.prefix + local}
         if local:
             resolved["local"] = local
         if self.device:
@@ -103,9 +137,9 @@ class _Pack:
         if "s" in record or "bs" in base:
             resolved["sum"] = _sum(base.get("bs"), record.get("s"), f"[{index}].s")
         if "t" in record:
-            resolved["time"] = self._time(_sum(base.get("bt"), record["t"], f"[{index}].t"))
-        elif "bt" in base:
-            resolved["time"] = self._time(base["bt"])
+            resolved["time"] = self._absolute(_sum(base.get("bt"), record["t"], f"[{index}].t"))
+        elif self.time is not None:
+            resolved["time"] = self.time
         if not _RESOLVED.issuperset(record):
             resolved.update({name: value for name, value in record.items() if name not in _RESOLVED})
         return resolved
@@ -118,9 +152,9 @@ class _Pack:
         elif "v" in record:
             resolved["value"] = record["v"]
 
-    def _time(self, time: float) -> int | float:
-        """Absolute. What would be further ahead than allowed is no distance but a clock that was never set: it stays,
-        in the 1970s, for the mapping to decide on."""
+    def _absolute(self, time: float) -> int | float:
+        """Since the epoch. What would be further ahead than allowed is no distance but a clock that was never set: it
+        stays, in the 1970s, for the mapping to decide on."""
         if abs(time) >= RELATIVE_BELOW or time > self.max_future_s:
             return time
         return seconds(microseconds_of(self.received) + round(time * 1_000_000))

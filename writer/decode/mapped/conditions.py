@@ -13,6 +13,7 @@ from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
 T = TypeVar("T")
 
 Holds = Callable[[Any, Scope], bool]
+Select = Callable[[list[Any], Scope], list[Any]]  # those items for which conditions hold, in order
 Test = Callable[[Any], bool]
 
 SCALARS = (str, float, int, bool, type(None))
@@ -88,6 +89,35 @@ def _keys_are(first: str, one: str, second: str, other: str) -> Holds:
 
 def _key_tested(key: str, test: Test) -> Holds:
     return lambda item, _scope: test(item.get(key, MISSING) if type(item) is dict else MISSING)
+
+
+def compile_selection(conditions: Sequence[Condition]) -> Select | None:
+    """The items for which all of them hold; None where there are none. Of those that only ask for a key's text, and
+    whether there is a key, no function is called for each item."""
+    texts = [*map(_as_key_and_text, conditions)]
+    keys = [key_of(condition.path) for condition in conditions]
+    if len(texts) == 1 and texts[0]:
+        return _where_key_is(*texts[0])
+    if len(texts) == 2 and texts[0] and texts[1]:
+        return _where_keys_are(*texts[0], *texts[1])
+    if len(keys) == 1 and keys[0] is not None and conditions[0].test == Exists(True):
+        return _where_key_exists(keys[0])
+    holds = compile_conditions(conditions)
+    return None if holds is None else lambda items, scope: [item for item in items if holds(item, scope)]
+
+
+def _where_key_is(key: str, text: str) -> Select:
+    return lambda items, _scope: [item for item in items if type(item) is dict and item.get(key) == text]
+
+
+def _where_keys_are(first: str, one: str, second: str, other: str) -> Select:
+    return lambda items, _scope: [
+        item for item in items if type(item) is dict and item.get(first) == one and item.get(second) == other
+    ]
+
+
+def _where_key_exists(key: str) -> Select:
+    return lambda items, _scope: [item for item in items if type(item) is dict and item.get(key) is not None]
 
 
 def _tested(get: Get, test: Test) -> Holds:

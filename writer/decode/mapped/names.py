@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from traksense_ingest.shared.mapping.points import Many, Point, Value
 from traksense_ingest.shared.mapping.text import Names, Template
-from traksense_ingest.writer.decode.mapped.paths import key_of
 from traksense_ingest.writer.decode.mapped.scope import Scope, Wrong
-from traksense_ingest.writer.decode.mapped.templates import Text, compile_template
+from traksense_ingest.writer.decode.mapped.templates import Text, compile_template, key_in
 from traksense_ingest.writer.decode.mapped.values import Convert, compile_value, is_plain
 
 KEPT_MAX = 4096  # names of one entry that are remembered
@@ -110,7 +109,8 @@ def _glob(glob: str) -> str:
         return re.escape(first)
     *between, last = others
     middle = "".join(f"(?>.*?{re.escape(text)})" for text in between if text)
-    return f"{re.escape(first)}{middle}(?>.*(?<={re.escape(last)}))" if last else f"{re.escape(first)}{middle}.*"
+    end = f"(?>.{{{len(last)},}}(?<={re.escape(last)}))" if last else ".*"  # not what is before the star once more
+    return f"{re.escape(first)}{middle}{end}"
 
 
 def _unit(value: Value) -> tuple[str | None, UnitOf | None]:
@@ -126,7 +126,7 @@ def _unit(value: Value) -> tuple[str | None, UnitOf | None]:
 def _unit_of(template: Template, units: dict[str, str]) -> UnitOf:
     text_of: Text = compile_template(template)
     known: dict[str, str] = {}
-    key = key_of(template.references[0].path) if template.text == f"{{{template.references[0].path.text}}}" else None
+    key = key_in(template)
 
     def unit(item: Any, scope: Scope) -> str | None:
         if key is not None and type(item) is dict and type(text := item.get(key)) is str and text in known:

@@ -15,12 +15,12 @@ from traksense_ingest.shared.mapping.points import (
 )
 from traksense_ingest.shared.mapping.text import KEY, Root
 from traksense_ingest.writer.decode.mapped.adder import LARGEST, Add, Adder, CompileTime, Readings
-from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
+from traksense_ingest.writer.decode.mapped.conditions import compile_conditions, compile_selection
 from traksense_ingest.writer.decode.mapped.leaves import compile_leaves
 from traksense_ingest.writer.decode.mapped.names import UNWANTED
-from traksense_ingest.writer.decode.mapped.paths import Items, compile_path
+from traksense_ingest.writer.decode.mapped.paths import Items, compile_path, key_of
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope, Wrong
-from traksense_ingest.writer.decode.mapped.templates import names_captured
+from traksense_ingest.writer.decode.mapped.templates import key_in, names_captured
 from traksense_ingest.writer.decode.mapped.wording import at, in_words, place_of
 
 
@@ -135,23 +135,31 @@ def _each(point: EachPoint, adder: Adder) -> Add:
 
 
 def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
-    """The same for the commonest case, without a generator, and with floats added in place."""
+    """The same for the commonest case, without a generator: conditions choose the items before the loop, and in it keys
+    are read and floats added without a call."""
     get, name, below, start = compile_path(point.path), adder.name, point.path, items.start
-    only, kept, is_simple = adder.only, adder.plans.kept, adder.is_simple
+    value_key, name_key = key_of(point.path), key_in(point.name)
+    fixed_name = point.name.literal
+    are_keys = value_key is not None and (name_key is not None or fixed_name is not None)
+    select, kept, is_simple = compile_selection(point.only), adder.plans.kept, adder.is_simple
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         array = _array(start(record, scope), scope)
-        index = 0
+        item, fixed = None, None if fixed_name is None else kept.get(fixed_name)
         try:
-            for index, item in enumerate(array):  # noqa: B007  (of the one that is wrong)
-                if only is not None and not only(item, scope):
-                    continue
-                value = get(item, scope)
+            for item in array if select is None else select(array, scope):
+                plan = fixed
+                if are_keys and type(item) is dict:
+                    value = item.get(value_key, MISSING)
+                    if plan is None and type(called := item.get(name_key)) is str:
+                        plan = kept.get(called)
+                else:
+                    value = get(item, scope)
                 if value is MISSING:
                     adder.skip_missing()
                     continue
-                called = name(item, scope)
-                plan = kept.get(called) or adder.plan(called)  # type: ignore[arg-type]
+                if plan is None:
+                    plan = adder.plan(name(item, scope))
                 if (
                     is_simple
                     and type(value) is float
@@ -164,10 +172,15 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
                 elif plan is not UNWANTED:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:
-            raise at(place_of(point.each, str(index), below), wrong) from None
+            raise at(place_of(point.each, _index_of(item, array), below), wrong) from None
         adder.check_not_empty(bool(array), point.each)
 
     return add
+
+
+def _index_of(item: Any, array: list[Any]) -> str:
+    """Of this very item: the first one that is wrong is the first one that is it."""
+    return str(next(index for index, other in enumerate(array) if other is item))
 
 
 def _array(value: Any, scope: Scope) -> list[Any]:

@@ -32,6 +32,14 @@ def compile_template(template: Template) -> Text:
     return _joined(parts)
 
 
+def key_in(template: Template) -> str | None:
+    """The key of the item whose value it is, if it is no more than that."""
+    match template.parts:
+        case (Reference(path, ()),):
+            return key_of(path)
+    return None
+
+
 def _joined(parts: tuple[str | Text, ...]) -> Text:
     def text(item: Any, scope: Scope) -> str | NoText:
         texts = []
