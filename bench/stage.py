@@ -21,6 +21,7 @@ from bench.shape import Shape
 from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.up.processes import Receiver, Writer
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.heartbeat import WRITERS_KEY
 from traksense_ingest.shared.streams.keys import key_of, ledger_of, shard_of
 from traksense_ingest.shared.streams.scripts import Scripts
 
@@ -91,8 +92,10 @@ class Stage:
         await self.settle_down()
 
     async def clear_streams(self) -> None:
-        """No streams, and no ledgers of them."""
-        await self.redis.delete(*(key(shard) for shard in range(SHARDS_MAX) for key in (key_of, ledger_of)))
+        """No streams, no ledgers of them, and no heartbeats of writers that were killed."""
+        await self.redis.delete(
+            WRITERS_KEY, *(key(shard) for shard in range(SHARDS_MAX) for key in (key_of, ledger_of))
+        )
         await self.database.execute("TRUNCATE stream_ledger")
 
     async def settle_down(self) -> None:

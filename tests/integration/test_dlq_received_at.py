@@ -15,7 +15,7 @@ from tests.support.dead_letters import TOPIC, dead_letter, dlq, entries, succeed
 from tests.support.stack import Stack, telem
 from traksense_ingest.shared import database
 from traksense_ingest.shared.streams.keys import key_of
-from traksense_ingest.writer.decode.decode import Decoder
+from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import Decoded, Sighting
 from traksense_ingest.writer.store.devices import DeviceRegistry
@@ -98,13 +98,13 @@ async def test_a_dry_run_decodes_with_the_time_of_receipt(stack: Stack, monkeypa
     await dead_letter_of_good(stack, GOOD, GOOD)
     await stack.execute("UPDATE ingest_errors SET received_at = NULL WHERE id = 2")
     seen: list[Entry] = []
-    original = Decoder.decode
+    original = MappedRoutes.decode
 
-    def recording(self: Decoder, entry: Entry) -> Any:
+    def recording(self: MappedRoutes, entry: Entry) -> Any:
         seen.append(entry)
         return original(self, entry)
 
-    monkeypatch.setattr(Decoder, "decode", recording)
+    monkeypatch.setattr(MappedRoutes, "decode", recording)
     assert "1: would be stored: 2 rows of ts_measure" in await succeeds(stack, "replay", "--all", "--dry-run")
     kept, unknown = seen
     assert (kept.received_at, kept.replayed) == (AT, True)

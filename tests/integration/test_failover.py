@@ -164,7 +164,7 @@ async def test_status_says_of_a_replica_that_it_is_one(stack: Stack, pair: Pair)
 def dead_letter(number: int) -> DeadLetter:
     entry = {"tenant_id": "t", "topic": telem()[0], "payload": b"{}", "stream": key_of(0), "entry_id": f"{number}-0"}
     why = {"reason": "parse_error: ts: absent", "error_class": "parse_error", "sqlstate": None}
-    others: Any = {"is_text": True, "deliveries": 1, "replayed_at": None}
+    others: Any = {"is_text": True, "deliveries": 1, "replayed_at": None, "received_at": None}
     return DeadLetter(id=number, ts=datetime.now(UTC), **entry, **why, **others)  # type: ignore[arg-type]
 
 

@@ -15,7 +15,9 @@ from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.shared.streams import client as streams
 from traksense_ingest.shared.streams.keys import GROUP, key_of
-from traksense_ingest.writer.decode.points import measures_of
+from traksense_ingest.writer.decode.mapped.v1 import V1
+from traksense_ingest.writer.decode.topic import Topic
+from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.read.consumer import Consumer
 
 CURSE = """
@@ -168,14 +170,14 @@ async def test_entries_behind_those_that_wait_are_read_again(stack: Stack) -> No
 def broken_decoder(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The devices whose telemetry the decoder stumbles over; "" for all."""
     devices: set[str] = set()
-    good = measures_of
+    good = V1._telem
 
-    def stumbling(topic: Any, *arguments: Any) -> Any:
+    def stumbling(v1: V1, entry: Entry, topic: Topic, document: Any) -> Any:
         if topic.device in devices or "" in devices:
-            raise KeyError("a bug")
-        return good(topic, *arguments)
+            raise RuntimeError("a bug")
+        return good(v1, entry, topic, document)
 
-    monkeypatch.setattr("traksense_ingest.writer.decode.decode.measures_of", stumbling)
+    monkeypatch.setattr(V1, "_telem", stumbling)
     return devices
 
 
