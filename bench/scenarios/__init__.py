@@ -1,6 +1,7 @@
 """Each scenario: what is measured, and how."""
 
 from bench.scenario import Scenario
+from bench.scenarios.decode import DECODE
 from bench.scenarios.end_to_end import END_TO_END
 from bench.scenarios.growth import GROWTH
 from bench.scenarios.latency import LATENCY
@@ -9,5 +10,5 @@ from bench.scenarios.shape import SHAPE
 from bench.scenarios.writer import WRITER
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE)
+    scenario.name: scenario for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE)
 }

@@ -17,7 +17,7 @@ from tests.support.services import EMBEDDED, Services
 from tests.support.stack import Stack
 
 SCALE = "0.0005"
-COUNT = {"end-to-end": 14, "receiver": 10, "writer": 5, "latency": 8, "growth": 33, "shape": 17}  # figures
+COUNT = {"end-to-end": 14, "receiver": 10, "writer": 5, "latency": 8, "growth": 33, "shape": 17, "decode": 13}  # figures
 
 
 def measure(*arguments: object) -> subprocess.CompletedProcess[str]:
