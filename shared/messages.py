@@ -15,6 +15,7 @@ KINDS = ("telem", "ack", "event")  # on topics of version 1
 MESSAGE_KINDS = (*KINDS, "state")  # of all messages: a state is what a mapping makes of one
 FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in KINDS)  # all that a writer stores
 NAME_MAX = 128  # characters of a tenant, a site or a device
+POINT_NAME_MAX, UNIT_MAX = 256, 64  # characters of a point's name and of a unit
 SHARED = "$share/"
 
 # Classes that a dead letter's reason begins with.

@@ -17,7 +17,15 @@ from tests.support.services import EMBEDDED, Services
 from tests.support.stack import Stack
 
 SCALE = "0.0005"
-COUNT = {"end-to-end": 14, "receiver": 10, "writer": 5, "latency": 8, "growth": 33, "shape": 17, "decode": 13}  # figures
+COUNT = {
+    "end-to-end": 14,
+    "receiver": 10,
+    "writer": 5,
+    "latency": 8,
+    "growth": 33,
+    "shape": 17,
+    "decode": 13,
+}  # figures
 
 
 def measure(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -35,7 +43,7 @@ def test_a_scenario_runs_to_its_end(name: str, services: Services, tmp_path: Pat
     done = measure(name, "--services", services.name, "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
     figures = figures_in(tmp_path / "figures.json")
-    assert len(figures) == COUNT[name], list(figures)
+    assert len(figures) == FIGURES[name], list(figures)
     assert set(SCENARIOS[name].targets) <= set(figures)
     assert all(math.isfinite(figure["median"]) for figure in figures.values())
     rates = [figure for figure in figures.values() if figure["unit"] == "points/s"]

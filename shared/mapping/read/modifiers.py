@@ -8,9 +8,10 @@ from typing import Any, Literal, cast, get_args
 from traksense_ingest.shared.mapping.faults import quoted
 from traksense_ingest.shared.mapping.points import Else, Override, Value
 from traksense_ingest.shared.mapping.read.cursor import Cursor, Keys
-from traksense_ingest.shared.mapping.read.paths import template
+from traksense_ingest.shared.mapping.read.paths import template_up_to
 from traksense_ingest.shared.mapping.read.values import scalar_table, scalars, text_table
 from traksense_ingest.shared.mapping.text import Names
+from traksense_ingest.shared.messages import UNIT_MAX
 
 VALUE_KEYS = (
     "unit",
@@ -26,7 +27,6 @@ VALUE_KEYS = (
     "null",
     "absent",
 )
-UNIT_MAX = 64  # characters, as in v1
 
 ValueType = Literal["number", "bool", "text"]
 NullIs = Literal["row", "skip"]
@@ -36,10 +36,7 @@ def value(keys: Keys, base: Value | None = None) -> Value:
     """The modifiers of an entry; what it doesn't say is as in `base`."""
     said: dict[str, Any] = {}
     if at := keys.get("unit"):
-        said |= {"unit": template(at), "units": (), "units_by_name": ()}
-        literal = said["unit"].literal
-        if literal is not None and len(literal) > UNIT_MAX:
-            at.fault(f"{len(literal)} characters, at most {UNIT_MAX} are allowed")
+        said |= {"unit": template_up_to(UNIT_MAX)(at), "units": (), "units_by_name": ()}
     for key in ("divide", "scale", "offset"):
         if at := keys.get(key):
             said[key] = at.decimal()

@@ -70,6 +70,19 @@ def template(at: Cursor) -> Template:
     return parsed(at, "a text", template_of, Template("", ("",)))
 
 
+def template_up_to(characters: int) -> Callable[[Cursor], Template]:
+    """The same, whose literal text alone is not longer."""
+
+    def read(at: Cursor) -> Template:
+        found = template(at)
+        length = sum(len(part) for part in found.parts if isinstance(part, str))
+        if length > characters:
+            at.fault(f"{length} characters, at most {characters} are allowed")
+        return found
+
+    return read
+
+
 def names(at: Cursor) -> Names:
     """Names of points, with * for any characters."""
     texts = [item.text("a name") for item in at.one_or_more()]

@@ -24,11 +24,12 @@ from traksense_ingest.shared.mapping.read.paths import (
     path,
     path_of,
     path_to_one,
-    template,
     template_of,
+    template_up_to,
 )
 from traksense_ingest.shared.mapping.read.values import conditions, text_table, time_rule
 from traksense_ingest.shared.mapping.text import Each, Index, Key, Names, Over, Path, Template
+from traksense_ingest.shared.messages import POINT_NAME_MAX
 
 _KINDS = ("path", "each", "leaves", "zip", "cases")
 _COMMON = ("name", "only", "required", "time", "distinct_by", *VALUE_KEYS)
@@ -73,7 +74,7 @@ class PointReader:
         return {
             "place": keys.at.place,
             "where": keys.at.where,
-            "name": keys.read("name", template, None),
+            "name": keys.read("name", template_up_to(POINT_NAME_MAX), None),
             "value": value(keys),
             "only": conditions(at) if at and at.is_object else (),
             "required": keys.read("required", Cursor.flag, False),

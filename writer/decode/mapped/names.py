@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from traksense_ingest.shared.mapping.points import Many, Point, Value
 from traksense_ingest.shared.mapping.text import Names, Template
+from traksense_ingest.shared.messages import POINT_NAME_MAX, UNIT_MAX
 from traksense_ingest.writer.decode.mapped.scope import Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import Text, compile_template, key_in
 from traksense_ingest.writer.decode.mapped.values import Convert, compile_value, is_plain
 
 KEPT_MAX = 4096  # names of one entry that are remembered
-NAME_MAX, UNIT_MAX = 256, 64  # characters, as v1's
 
 Matches = Callable[[str], bool]
 UnitOf = Callable[[Any, Scope], str | None]
@@ -82,8 +82,8 @@ class Plans:
 
 def checked_name(name: str) -> str:
     """Raises Wrong where v1 would refuse it too."""
-    if not 1 <= len(name) <= NAME_MAX:
-        raise Wrong(f"the point's name should have 1 to {NAME_MAX} characters, has {len(name)}")
+    if not 1 <= len(name) <= POINT_NAME_MAX:
+        raise Wrong(f"the point's name should have 1 to {POINT_NAME_MAX} characters, has {len(name)}")
     if "\0" in name:
         raise Wrong("the point's name should not contain the NUL character")
     return name

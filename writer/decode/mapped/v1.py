@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 from pydantic_core import PydanticCustomError
 
+from traksense_ingest.shared.messages import POINT_NAME_MAX, UNIT_MAX
 from traksense_ingest.writer.decode.decode import META_BYTES_MAX, OPENING_BRACE, Decoder
 from traksense_ingest.writer.decode.measures import Measures, Reading
 from traksense_ingest.writer.decode.points import NUMBERS, TYPES, Columns, columns_of
@@ -25,7 +26,6 @@ NESTING_SAFE = 190  # so many brackets can't be nested more deeply than pydantic
 NESTING_BYTES = 2 * NESTING_SAFE  # of brackets that are opened and closed
 POINT_BYTES, ALL_FIELDS_BYTES = len('{"name":"p","v":1}'), len('{"name":"p","t":null,"v":1,"u":""}')  # at least
 NUL_ESCAPED = rb"\u0000"
-NAME_MAX, UNIT_MAX = 256, 64
 POINT_TYPES = {None, *TYPES}
 LEAST, EXACT = 1e-3, 1e15  # between them Python and orjson write floats alike, and none of them was an integer
 KEPT_MAX = 20_000  # names and units; a message has at most 10 000 points
@@ -143,7 +143,7 @@ class _Points:
 
     def _learn(self, name: Any, unit: Any) -> bool:
         """Whether both are good."""
-        if type(name) is not str or not 0 < len(name) <= NAME_MAX:
+        if type(name) is not str or not 0 < len(name) <= POINT_NAME_MAX:
             return False
         if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
             return False
