@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from traksense_ingest.writer.outcome import Poison
 Json = Callable[[Any, Scope], str | None]  # raises Poison
 
 NUL_ESCAPED = r"\u0000"
+DEPTH_MAX = 254  # arrays and objects in each other, as orjson writes them
 
 
 def compile_fields(fields: Fields, where: str) -> Json | None:
@@ -91,13 +92,27 @@ def as_json(value: Any, where: str) -> str:
 
 
 def _by_python(value: Any, where: str) -> str:
+    if _is_deeper(value, DEPTH_MAX):
+        raise Poison("parse_error", where, "is nested too deeply")
     try:
         text = compact_json(value, where)
         text.encode()
-    except RecursionError:
-        raise Poison("parse_error", where, "is nested too deeply") from None
     except UnicodeEncodeError:
         raise Poison("parse_error", where, "has half a surrogate pair, which is no character") from None
     except TypeError as error:
         raise Poison("parse_error", where, f"can't be stored as JSON: {error}") from None
     return text
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether arrays and objects are nested in more levels; how many Python's own json can take differs by its version."""
+    inside = [value]
+    for _ in range(levels + 1):
+        inside = [item for each in inside for item in _items(each)]
+    return bool(inside)
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
