@@ -105,7 +105,7 @@ def _by_python(value: Any, where: str) -> str:
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
-    """Whether arrays and objects are nested in more levels; how many Python's own json can take differs by its version."""
+    """Whether arrays and objects are nested in more levels. How many json can take depends on the version of Python."""
     inside = [value]
     for _ in range(levels + 1):
         inside = [item for each in inside for item in _items(each)]
