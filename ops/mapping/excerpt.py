@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -46,11 +46,15 @@ def _cut(text: str, width: int) -> str:
     return kept + "…"
 
 
-@cache
 def _lines(file: str) -> list[str]:
     for path in (Path(file), LIBRARY / file):  # of the library only the name is shown
         try:
-            return path.read_bytes().decode(errors="replace").splitlines()
+            return _lines_of(path.absolute(), path.stat().st_mtime_ns)
         except OSError:
             continue
     return []
+
+
+@lru_cache(maxsize=16)  # a file may have thousands of faults
+def _lines_of(path: Path, _changed_ns: int) -> list[str]:
+    return path.read_bytes().decode(errors="replace").splitlines()
