@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from tests.support.waiting import pause
 from traksense_ingest.ops.simulate.lane import Lane, Notice
 from traksense_ingest.ops.simulate.messages import Message, ack_v1, encode, event_v1, point, telem_v1
 from traksense_ingest.ops.simulate.report import Tally
@@ -106,7 +107,7 @@ class Load:
         while True:
             due = first + int((time.monotonic() - started) * self._rate)
             if self.published >= due:
-                await asyncio.sleep(1 / self._rate)
+                await pause(1 / self._rate)
                 continue
             number = self.published
             self.published += 1

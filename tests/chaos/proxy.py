@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import Protocol
 
+from tests.support.waiting import pause
+
 CHUNK = 65_536
 # About 10 kB/s each way of a connection. At 200 messages/s the broker sends each of two receivers 17 kB/s, these send
 # Redis 27 kB/s, and the writers send the database 17 kB/s on the busiest connection of each.
@@ -128,7 +130,7 @@ class Proxy:
             asyncio.create_task(self._pump(upstream_reader, writer, link, observer.to_client)),
         ]
         if self._is_cutting:
-            pumps.append(asyncio.create_task(asyncio.sleep(self._random.uniform(0, CUT_AFTER_S))))
+            pumps.append(asyncio.create_task(pause(self._random.uniform(0, CUT_AFTER_S))))
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         if link.is_half_open:
             await pumps[0]  # until the client gives up by itself
@@ -143,7 +145,7 @@ class Proxy:
             is_behind = self._is_slow and len(data) == SLOW_CHUNK
             self.disturbed += is_behind or link.is_half_open or not self._flows.is_set()
             if self._is_slow:
-                await asyncio.sleep(SLOW_DELAY_S)
+                await pause(SLOW_DELAY_S)
             await self._flows.wait()
             if link.is_half_open:
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +17,12 @@ from tests.chaos.pipeline import CAP, Pipeline, running
 from tests.chaos.setup import Setup
 from tests.chaos.signs import Figures, has_grown
 from tests.chaos.verdict import BrokerEnd, Verdict, judge
-from tests.support.waiting import eventually, watching
+from tests.support.waiting import eventually, pause, watching
 from traksense_ingest.shared import config
 from traksense_ingest.shared.failure import DATABASE_ERRORS
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
 
-CALM_S = 0.5  # between two faults
+LOOK_EVERY_S, JUDGE_EVERY_S = 0.01, 0.5  # at the stream; at the tables, which takes a while
 STUCK_S = 60.0  # what has not recovered by then never will: no time-out of the services is longer than 30 s
 QUIET_S = 15.0  # what is still missing after so long without a change is lost
 SIGN_LIMIT_S = 45.0  # for the sign of a fault, which may be a time-out of 30 s
@@ -139,23 +138,26 @@ class Watch:
         self.unbalanced: StreamSnapshot | None = None  # the last snapshot whose sums did not agree
 
     async def run(self, pipeline: Pipeline) -> None:
-        """Every 10 ms."""
+        """Every few milliseconds."""
         while True:
             with contextlib.suppress(RedisError, OSError):
                 shard = await read_snapshot(pipeline.redis, 0)
                 self.highest = max(self.highest, shard.in_stream)
                 self.unbalanced = shard if shard.missing else self.unbalanced
-            await asyncio.sleep(0.01)
+            await pause(LOOK_EVERY_S)
 
 
 async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
-    """Starts when all services are ready: one that is still starting would not notice some faults."""
+    """Starts when all services are ready and store what is published: one that is still starting would not notice some
+    faults."""
     await pipeline.ready()
-    await asyncio.sleep(CALM_S)
+    ready = time.monotonic()
+    with contextlib.suppress(AssertionError):  # the fault before has not passed: this one will not recover either
+        await eventually(lambda: _flows(pipeline, load, ready), timeout=STUCK_S)
     before = await _figures(pipeline, fault)
     started = time.monotonic()
     async with fault.inflict(pipeline):
-        await asyncio.sleep(fault.lasts_s)
+        await pause(fault.lasts_s)
         healed = time.monotonic()
         took_effect = await shows(pipeline, fault, before)
     healed = healed if fault.passes_by_itself else time.monotonic()
@@ -237,7 +239,7 @@ async def _settled(pipeline: Pipeline, load: Load, incidents: Sequence[Incident]
                 before, since = left, time.monotonic()
             if left == 0 or time.monotonic() - since > QUIET_S:
                 return verdict
-            await asyncio.sleep(CALM_S)
+            await pause(JUDGE_EVERY_S)
     finally:
         await connection.close()
 

@@ -57,7 +57,7 @@ async def stored(stack: Stack) -> dict[tuple[Any, ...], tuple[Any, ...]]:
 
 
 def first_of_each(messages: Iterable[Measures]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
-    """What the table should have: written anew for the test, a row at a time."""
+    """What the table should have: computed for the test, a row at a time."""
     rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for row in (row for message in messages for row in message):
         rows.setdefault((row.device_id, row.point_id, row.ts), (row.v_num, row.meta))

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import re
 import shutil
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import pytest
 
 from tests.support.process import Process
 from tests.support.stack import Stack
-from tests.support.transcript import Direction, Shell, Step, rewritten, steps
+from tests.support.transcript import Direction, Shell, Step, followed, rewritten
 from tests.support.waiting import eventually
 from traksense_ingest.ops.mapping.library import format_of, names
 
@@ -84,30 +82,15 @@ class Scene:
 
 @pytest.fixture
 async def scene(stack: Stack, tmp_path: Path) -> AsyncIterator[Scene]:
-    environment = {
-        **{name: value for name in ("PATH", "PYTHONPATH", "HOME") if (value := os.environ.get(name))},
-        **stack.environment,
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "TERM": "dumb",
-        "COLUMNS": "100",
-        "PYTHON": sys.executable,
-    }
     directory = tmp_path / "here"
     directory.mkdir()
-    async with Shell.started(directory, environment) as shell:
-        await shell.run('traksense-ingest() { "$PYTHON" -m traksense_ingest.ops "$@"; }')
+    async with Shell.started(directory, stack.environment | {"COLUMNS": "100"}) as shell:
         yield Scene(stack, shell, directory)
 
 
 async def test_each_command_says_what_the_page_shows(scene: Scene, request: pytest.FixtureRequest) -> None:
     page = PAGE.read_text()
-    said: list[tuple[Step, str]] = []
-    for step in steps(page):
-        if isinstance(step, Direction):
-            await scene.follow(step)
-        else:
-            said.append((step, await scene.run(step)))
+    said = await followed(scene, page)
     if request.config.getoption("--rewrite"):
         PAGE.write_text(rewritten(page, said))
         return

@@ -6,11 +6,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -20,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.stack import Stack
-from tests.support.transcript import Direction, Shell, Step, rewritten, shape, steps
+from tests.support.transcript import Direction, Shell, Step, followed, rewritten, shape, steps
 from tests.support.waiting import eventually
 from traksense_ingest.ops.simulate.messages import encode, point, telem_v1
 from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of, shard_of
@@ -121,19 +119,9 @@ class Scene:
 async def scene(stack: Stack, tmp_path: Path) -> AsyncIterator[Scene]:
     await stack.receiver()
     await stack.writer(INGEST_BATCH_SIZE=20)
-    environment = {
-        **{name: value for name in ("PATH", "PYTHONPATH", "HOME") if (value := os.environ.get(name))},
-        **stack.environment,
-        "LANG": "C.UTF-8",
-        "TZ": "UTC",
-        "TERM": "dumb",
-        "COLUMNS": "120",
-        "PYTHON": sys.executable,
-        "PORT": str(stack.redis_server.port),
-    }
-    async with Shell.started(tmp_path, environment) as shell:
+    variables = stack.environment | {"COLUMNS": "120", "PORT": str(stack.redis_server.port)}
+    async with Shell.started(tmp_path, variables) as shell:
         await shell.run('redis-cli() { command redis-cli -p "$PORT" $user "$@"; }')
-        await shell.run('traksense-ingest() { "$PYTHON" -m traksense_ingest.ops "$@"; }')
         scene = Scene(stack, shell)
         yield scene
         await scene.close()
@@ -141,12 +129,7 @@ async def scene(stack: Stack, tmp_path: Path) -> AsyncIterator[Scene]:
 
 async def test_each_command_says_what_the_page_shows(scene: Scene, request: pytest.FixtureRequest) -> None:
     page = PAGE.read_text()
-    said: list[tuple[Step, str]] = []
-    for step in steps(page):
-        if isinstance(step, Direction):
-            await scene.follow(step)
-        else:
-            said.append((step, await scene.run(step)))
+    said = await followed(scene, page)
     assert not [output for _, output in said if "(error)" in output]
     if request.config.getoption("--rewrite"):
         PAGE.write_text(rewritten(page, said))

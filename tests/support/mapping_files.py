@@ -44,7 +44,7 @@ class Folder:
         return f"{self.path}/"
 
     def put(self, text: str, name: str = "readings") -> None:
-        """Write a file, or write it anew."""
+        """Write a file, or replace it."""
         (self.path / f"{name}.yaml").write_text(text)
 
     def remove(self, name: str = "readings") -> None:

@@ -10,12 +10,13 @@ import asyncio
 import os
 import pty
 import re
+import sys
 import tty
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
@@ -56,6 +57,25 @@ def steps(page: str) -> Iterator[Step | Direction]:
             yield Direction(found[1])
 
 
+class Scene(Protocol):
+    """What a page presupposes."""
+
+    async def run(self, step: Step) -> str: ...
+
+    async def follow(self, direction: Direction) -> None: ...
+
+
+async def followed(scene: Scene, page: str) -> list[tuple[Step, str]]:
+    """Do everything on a page, in order: each command with what it said."""
+    said: list[tuple[Step, str]] = []
+    for step in steps(page):
+        if isinstance(step, Direction):
+            await scene.follow(step)
+        else:
+            said.append((step, await scene.run(step)))
+    return said
+
+
 def rewritten(page: str, outputs: Sequence[tuple[Step, str]]) -> str:
     """The page with what the commands said now."""
     lines = page.splitlines()
@@ -84,7 +104,16 @@ class Shell:
 
     @classmethod
     @asynccontextmanager
-    async def started(cls, directory: Path, environment: Mapping[str, str]) -> AsyncIterator[Self]:
+    async def started(cls, directory: Path, variables: Mapping[str, str]) -> AsyncIterator[Self]:
+        """A shell in a directory that knows `traksense-ingest`."""
+        environment = {
+            **{name: value for name in ("PATH", "PYTHONPATH", "HOME") if (value := os.environ.get(name))},
+            "LANG": "C.UTF-8",
+            "TZ": "UTC",
+            "TERM": "dumb",
+            "PYTHON": sys.executable,
+            **variables,
+        }
         ours, theirs = pty.openpty()
         tty.setraw(theirs)
         process = await asyncio.create_subprocess_exec(
@@ -102,7 +131,9 @@ class Shell:
             lambda: asyncio.StreamReaderProtocol(terminal), os.fdopen(ours, "rb", buffering=0)
         )
         try:
-            yield cls(process, terminal)
+            shell = cls(process, terminal)
+            await shell.run('traksense-ingest() { "$PYTHON" -m traksense_ingest.ops "$@"; }')
+            yield shell
         finally:
             process.kill()
             await process.wait()

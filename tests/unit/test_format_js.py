@@ -109,7 +109,7 @@ def test_variables_that_are_nested_too_deep() -> None:
         parse(b'{"data":[1],"v":' + b"[" * 500 + b"]" * 500 + b"}", RECEIVED)
 
 
-def test_a_codec_that_collects_what_it_saw_is_started_anew() -> None:
+def test_a_codec_that_collects_what_it_saw_is_started_again() -> None:
     """Its memory is full after some messages, each of which is good."""
     code = (
         "var seen = []; function decodeUplink(i) { seen.push(new Array(50000).fill(1.5)); return {data: i.bytes[0]} }"
