@@ -22,7 +22,7 @@ from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.up.processes import Receiver, Writer
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.heartbeat import WRITERS_KEY
-from traksense_ingest.shared.streams.keys import key_of, ledger_of, shard_of
+from traksense_ingest.shared.streams.keys import RETAINED, key_of, ledger_of, shard_of
 from traksense_ingest.shared.streams.scripts import Scripts
 
 TABLES = "ts_measure, cmd_ack, device_event, device, ingest_errors, stream_ledger"
@@ -111,7 +111,7 @@ class Stage:
 
         async def flush(shard: int) -> None:
             batch, batches[shard] = batches[shard], []
-            appended, _ = await append(keys=[key_of(shard)], args=[shape.messages, 0, *batch])
+            appended, _ = await append(keys=[key_of(shard)], args=[shape.messages, RETAINED, 0, *batch])
             assert 3 * appended == len(batch)
 
         for topic, payload in shape.encoded(range(shape.messages)):

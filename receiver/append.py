@@ -18,7 +18,7 @@ from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import errors_name_key, length_of
-from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.keys import RETAINED, key_of
 from traksense_ingest.shared.streams.scripts import Scripts
 
 # What the receiver runs on a stream, from here and from append.lua.
@@ -69,7 +69,7 @@ class Appender:
         """Try once: how many were appended (all or none), and how long the stream is now."""
         started = time.perf_counter()
         retained = [index for index, message in enumerate(batch, 1) if message.retained]
-        arguments: list[bytes | int] = [self._cap, len(retained), *retained]
+        arguments: list[bytes | int] = [self._cap, RETAINED, len(retained), *retained]
         for message in batch:
             arguments += (message.topic, message.payload, message.received_at)
         async with self._one_connection():

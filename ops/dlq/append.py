@@ -23,7 +23,7 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import errors_name_key, length_of
 from traksense_ingest.shared.streams.connection import is_of_server
-from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.keys import REPLAYED, key_of
 from traksense_ingest.shared.streams.scripts import Scripts
 from traksense_ingest.shared.streams.sharding import Sharding
 
@@ -94,19 +94,18 @@ class Streams:
 
     async def _try(self, name: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
         """How many were appended, all or none, and how long the stream is now."""
-        arguments: list[bytes | int] = [self.room]
-        for letter in letters:
-            arguments += (letter.topic.encode(), letter.payload, *_receipt_of(letter))
+        known = [index for index, letter in enumerate(letters, 1) if letter.received_at is not None]
+        arguments: list[bytes | int] = [self.room, REPLAYED, len(known), *known]
+        for letter in letters:  # not retained: to be stored as any other message
+            arguments += (letter.topic.encode(), letter.payload, _received_ms(letter))
         with errors_name_key(name):
-            appended, length = await self._scripts.append_replayed(keys=[name], args=arguments)
+            appended, length = await self._scripts.append(keys=[name], args=arguments)
         return appended, length
 
 
-def _receipt_of(letter: DeadLetter) -> tuple[int, bytes]:
-    """When it was received, in ms, and whether that was kept. Not retained: to be stored as any other message."""
-    if letter.received_at is None:
-        return time.time_ns() // 1_000_000, b""
-    return round(letter.received_at.timestamp() * 1000), b"1"
+def _received_ms(letter: DeadLetter) -> int:
+    """When it was first received; now, if an earlier version has not kept that."""
+    return time.time_ns() // 1_000_000 if letter.received_at is None else round(letter.received_at.timestamp() * 1000)
 
 
 @asynccontextmanager

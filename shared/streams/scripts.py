@@ -17,7 +17,6 @@ class Scripts:
 
     def __init__(self, client: Redis) -> None:
         self.append = _script(client, "append")
-        self.append_replayed = _script(client, "append_replayed")
         self.claim = _script(client, "claim")
         self.create_group = _script(client, "create_group")
         self.delete_idle_consumers = _script(client, "delete_idle_consumers")

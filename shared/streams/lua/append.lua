@@ -2,24 +2,24 @@
 -- With room there is nothing to trim, so MAXLEN can never take an entry that no writer has settled.
 --
 -- KEYS[1] the stream
--- ARGV[1] its cap in entries  ARGV[2] how many of the messages are retained; then the index of each of these, from 1;
--- then topic, payload, received_at (ms since the epoch) of each message
+-- ARGV[1] its cap in entries  ARGV[2] a field that some of the messages have, 'retained' or 'replayed'  ARGV[3] how many
+-- have it; then the index of each of these, from 1; then topic, payload, received_at (ms since the epoch) of each message
 -- Returns {entries appended: all or 0, entries in the stream now}.
-local stream, cap = KEYS[1], ARGV[1]
-local first = 3 + tonumber(ARGV[2])
+local stream, cap, mark = KEYS[1], ARGV[1], ARGV[2]
+local first = 4 + tonumber(ARGV[3])
 local messages = (#ARGV - first + 1) / 3
 local length = redis.call('XLEN', stream)
 if length + messages > tonumber(cap) then
   return {0, length}
 end
-local is_retained = {}
-for i = 3, first - 1 do
-  is_retained[first + 3 * (tonumber(ARGV[i]) - 1)] = true
+local is_marked = {}
+for i = 4, first - 1 do
+  is_marked[first + 3 * (tonumber(ARGV[i]) - 1)] = true
 end
 for i = first, #ARGV, 3 do
-  if is_retained[i] then
+  if is_marked[i] then
     redis.call('XADD', stream, 'MAXLEN', cap, '*',
-      'topic', ARGV[i], 'payload', ARGV[i + 1], 'received_at', ARGV[i + 2], 'retained', '1')
+      'topic', ARGV[i], 'payload', ARGV[i + 1], 'received_at', ARGV[i + 2], mark, '1')
   else
     redis.call('XADD', stream, 'MAXLEN', cap, '*',
       'topic', ARGV[i], 'payload', ARGV[i + 1], 'received_at', ARGV[i + 2])
