@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 
 from traksense_ingest.shared.mapping.faults import did_you_mean
@@ -35,6 +35,14 @@ def of_point(point: AnyPoint) -> frozenset[str]:
             return of_path(leaves) | {LEAF}
         case _:
             return frozenset()
+
+
+def check_new(at: Cursor | None, names: Iterable[str], taken: Collection[str]) -> None:
+    """Note a fault for each name that something around it captures already. A payload could else set what the topic
+    says: the tenant, for one."""
+    for name in names:
+        if at is not None and name in taken and name not in (KEY, LEAF):
+            at.fault(f"{{{name}}} is captured already, by the topic or by `records`; use another name")
 
 
 def check(at: Cursor | None, value: object, known: frozenset[str], some: Iterable[str] = ()) -> None:

@@ -90,6 +90,7 @@ class _Scope:
     def _with_rows(self, common: dict[str, Any], shard: Template | None) -> Route:
         keys = self.keys
         records = keys.read("records", path, None)
+        captures.check_new(keys.get("records"), captures.of_path(records), self.some)
         known = self.captured | captures.of_path(records)
         kind = cast(Kind, keys.read("kind", lambda at: at.one_of(get_args(Kind)), "telem"))
         identity = self._identity(known)
@@ -155,7 +156,9 @@ class _Scope:
         reader = PointReader(self.keys.read("distinct_by", distinct_by, False))
         found = [(entry, reader.point(entry)) for entry in entries]
         for entry, point in found:
-            captures.check(entry, point, known | (captures.of_point(point) if point else frozenset()), self.some)
+            own = captures.of_point(point) if point else frozenset[str]()
+            captures.check_new(entry, own, {*known, *self.some})
+            captures.check(entry, point, known | own, self.some)
         return tuple(point for _, point in found if point)
 
     def _of_kind(self, kind: Kind, key: str, read: Any) -> object:

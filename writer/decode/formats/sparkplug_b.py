@@ -57,7 +57,14 @@ def with_datatype(metric: dict[str, Any], name: str, datatype: str) -> dict[str,
     """A metric that came with its alias alone, as its BIRTH declares it. Raises FormatError."""
     value = metric["value"]
     if isinstance(value, str) and (datatype in _ARRAY_CODES or datatype in _ARRAYS):
-        value = bytes.fromhex(value)
+        try:
+            return metric | {
+                "name": name,
+                "datatype": datatype,
+                "value": typed(bytes.fromhex(value), datatype, name[:64]),
+            }
+        except ValueError as error:
+            raise FormatError(name[:64], f"can't be read as {datatype}: {error}") from None
     return metric | {"name": name, "datatype": datatype, "value": typed(value, datatype, name[:64])}
 
 

@@ -11,7 +11,7 @@ from traksense_ingest.shared.mapping.points import Point, TimeRule
 from traksense_ingest.shared.mapping.text import Path
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.names import Plan, Plans, with_unit
-from traksense_ingest.writer.decode.mapped.scope import Scope, Wrong
+from traksense_ingest.writer.decode.mapped.scope import ROWS_MAX, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.templates import NoText, Text, compile_template
 from traksense_ingest.writer.decode.mapped.times import Moment
 from traksense_ingest.writer.decode.mapped.wording import in_words
@@ -53,6 +53,9 @@ class Adder:
         reading = (name, *columns, unit)
         if self.moment is not None:
             readings = scope.groups.setdefault(_required(self.moment(item, scope)), {})
+            scope.own_times += 1
+            if scope.own_times > ROWS_MAX:
+                scope.take_rows(scope.own_times)
         if name in readings:
             scope.again(reading, readings[name])
         else:

@@ -16,6 +16,7 @@ from traksense_ingest.writer.decode.formats.document import EPOCH, FormatError
 from traksense_ingest.writer.decode.formats.sparkplug_b import with_datatype
 from traksense_ingest.writer.outcome import Birth, BornMetric, Poison
 
+NAMESPACE = "spBv1.0"
 BIRTHS = ("NBIRTH", "DBIRTH")
 TYPES = frozenset((*BIRTHS, "NDATA", "DDATA", "NDEATH", "DDEATH", "NCMD", "DCMD"))
 TRUSTED = timedelta(days=1)  # how far a BIRTH's own timestamp may be before its receipt
@@ -85,7 +86,8 @@ class Aliases:
 def device_of(topic: str) -> tuple[str, str]:
     """The type of a Sparkplug message, and its topic without that level; no type where it has none."""
     levels = topic.split("/")
-    for index in range(1, len(levels)):
+    first = levels.index(NAMESPACE) + 2 if NAMESPACE in levels else 1  # a group may have a type's name
+    for index in range(first, len(levels)):
         if levels[index] in TYPES:
             return levels[index], "/".join((*levels[:index], *levels[index + 1 :]))
     return "", topic

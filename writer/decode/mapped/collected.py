@@ -28,7 +28,7 @@ class Collected:
         """Those of one record; raises Poison where a message has too many."""
         scope = self._scope
         for one in rows:
-            count = len(one) if isinstance(one, Measures) else 1
+            count = count_of(one)
             scope.take_rows(count)
             if meta is not None:
                 scope.take_size(len(meta) * count, "meta")
@@ -44,6 +44,11 @@ class Collected:
         if known is not None:
             seen, meta = max(seen, known.seen), meta if meta is not None else known.meta
         self.devices[tenant, device] = Sighting(tenant, device, site, meta, seen)
+
+
+def count_of(rows: Rows) -> int:
+    """How many rows of a table these are."""
+    return len(rows) if isinstance(rows, Measures) else 1
 
 
 def check_texts(rows: Sequence[Rows], payload_bytes: int, label: str) -> None:

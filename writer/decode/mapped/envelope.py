@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from traksense_ingest.shared.mapping.decoding import Envelope
 from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.writer.decode.formats import FormatError, FormatLimits, unpacker_of
+from traksense_ingest.writer.decode.mapped.fields import as_json
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.times import RangeCheck, compile_time, words_of
@@ -40,7 +39,11 @@ class Opener:
     def _bytes(self, payload: Any) -> bytes:
         if payload is MISSING or payload is None:
             raise self._poison(self._payload_words, payload, "a payload")
-        content = payload.encode(errors="replace") if type(payload) is str else orjson.dumps(payload)
+        content = (
+            payload.encode(errors="replace")
+            if type(payload) is str
+            else as_json(payload, f"{self._label}: {self._payload_words}").encode()
+        )
         try:
             return self._unpack(content)
         except FormatError as error:

@@ -13,7 +13,7 @@ from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.shared.mapping.points import Condition, Equal, Missing
 from traksense_ingest.shared.mapping.text import Key, Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
-from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts
+from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts, count_of
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_fields
 from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
@@ -85,7 +85,7 @@ class CompiledRoute:
             raise self._poison(wrong, "") from None
         if meta is not None:
             for one in rows:
-                scope.take_size(len(meta) * len(one), f"{self.label}: meta")
+                scope.take_size(len(meta) * count_of(one), f"{self.label}: meta")
         entry = scope.entry
         seen = (ts or scope.device_ts) if entry.retained else entry.received_at
         if seen is None or not scope.is_online:

@@ -55,13 +55,16 @@ class MappedRoutes:
     def decode(self, entry: Entry) -> Outcome:
         """What becomes of an entry. Never raises, whatever the entry holds."""
         try:
-            return self.decoded(entry)
+            outcome = self.decoded(entry)
         except UnknownAlias as poison:
             return AwaitsBirth(entry, poison.kind or "telem", poison.tenant_id, poison.device_key, str(poison))
         except Poison as poison:
             return reject_for(entry, poison)
         except Exception as error:
             return Deferred(entry, error)
+        if isinstance(outcome, Decoded) and outcome.birth is not None:
+            self._aliases.learn(outcome.birth)
+        return outcome
 
     def decoded(self, entry: Entry, is_inner: bool = False) -> Decoded | Ignored:
         """The same; raises Poison."""
@@ -129,20 +132,23 @@ class MappedRoutes:
         topic = (entry.topic or b"").decode()
         scope.message, birth = with_names(document, topic, self._aliases, entry.received_at, route.label)
         outcome = route.decoded(bound, scope, unpacked)
-        if birth is None or not isinstance(outcome, Decoded):
-            return outcome
-        self._aliases.learn(birth)
-        return outcome._replace(birth=birth)
+        return outcome._replace(birth=birth) if birth and isinstance(outcome, Decoded) else outcome
 
     def _opened(self, bound: Bound, scope: Scope, is_inner: bool) -> Decoded | Ignored:
         label = bound.route.label
         if is_inner:
             raise Poison("parse_error", label, "an envelope in an envelope is not opened")
         inner = self._openers[label].open(scope)
-        outcome = self.decoded(inner, is_inner=True)
+        allowed = _tenants_of_envelope(bound)
+        try:
+            outcome = self.decoded(inner, is_inner=True)
+        except Poison as poison:
+            if allowed is not None and poison.tenant_id not in allowed:
+                poison.tenant_id = None  # nor may another tenant's dead letters be filled
+            raise
         if isinstance(outcome, Ignored):
             return replace(outcome, entry=scope.entry)
-        _check_tenant(bound, outcome)
+        _check_tenant(label, allowed, outcome)
         return outcome._replace(entry=scope.entry)
 
     def _not_read(self, bound: Bound, entry: Entry, error: FormatError) -> Decoded | Ignored:
@@ -191,13 +197,17 @@ def _poison_of(bound: Bound, error: FormatError) -> Poison:
     return poison
 
 
-def _check_tenant(bound: Bound, outcome: Decoded) -> None:
-    """A message inside is of the tenant that may publish the envelope."""
+def _tenants_of_envelope(bound: Bound) -> tuple[str, ...] | None:
+    """Those that a message inside may be of; None: any, since only trusted clients may publish to its topic."""
     outer = bound.captures.get("tenant")
-    allowed = (outer,) if outer is not None else bound.route.route.tenant.one_of
+    return (outer,) if outer is not None else bound.route.route.tenant.one_of
+
+
+def _check_tenant(label: str, allowed: tuple[str, ...] | None, outcome: Decoded) -> None:
+    """A message inside is of the tenant that may publish the envelope."""
     if allowed is None:
         return
     for part in (*outcome.rows, *outcome.devices):
         if part.tenant_id not in allowed:
             what = f"{printable(part.tenant_id)} is not {listed(allowed)}, whose envelope it is in"
-            raise Poison("parse_error", f"{bound.route.label}: tenant", what)
+            raise Poison("parse_error", f"{label}: tenant", what)

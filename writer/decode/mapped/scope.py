@@ -49,6 +49,7 @@ class Scope:
     is_online = True  # false where a state says that the device is not
     repeated = 0  # readings that only say what another one of the message says
     same_point = 0  # readings that were dropped, since their point has another one
+    own_times = 0  # readings with a time of their own
     rows_left = ROWS_MAX
     values_left = VALUES_MAX
     size_left = BYTES_MAX
