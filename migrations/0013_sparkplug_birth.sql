@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS public.sparkplug_birth (
 CREATE INDEX IF NOT EXISTS sparkplug_birth_device ON public.sparkplug_birth (device_key);
 COMMENT ON TABLE public.sparkplug_birth IS 'The last BIRTH of each Sparkplug node and device.';
 COMMENT ON COLUMN public.sparkplug_birth.device_key IS 'The levels of its topic but for the type of message.';
-COMMENT ON COLUMN public.sparkplug_birth.born_at IS 'Its own timestamp where that is near its receipt, else when a receiver got it.';
+COMMENT ON COLUMN public.sparkplug_birth.born_at IS 'When a receiver got it.';
 COMMENT ON COLUMN public.sparkplug_birth.aliases IS '[[name, data type, alias or null], …]';
 
 ALTER TABLE public.sparkplug_birth ENABLE ROW LEVEL SECURITY;

@@ -31,7 +31,7 @@ from traksense_ingest.writer.outcome import (
     Rejected,
 )
 from traksense_ingest.writer.read.source import BATCH_BYTES, Source
-from traksense_ingest.writer.store.births import StoredBirths
+from traksense_ingest.writer.store.births import StoredBirths, births_used
 from traksense_ingest.writer.store.bisect import give_up, give_up_waiting
 from traksense_ingest.writer.store.canary import Canary, kind_of, statements_of
 from traksense_ingest.writer.store.refused_kinds import RefusedKinds
@@ -105,16 +105,19 @@ class Lane:
         return [self._decided(outcome) for outcome in outcomes]
 
     async def _with_births(self, decoded: Sequence[Outcome]) -> Sequence[Outcome]:
-        """Sparkplug messages whose BIRTH this process did not know, decoded again with what the table has of it."""
-        context = self._context
-        keys = {outcome.device_key for outcome in decoded if isinstance(outcome, AwaitsBirth)}
-        if not keys:
+        """Sparkplug messages whose BIRTH this process did not know, or of which another writer has stored a later one,
+        decoded again with what the table has."""
+        context, used = self._context, births_used(decoded)
+        if not used:
             return decoded
-        await retry_through_outage(context.components["database"], lambda: context.births.load(keys))
-        return [self._again(outcome) if isinstance(outcome, AwaitsBirth) else outcome for outcome in decoded]
+        later = await retry_through_outage(context.components["database"], lambda: context.births.load(used))
+        return [self._again(outcome, later) for outcome in decoded]
 
-    def _again(self, waiting: AwaitsBirth) -> Outcome:
-        outcome = self._context.decoder.decode(waiting.entry)
+    def _again(self, outcome: Outcome, later: frozenset[str]) -> Outcome:
+        if (isinstance(outcome, Decoded) and outcome.named_by and outcome.named_by.device_key in later) or isinstance(
+            outcome, AwaitsBirth
+        ):
+            outcome = self._context.decoder.decode(outcome.entry)
         return give_up_waiting(outcome) if isinstance(outcome, AwaitsBirth) else outcome
 
     async def _ask_about(self, kinds: Iterable[str]) -> None:

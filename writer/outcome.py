@@ -20,6 +20,7 @@ class Poison(Exception):
         self.ahead = ahead  # the timestamp, where it is too far in the future
         self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
         self.tenant_id: str | None = None  # with a kind; None where it has none, or several
+        self.birth: Birth | None = None  # what it says of aliases, which holds all the same
         self.device: str | None = None  # tenant/device, where a mapping took it and it is about one
 
     def copy(self) -> Poison:
@@ -77,11 +78,19 @@ class BornMetric(NamedTuple):
 
 class Birth(NamedTuple):
     """What a BIRTH of a Sparkplug node or device says of the messages that follow it. Of two of one device the one that
-    was born later counts."""
+    was received later counts."""
 
     device_key: str  # the levels of its topic but for the type of message
-    born_at: datetime
+    born_at: datetime  # when a receiver got it
     metrics: tuple[BornMetric, ...]
+    tenant_id: str | None = None  # where the topic alone says it
+
+
+class NamedBy(NamedTuple):
+    """The BIRTH that gave the metrics of a message their names."""
+
+    device_key: str
+    born_at: datetime
 
 
 Rows = Measures | AckRow | EventRow
@@ -101,6 +110,7 @@ class Decoded(NamedTuple):
     same_point: int = 0  # readings that were dropped: the message has another one of the same point and moment
     mapping: str = ""  # the name of the one that decoded it; empty for version 1
     birth: Birth | None = None  # to be stored with it
+    named_by: NamedBy | None = None  # where names of its points are from a BIRTH
 
     @property
     def verdict(self) -> str:
@@ -150,6 +160,7 @@ class Rejected:
     sqlstate: str | None = None
     ahead: datetime | None = None  # its timestamp, where that is too far in the future
     device: str | None = None  # that gave it, tenant/device, where a mapping says so
+    birth: Birth | None = None  # to be stored with it
 
     @property
     def weight(self) -> int:

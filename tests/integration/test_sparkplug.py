@@ -106,11 +106,29 @@ async def test_an_old_birth_that_comes_again_replaces_no_newer_one(stack: Stack)
     await stack.append(*BIRTH, received_at=1_795_881_700_000)
     await eventually(lambda: births(stack))
     (born,) = await births(stack)
-    assert born["born_at"] == datetime(2026, 11, 28, 16, tzinfo=UTC), "its own timestamp"
+    assert born["born_at"] == datetime.fromtimestamp(1_795_881_700, UTC), "when it was received"
     await stack.execute("UPDATE sparkplug_birth SET born_at = born_at + interval '1 hour', aliases = '[]'")
     await stack.append(*BIRTH, received_at=1_795_881_700_000)
     await eventually(lambda: is_settled(stack))
     assert (await births(stack))[0]["aliases"] == "[]"
+    assert writer.stop() == 0
+
+
+async def test_a_later_birth_that_another_writer_has_stored_counts(stack: Stack) -> None:
+    """This one has decoded by the earlier one already."""
+    writer = await stack.writer(**VARIABLES)
+    await stack.append(*BIRTH)
+    await stack.append(*DATA)
+    await eventually(lambda: is_stored(stack))
+    await stack.execute(
+        "UPDATE sparkplug_birth SET born_at = born_at + interval '1 hour', "
+        """aliases = replace(aliases::text, '"Temp"', '"Pressure"')::jsonb"""
+    )
+    await stack.execute("DELETE FROM ts_measure")
+    await stack.append(*DATA)
+    await eventually(lambda: is_settled(stack))
+    assert "Pressure" in await points(stack)
+    assert "Temp" not in await points(stack)
     assert writer.stop() == 0
 
 

@@ -12,7 +12,8 @@ from tests.support.mapped import RECEIVED, reason_of, values_of
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.writer.decode.formats.sparkplug_schema import DATATYPES, Payload
 from traksense_ingest.writer.decode.mapped.aliases import Aliases, device_of
-from traksense_ingest.writer.outcome import Birth, BornMetric, Decoded
+from traksense_ingest.writer.outcome import Birth, BornMetric, Decoded, Rejected
+from traksense_ingest.writer.store.births import births_used
 
 NOW_MS = 1795881605000
 BORN = datetime(2026, 11, 28, 16, 0, 5, tzinfo=UTC)
@@ -38,7 +39,7 @@ def decoding() -> mapped.Decoding:
 def test_a_birth_teaches_its_aliases_and_data_types() -> None:
     outcome = decoding().outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
     assert isinstance(outcome, Decoded)
-    assert outcome.birth == Birth("spBv1.0/g/n/d", BORN, (BornMetric("Level", "Int32", 3),))
+    assert outcome.birth == Birth("spBv1.0/g/n/d", RECEIVED, (BornMetric("Level", "Int32", 3),), "acme")
 
 
 def test_data_after_its_birth() -> None:
@@ -97,22 +98,52 @@ def test_a_number_that_can_only_be_itself_needs_no_birth() -> None:
     assert values_of(decoding().outcome("spBv1.0/g/DDATA/n/d", data)) == {"Level": 7.0}
 
 
-@pytest.mark.parametrize(
-    ("ahead", "born_at"),
-    [
-        (timedelta(0), BORN),
-        (timedelta(hours=1), RECEIVED),
-        (-timedelta(hours=23), BORN - timedelta(hours=23)),
-        (-timedelta(days=400), RECEIVED),
-    ],
-)
-def test_a_birth_of_a_wrong_clock_counts_from_its_receipt(ahead: timedelta, born_at: datetime) -> None:
-    message = Payload.FromString(BIRTH)
-    message.timestamp = NOW_MS + ahead // timedelta(milliseconds=1)
-    outcome = decoding().outcome("spBv1.0/g/DBIRTH/n/d", message.SerializeToString())
-    assert isinstance(outcome, Decoded)
+def test_a_birth_counts_though_the_devices_clock_went_back() -> None:
+    own = decoding()
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    later = payload({"name": "Pressure", "alias": 3, "datatype": INT32, "int_value": 7})
+    message = Payload.FromString(later)
+    message.timestamp = NOW_MS - 3 * 3_600_000
+    own.outcome("spBv1.0/g/DBIRTH/n/d", message.SerializeToString(), RECEIVED + timedelta(seconds=1))
+    assert values_of(own.outcome("spBv1.0/g/DDATA/n/d", DATA)) == {"Pressure": -1.0}
+
+
+def test_a_birth_whose_rows_are_refused_says_what_aliases_are() -> None:
+    own = decoding()
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    name = {"name": "x" * 300, "alias": 4, "datatype": INT32, "int_value": 1}
+    refused = payload(name, {"name": "Pressure", "alias": 3, "datatype": INT32, "int_value": 7})
+    outcome = own.outcome("spBv1.0/g/DBIRTH/n/d", refused)
+    assert isinstance(outcome, Rejected)
     assert outcome.birth is not None
-    assert outcome.birth.born_at == born_at
+    assert values_of(own.outcome("spBv1.0/g/DDATA/n/d", DATA)) == {"Pressure": -1.0}
+
+
+def test_a_message_says_by_which_birth_it_was_read() -> None:
+    own = decoding()
+    own.outcome("spBv1.0/g/DBIRTH/n/d", BIRTH)
+    data = own.outcome("spBv1.0/g/DDATA/n/d", DATA)
+    assert births_used([data]) == {"spBv1.0/g/n/d": RECEIVED}
+    assert births_used([own.outcome("spBv1.0/g/DDATA/n/other", DATA)]) == {"spBv1.0/g/n/other": None}
+    named = payload({"name": "Level", "datatype": INT32, "int_value": 7})
+    assert births_used([own.outcome("spBv1.0/g/DDATA/n/d", named)]) == {}
+
+
+@pytest.mark.parametrize("value", [{"string_value": "zz"}, {"bytes_value": b"\xff\0"}])
+def test_an_array_that_is_none_is_poison(value: dict[str, Any]) -> None:
+    own = decoding()
+    texts = DATATYPES.index("StringArray")
+    own.outcome(
+        "spBv1.0/g/DBIRTH/n/d", payload({"name": "Texts", "alias": 3, "datatype": texts, "bytes_value": b"a\0"})
+    )
+    assert "can't be read as StringArray" in reason_of(
+        own.outcome("spBv1.0/g/DDATA/n/d", payload({"alias": 3, **value}))
+    )
+
+
+def test_a_group_may_have_the_name_of_a_type() -> None:
+    assert device_of("spBv1.0/NDATA/NBIRTH/e") == ("NBIRTH", "spBv1.0/NDATA/e")
+    assert device_of("site/spBv1.0/g/DDATA/n/d") == ("DDATA", "site/spBv1.0/g/n/d")
 
 
 def test_an_older_birth_replaces_no_newer_one() -> None:

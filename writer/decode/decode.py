@@ -192,7 +192,9 @@ def reject(
 def reject_for(entry: Entry, poison: Poison) -> Rejected:
     """The dead letter of an entry that decoding refuses."""
     rejected = reject(entry, poison.reason, str(poison), kind=poison.kind, tenant_id=poison.tenant_id)
-    return replace(rejected, ahead=poison.ahead, device=poison.device) if poison.ahead else rejected
+    if poison.ahead or poison.birth:
+        return replace(rejected, ahead=poison.ahead, device=poison.device, birth=poison.birth)
+    return rejected
 
 
 def _topic_of(entry: Entry) -> Topic:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.writer.decode.mapped.aliases import Aliases
-from traksense_ingest.writer.outcome import Birth, BornMetric
+from traksense_ingest.writer.outcome import AwaitsBirth, Birth, BornMetric, Decoded, Outcome
 from traksense_ingest.writer.store import sql
 
 
@@ -27,6 +27,19 @@ async def upsert_births(connection: Any, births: Iterable[tuple[str, Birth]]) ->
     await sql.execute(connection, sql.UPSERT_BIRTHS, latest(births))
 
 
+def births_used(outcomes: Iterable[Outcome]) -> dict[str, datetime | None]:
+    """The nodes and devices whose aliases these messages have, and when the latest BIRTH that was used was received;
+    None where none is known."""
+    used: dict[str, datetime | None] = {}
+    for outcome in outcomes:
+        if isinstance(outcome, AwaitsBirth):
+            used.setdefault(outcome.device_key, None)
+        elif isinstance(outcome, Decoded) and outcome.named_by:
+            key, born_at = outcome.named_by
+            used[key] = max(born_at, used.get(key) or born_at)
+    return used
+
+
 class StoredBirths:
     """Reads the table into what this process knows."""
 
@@ -34,12 +47,14 @@ class StoredBirths:
         self._pool = pool
         self._aliases = aliases
 
-    async def load(self, device_keys: Iterable[str]) -> None:
-        """Learn the BIRTHs of these nodes and devices that are there. Raises what asyncpg raises."""
+    async def load(self, used: Mapping[str, datetime | None]) -> frozenset[str]:
+        """Learn the BIRTHs of these nodes and devices that are there and later than those that were used; returns whose
+        they are. Raises what asyncpg raises."""
         async with transaction(self._pool) as connection:
-            rows = await connection.fetch(sql.BIRTHS, sorted(device_keys))
+            rows = await connection.fetch(sql.BIRTHS, [*used], [*used.values()])
         for device_key, born_at, text in rows:
             self._aliases.learn(Birth(device_key, born_at, _metrics(text)))
+        return frozenset(row["device_key"] for row in rows)
 
 
 def latest(births: Iterable[tuple[str, Birth]]) -> list[BirthRow]:

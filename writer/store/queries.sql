@@ -207,4 +207,7 @@ WHERE old.born_at <= excluded.born_at
 
 -- name: births
 -- A topic is of one tenant; where another mapping has given it to another one, the later BIRTH counts.
-SELECT device_key, born_at, aliases::text FROM sparkplug_birth WHERE device_key = ANY ($1::text[])
+SELECT device_key, birth.born_at, aliases::text
+FROM sparkplug_birth AS birth
+JOIN unnest($1::text[], $2::timestamptz[]) AS used (device_key, born_at) USING (device_key)
+WHERE used.born_at IS NULL OR birth.born_at > used.born_at

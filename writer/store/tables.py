@@ -61,7 +61,7 @@ class BatchRows:
                 case _:
                     assert_never(one)
         if outcome.birth is not None:
-            self.births.append((outcome.tenant_id or "", outcome.birth))
+            self.births.append((outcome.birth.tenant_id or outcome.tenant_id or "", outcome.birth))
         if entry.retained:
             self.retained_sightings += outcome.devices
         elif entry.replayed:
@@ -171,6 +171,8 @@ def _by_table(batch: Sequence[Storable]) -> BatchRows:
                 rows.add(outcome)
             case Rejected():
                 rows.rejected.append(outcome)
+                if outcome.birth is not None and outcome.tenant_id is not None:
+                    rows.births.append((outcome.tenant_id, outcome.birth))
             case _:
                 assert_never(outcome)
     return rows

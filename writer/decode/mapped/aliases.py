@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from traksense_ingest.writer.decode.formats.document import EPOCH, FormatError
+from traksense_ingest.writer.decode.formats.document import FormatError
 from traksense_ingest.writer.decode.formats.sparkplug_b import with_datatype
-from traksense_ingest.writer.outcome import Birth, BornMetric, Poison
+from traksense_ingest.writer.outcome import Birth, BornMetric, NamedBy, Poison
 
 NAMESPACE = "spBv1.0"
 BIRTHS = ("NBIRTH", "DBIRTH")
 TYPES = frozenset((*BIRTHS, "NDATA", "DDATA", "NDEATH", "DDEATH", "NCMD", "DCMD"))
-TRUSTED = timedelta(days=1)  # how far a BIRTH's own timestamp may be before its receipt
 SIGN_BIT = 2**31  # of a number without a type, which may be a negative one from here on
 
 CACHE_BYTES = 64 * 1024 * 1024
@@ -93,20 +92,33 @@ def device_of(topic: str) -> tuple[str, str]:
     return "", topic
 
 
+class Named(NamedTuple):
+    """A document whose metrics have names and data types."""
+
+    document: dict[str, Any]
+    birth: Birth | None = None  # the message is one
+    named_by: NamedBy | None = None  # the BIRTH that the names or data types are from
+
+
 def with_names(
-    document: dict[str, Any], topic: str, aliases: Aliases, received_at: datetime, label: str
-) -> tuple[dict[str, Any], Birth | None]:
-    """The same document, its type in `message`, with a name and a data type for each metric; and what it teaches, if it
-    is a BIRTH. Raises Poison, and UnknownAlias."""
+    document: dict[str, Any], topic: str, aliases: Aliases, received_at: datetime, tenant_id: str | None, label: str
+) -> Named:
+    """The same document, its type in `message`, with a name and a data type for each metric; raises Poison, and
+    UnknownAlias.
+
+    BIRTHs are ordered by when receivers got them, which a redelivery and a replay repeat: a device's own clock may have
+    been ahead before.
+    """
     type_, device_key = device_of(topic)
     document["message"] = type_
     metrics = document.get("metrics") or []
     if type_ in BIRTHS:
-        return document, Birth(device_key, _born_at(document.get("timestamp"), received_at), tuple(_born(metrics)))
-    if any("datatype" not in metric or not metric.get("name") for metric in metrics):
-        known = aliases.find(device_key)
-        document["metrics"] = [_named(metric, known, device_key, label) for metric in metrics]
-    return document, None
+        return Named(document, Birth(device_key, received_at, tuple(_born(metrics)), tenant_id))
+    if all("datatype" in metric and metric.get("name") for metric in metrics):
+        return Named(document)
+    known = aliases.find(device_key)
+    document["metrics"] = [_named(metric, known, device_key, label) for metric in metrics]
+    return Named(document, named_by=NamedBy(device_key, known.born_at) if known else None)
 
 
 def _named(metric: dict[str, Any], known: Known | None, device_key: str, label: str) -> dict[str, Any]:
@@ -139,12 +151,3 @@ def _born(metrics: Iterable[dict[str, Any]]) -> Iterable[BornMetric]:
         name = metric.get("name")
         if name and "\0" not in name:
             yield BornMetric(name, metric.get("datatype", "Unknown"), metric.get("alias"))
-
-
-def _born_at(timestamp: Any, received_at: datetime) -> datetime:
-    """Its own timestamp, which a redelivery repeats, unless the device's clock is wrong: ahead of the receipt, or far
-    behind it. A clock that was ahead once must not keep later BIRTHs out."""
-    received_ms = (received_at - EPOCH) // timedelta(milliseconds=1)
-    if type(timestamp) is int and 0 <= received_ms - timestamp <= TRUSTED // timedelta(milliseconds=1):
-        return EPOCH + timedelta(milliseconds=timestamp)
-    return received_at

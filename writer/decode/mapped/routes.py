@@ -22,7 +22,7 @@ from traksense_ingest.writer.decode.mapped.v1 import V1
 from traksense_ingest.writer.decode.mapped.wording import listed, printable
 from traksense_ingest.writer.decode.topic import kind_of, parse_topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Poison
+from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Poison, Rejected
 
 
 class MappedRoutes:
@@ -59,10 +59,14 @@ class MappedRoutes:
         except UnknownAlias as poison:
             return AwaitsBirth(entry, poison.kind or "telem", poison.tenant_id, poison.device_key, str(poison))
         except Poison as poison:
-            return reject_for(entry, poison)
+            return self._remembered(reject_for(entry, poison))
         except Exception as error:
             return Deferred(entry, error)
-        if isinstance(outcome, Decoded) and outcome.birth is not None:
+        return self._remembered(outcome)
+
+    def _remembered(self, outcome: Outcome) -> Outcome:
+        """The same, once what it says of aliases is known."""
+        if isinstance(outcome, Decoded | Rejected) and outcome.birth is not None:
             self._aliases.learn(outcome.birth)
         return outcome
 
@@ -129,10 +133,22 @@ class MappedRoutes:
             return self._opened(bound, scope, is_inner)
         if not route.is_sparkplug:
             return route.decoded(bound, scope, unpacked)
+        return self._sparkplug(bound, scope, unpacked)
+
+    def _sparkplug(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
+        """With the names that a BIRTH gives; what a BIRTH says of aliases holds also where its rows are refused."""
+        entry, label = scope.entry, bound.route.label
         topic = (entry.topic or b"").decode()
-        scope.message, birth = with_names(document, topic, self._aliases, entry.received_at, route.label)
-        outcome = route.decoded(bound, scope, unpacked)
-        return outcome._replace(birth=birth) if birth and isinstance(outcome, Decoded) else outcome
+        named = with_names(scope.message, topic, self._aliases, entry.received_at, bound.tenant, label)
+        scope.message = scope.record = named.document
+        try:
+            outcome = bound.route.decoded(bound, scope, unpacked)
+        except Poison as poison:
+            poison.birth = named.birth if bound.tenant is not None else None
+            raise
+        if isinstance(outcome, Ignored):
+            return outcome
+        return outcome._replace(birth=named.birth, named_by=named.named_by)
 
     def _opened(self, bound: Bound, scope: Scope, is_inner: bool) -> Decoded | Ignored:
         label = bound.route.label
@@ -144,7 +160,7 @@ class MappedRoutes:
             outcome = self.decoded(inner, is_inner=True)
         except Poison as poison:
             if allowed is not None and poison.tenant_id not in allowed:
-                poison.tenant_id = None  # nor may another tenant's dead letters be filled
+                poison.tenant_id = poison.birth = None  # another tenant's dead letters and aliases are none of its own
             raise
         if isinstance(outcome, Ignored):
             return replace(outcome, entry=scope.entry)

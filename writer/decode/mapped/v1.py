@@ -86,7 +86,7 @@ class V1:
         seen = ts if entry.retained else entry.received_at
         same_point = len(points) - len(readings) - repeated
         sighting = _new(Sighting, (tenant, device, site, meta, seen))
-        return _new(Decoded, (entry, "telem", (sighting,), ts, (measures,), 0, same_point, "", None))
+        return _new(Decoded, (entry, "telem", (sighting,), ts, (measures,), 0, same_point, "", None, None))
 
 
 def _has_nul(payload: bytes) -> bool:
