@@ -31,7 +31,7 @@ from traksense_ingest.ops.simulate.messages import Message, encode
 from traksense_ingest.ops.up.processes import Writer
 from traksense_ingest.shared.streams.client import connect
 from traksense_ingest.shared.streams.keys import key_of
-from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 
 POINTS = 10
 DEVICES = 200
@@ -108,8 +108,10 @@ async def append(client: Redis, sent: Sequence[Message]) -> tuple[int, int]:
     script = Scripts.of(client).append
     for at in range(0, len(sent), BATCH):
         now = int(time.time() * 1000)
-        words = [word for message in sent[at : at + BATCH] for word in (message.topic, message.payload, str(now))]
-        await script(keys=[key_of(0)], args=[len(sent), 0, *words])
+        words: list[bytes | int] = []
+        for message in sent[at : at + BATCH]:
+            words += (message.topic.encode(), message.payload, now)
+        await script(keys=[key_of(0)], args=append_arguments(len(sent), words))
     return await in_redis(client)
 
 

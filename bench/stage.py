@@ -22,8 +22,8 @@ from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.up.processes import Receiver, Writer
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.heartbeat import WRITERS_KEY
-from traksense_ingest.shared.streams.keys import RETAINED, key_of, ledger_of, shard_of
-from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.keys import key_of, ledger_of, shard_of
+from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 
 TABLES = "ts_measure, cmd_ack, device_event, device, ingest_errors, stream_ledger"
 COLUMNS = ("tenant_id", "device_id", "point_id", "ts", "v_num", "v_bool", "v_text", "unit", "meta")
@@ -111,7 +111,7 @@ class Stage:
 
         async def flush(shard: int) -> None:
             batch, batches[shard] = batches[shard], []
-            appended, _ = await append(keys=[key_of(shard)], args=[shape.messages, RETAINED, 0, *batch])
+            appended, _ = await append(keys=[key_of(shard)], args=append_arguments(shape.messages, batch))
             assert 3 * appended == len(batch)
 
         for topic, payload in shape.encoded(range(shape.messages)):

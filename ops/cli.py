@@ -20,7 +20,6 @@ from traksense_ingest.shared.errors import ConfigurationError, IngestError
 if TYPE_CHECKING:
     from dns.resolver import Resolver
 
-    from traksense_ingest.shared.mapping.mappings import Mappings
 
 DNS_S = 10.0  # how long a name server may take to answer
 LOGGING = ("migrate", "receiver", "writer")  # their stderr is a log, which programs read under LOG_FORMAT=json
@@ -139,19 +138,12 @@ def receiver(client_id_from_dns: bool, leave: bool) -> None:
       MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-1 \\
         traksense-ingest receiver --leave
     """
+    from traksense_ingest.ops.mapping.passed import require_passed
     from traksense_ingest.receiver.__main__ import main as run
 
     if client_id_from_dns:
         os.environ["MQTT_CLIENT_ID"] = from_dns()
-    sys.exit(run(leaving=leave, check=_check_mappings))
-
-
-def _check_mappings(mappings: Mappings) -> None:
-    """Refuse mappings whose own tests fail. What decodes is loaded only where there are any: a receiver needs none."""
-    if mappings.named:
-        from traksense_ingest.writer.decode.mapped.check import require_passed
-
-        require_passed(mappings)
+    sys.exit(run(leaving=leave, check=require_passed))
 
 
 @main.command()

@@ -19,7 +19,7 @@ from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import errors_name_key, length_of
 from traksense_ingest.shared.streams.keys import RETAINED, key_of
-from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 
 # What the receiver runs on a stream, from here and from append.lua.
 COMMANDS = ("XLEN {stream}", "XADD {stream} * field value")
@@ -69,9 +69,10 @@ class Appender:
         """Try once: how many were appended (all or none), and how long the stream is now."""
         started = time.perf_counter()
         retained = [index for index, message in enumerate(batch, 1) if message.retained]
-        arguments: list[bytes | int] = [self._cap, RETAINED, len(retained), *retained]
+        words: list[bytes | int] = []
         for message in batch:
-            arguments += (message.topic, message.payload, message.received_at)
+            words += (message.topic, message.payload, message.received_at)
+        arguments = append_arguments(self._cap, words, RETAINED, retained)
         async with self._one_connection():
             await self._barrier.prepare()
             with errors_name_key(self._stream):

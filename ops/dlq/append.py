@@ -24,7 +24,7 @@ from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import errors_name_key, length_of
 from traksense_ingest.shared.streams.connection import is_of_server
 from traksense_ingest.shared.streams.keys import REPLAYED, key_of
-from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 from traksense_ingest.shared.streams.sharding import Sharding
 
 T = TypeVar("T")
@@ -95,9 +95,10 @@ class Streams:
     async def _try(self, name: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
         """How many were appended, all or none, and how long the stream is now."""
         known = [index for index, letter in enumerate(letters, 1) if letter.received_at is not None]
-        arguments: list[bytes | int] = [self.room, REPLAYED, len(known), *known]
+        words: list[bytes | int] = []
         for letter in letters:  # not retained: to be stored as any other message
-            arguments += (letter.topic.encode(), letter.payload, _received_ms(letter))
+            words += (letter.topic.encode(), letter.payload, _received_ms(letter))
+        arguments = append_arguments(self.room, words, REPLAYED, known)
         with errors_name_key(name):
             appended, length = await self._scripts.append(keys=[name], args=arguments)
         return appended, length

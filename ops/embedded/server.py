@@ -66,6 +66,7 @@ class Server(ABC):
 
     def __init__(self, directory: Path, port: int) -> None:
         self.directory = directory.resolve()
+        self.working_directory = self.directory  # the child's
         self.port = port
         self.sleep: Callable[[float], None] = time.sleep  # between two checks that it answers; may raise
         self._process: Process | None = None
@@ -181,7 +182,7 @@ class Server(ABC):
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=self.directory,
+            cwd=self.working_directory,
             env=self._environment(),
             start_new_session=True,  # Ctrl-C in the terminal is for the parent to handle
             user=uid,

@@ -90,13 +90,14 @@ def up(devices: int, directory: Path, mqtt_port: int, mqtt5_port: int, redis_por
       DATABASE_URL=postgresql://postgres@db/traksense \\
         traksense-ingest up --redis-port 6380
     """
+    from traksense_ingest.ops.mapping.passed import require_passed
     from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
     from traksense_ingest.ops.up.run import Run, locked
     from traksense_ingest.shared import config
     from traksense_ingest.shared.mapping.load import load
 
     settings = config.load()
-    load(settings.ingest_mappings)  # its faults are known before anything is started
+    require_passed(load(settings.ingest_mappings))  # errors are known before anything is started
     first = settings.metrics_port or ports.RECEIVER_METRICS.default
     fleet = _fleet(devices, settings) if devices else None
     with locked(directory):

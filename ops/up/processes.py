@@ -22,7 +22,7 @@ UNRESPONSIVE_CHECKS = 5  # in a row, before a broker is killed
 
 
 class Service(Server):
-    """`python -m` and the name of a service; it has started when /readyz says so."""
+    """`traksense-ingest` and the name of a service; it has started when /readyz says so."""
 
     def __init__(self, directory: Path, port: int, environment: Mapping[str, str]) -> None:
         super().__init__(directory, port)
@@ -34,7 +34,7 @@ class Service(Server):
         return metrics_url(self.port, self.host)
 
     def _command(self) -> list[str]:
-        return [sys.executable, "-m", f"traksense_ingest.{self.name}"]
+        return [sys.executable, "-m", "traksense_ingest.ops", self.name]
 
     def _environment(self) -> Mapping[str, str]:
         return self._variables

@@ -43,6 +43,8 @@ class Run:
         self._receiver = Receiver(directory, ports.receiver_metrics, plan.environment)
         self._writer = Writer(directory, ports.writer_metrics, plan.environment)
         fleet = [Simulator(directory, simulate, plan.environment)] if simulate is not None else []
+        for process in (self._receiver, self._writer, *fleet):
+            process.working_directory = Path.cwd()  # relative paths in variables, and .env, are the operator's
         self._directory = directory
         self._stores = Supervisor(plan.stores, self._print)
         self._services = Supervisor((self._writer, *plan.brokers, self._receiver), self._print)

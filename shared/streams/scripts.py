@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, Self
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
+
+from traksense_ingest.shared.streams.keys import RETAINED
 
 _ATTRIBUTE = "_traksense_scripts"
 
@@ -37,6 +40,16 @@ class Scripts:
         if _ATTRIBUTE not in attributes:
             attributes[_ATTRIBUTE] = cls(client)
         return attributes[_ATTRIBUTE]  # type: ignore[no-any-return]
+
+
+def append_arguments(
+    cap: int, words: Sequence[bytes | int], mark: bytes = RETAINED, marked: Sequence[int] = ()
+) -> list[bytes | int]:
+    """What append.lua takes: `words` are topic, payload, received_at (ms) of each message, one after the other.
+
+    `mark` is the field that some of them have; `marked` are the indexes of these, from 1.
+    """
+    return [cap, mark, len(marked), *marked, *words]
 
 
 def _script(client: Redis, name: str) -> AsyncScript:

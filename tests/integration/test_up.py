@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import aiomqtt
 import asyncpg
 import pytest
 
@@ -22,6 +23,26 @@ from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.postgres import processes_in
 
 PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_REDIS_PORT", "UP_POSTGRES_PORT", "METRICS_PORT")  # the last one is two
+
+
+OFFICE = """\
+version: 1
+name: office
+tenant: acme
+routes:
+  - name: readings
+    topics: "office/{room}/{device}"
+    identity: {site: "{room}", device: "{device}"}
+    time: {path: at}
+    points:
+      - {path: temp, unit: "°C"}
+tests:
+  - name: a reading
+    topic: office/lab/t1
+    payload: '{"at": 1735689600, "temp": 21.5}'
+    rows:
+      - {tenant: acme, site: lab, device: t1, ts: "2025-01-01T00:00:00Z", point: temp, v_num: 21.5, unit: "°C"}
+"""
 
 
 class Up:
@@ -44,12 +65,12 @@ class Up:
             "DATABASE_URL": f"postgresql://postgres:postgres@127.0.0.1:{self.ports['UP_POSTGRES_PORT']}/traksense",
         }
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, **variables: str) -> None:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "traksense_ingest.ops", "up", *arguments],
                 cwd=self.directory,
-                env=self.environment,
+                env=self.environment | variables,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
@@ -90,8 +111,13 @@ async def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[U
 
 
 def children_in(directory: Path) -> list[int]:
-    parts = [directory / ".traksense", *(directory / ".traksense").glob("*"), directory / ".traksense/postgres/pgdata"]
-    return [pid for part in parts if part.is_dir() for pid in processes_in(part)]
+    parts = [
+        directory,
+        directory / ".traksense",
+        *(directory / ".traksense").glob("*"),
+        directory / ".traksense/postgres/pgdata",
+    ]
+    return [pid for part in parts if part.is_dir() for pid in processes_in(part) if pid != os.getpid()]
 
 
 async def test_all_checks_pass_and_a_second_one_keeps_out_of_its_directory(up: Up) -> None:
@@ -140,10 +166,27 @@ async def test_what_is_simulated_is_what_is_stored_also_over_a_restart(up: Up) -
     assert up.stop(signal.SIGTERM) == 0
 
 
+async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:
+    """Its own tests are run by both services."""
+    (up.directory / "office.yaml").write_text(OFFICE)
+    up.start(INGEST_MAPPINGS="office.yaml")
+    await up.says("publish   mosquitto_pub")
+    published = up.command("mapping", "test", "office.yaml")
+    assert published.returncode == 0, published.stderr
+    async with aiomqtt.Client("127.0.0.1", up.ports["UP_MQTT_PORT"]) as client:
+        await client.publish("office/lab/t1", b'{"at": 1735689600, "temp": 21.5}', qos=1)
+    await eventually(lambda: up.count("ts_measure", "device_id = 't1' AND v_num = 21.5"))
+    assert up.stop() == 0
+    (up.directory / "office.yaml").write_text(OFFICE.replace("v_num: 21.5", "v_num: 2"))
+    up.start(INGEST_MAPPINGS="office.yaml")
+    assert up.process.wait(120) == 2
+    assert "office.yaml:" in up.said
+
+
 async def test_a_crashed_part_is_restarted_and_killed_with_9_it_leaves_nothing_behind(up: Up) -> None:
     up.start("--simulate", "5")
     await up.says("publish   mosquitto_pub")
-    (writer,) = [pid for pid in processes_in(up.directory / ".traksense") if _is(pid, "writer")]
+    (writer,) = [pid for pid in children_in(up.directory) if _is(pid, "writer")]
     os.kill(writer, signal.SIGKILL)
     await up.says("writer was killed by signal 9: restarting it")
     before = await up.count("ts_measure")
@@ -158,7 +201,7 @@ async def test_a_crashed_part_is_restarted_and_killed_with_9_it_leaves_nothing_b
 
 
 def _is(pid: int, service: str) -> bool:
-    return f"traksense_ingest.{service}".encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"\0traksense_ingest.ops\0{service}\0".encode())
 
 
 async def _grows(up: Up, before: int) -> bool:
