@@ -46,6 +46,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A second run, on other servers, is for the tests that use them: to the others it would be the same again."""
+    if config.getoption("--services") == "embedded":
+        return
+    others = [item for item in items if "services" not in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
 def ports_of(worker: str) -> ports.Ports:
     """Ports that no other process of this run gives to its tests."""
     size = (ports.LAST - ports.FIRST) // WORKERS
