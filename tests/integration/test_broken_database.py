@@ -103,7 +103,7 @@ async def db_errors(writer: Process, more_than: float) -> bool:
     return writer.metric("ingest_errors_total", reason="db_error") > more_than
 
 
-@pytest.mark.parametrize("name", few_of(BREAKS, 3))
+@pytest.mark.parametrize("name", few_of(BREAKS, 2))
 async def test_a_database_that_refuses_everything_condemns_nothing(stack: Stack, name: str) -> None:
     if name.endswith("foreign key") and await _is_hypertable(stack):
         pytest.skip("NOT VALID is not for hypertables")

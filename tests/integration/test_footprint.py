@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bench.footprint import POINTS, measure, messages
 from tests.support.services import Services
 
 
+@pytest.mark.long
 async def test_it_measures_each_part_of_the_way(services: Services, tmp_path: Path) -> None:
     found = await measure(services, tmp_path, 2_000)
     assert found.payload < found.entry < 2 * found.payload

@@ -30,6 +30,7 @@ TS = "2025-10-07T15:30:00Z"
 TABLES = ("ts_measure", "cmd_ack", "device_event", "device")
 
 
+@pytest.mark.long
 async def test_each_is_either_stored_or_one_dead_letter(stack: Stack) -> None:
     """HOSTILE_SEED repeats a run that failed."""
     seed = int(os.environ.get("HOSTILE_SEED", secrets.randbelow(2**32)))

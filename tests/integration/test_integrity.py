@@ -129,6 +129,7 @@ async def test_a_session_that_began_during_a_restore_is_not_used_after_it(stack:
         assert await stack.fetchval("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", pid) == 0
 
 
+@pytest.mark.long
 @pytest.mark.timescaledb
 async def test_timescaledb_is_not_loaded(own_timescale: PostgresServer, stack: Stack) -> None:
     """Each of them says so, and waits or ends: writers that run and that start, migrate, status and validate."""

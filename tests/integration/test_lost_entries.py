@@ -39,7 +39,7 @@ async def restart(stack: Stack) -> None:
 WAYS = {"FLUSHALL": flush, "a restart without the append-only file": restart, "DEL": delete}
 
 
-@pytest.mark.parametrize("way", few_of(WAYS, 2))
+@pytest.mark.parametrize("way", few_of(WAYS, 1))
 async def test_a_stream_that_goes_is_noticed_with_what_was_in_it(stack: Stack, way: str) -> None:
     writer = await stack.writer()
     await fill(stack, 30, "stored")

@@ -87,6 +87,7 @@ async def _rows_are(stack: Stack, count: int) -> bool:
     return await stack.count("ts_measure") == count
 
 
+@pytest.mark.long
 async def test_many_that_fail_are_each_retried_and_given_up(stack: Stack) -> None:
     await execute(stack, CURSE)
     for number in range(40):

@@ -32,6 +32,7 @@ def test_the_configuration_is_valid_and_finds_all_rules() -> None:
     assert [path.name for path in RULES if f"rules/{path.name}" not in said] == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("tests", RULE_TESTS, ids=lambda path: path.stem)
 def test_alerts_fire_when_they_should_and_only_then(tests: Path) -> None:
     assert "SUCCESS" in promtool("test", "rules", str(tests))

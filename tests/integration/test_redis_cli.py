@@ -127,6 +127,7 @@ async def scene(stack: Stack, tmp_path: Path) -> AsyncIterator[Scene]:
         await scene.close()
 
 
+@pytest.mark.long
 async def test_each_command_says_what_the_page_shows(scene: Scene, request: pytest.FixtureRequest) -> None:
     page = PAGE.read_text()
     said = await followed(scene, page)

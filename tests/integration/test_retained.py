@@ -76,6 +76,7 @@ async def test_a_bad_message_that_a_session_and_a_subscription_bring_is_one_dead
     assert (await read_snapshot(stack.redis, 0)).dead_lettered == 2 + 3 + 4
 
 
+@pytest.mark.long
 @every_subscription
 async def test_a_silent_device_stays_silent_and_latency_counts_what_is_new(
     retaining: Stack, variables: dict[str, str]

@@ -18,6 +18,7 @@ from traksense_ingest.shared.streams.heartbeat import KEY
 compact = json.JSONEncoder(separators=(",", ":")).encode
 
 
+@pytest.mark.long
 async def test_a_receiver_that_is_gone_stays_visible_until_it_is_back_or_dismissed(stack: Stack) -> None:
     staying, stopping = await stack.receiver(MQTT_CLIENT_ID="staying"), await stack.receiver(MQTT_CLIENT_ID="stopping")
     dying = await stack.receiver(MQTT_CLIENT_ID="dying")

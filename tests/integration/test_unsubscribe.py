@@ -18,6 +18,7 @@ CHANGES = {  # the variables before, those after, and what is unsubscribed
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("before", "after", "obsolete"), CHANGES.values(), ids=CHANGES)
 async def test_filters_that_are_no_longer_wanted_are_unsubscribed(
     retaining: Stack, before: dict[str, str], after: dict[str, str], obsolete: str

@@ -148,6 +148,7 @@ async def test_all_checks_pass_and_a_second_one_keeps_out_of_its_directory(up: U
     assert up.stop() == 0
 
 
+@pytest.mark.long
 async def test_what_is_simulated_is_what_is_stored_also_over_a_restart(up: Up) -> None:
     up.start()
     await up.says("publish   mosquitto_pub")
@@ -166,6 +167,7 @@ async def test_what_is_simulated_is_what_is_stored_also_over_a_restart(up: Up) -
     assert up.stop(signal.SIGTERM) == 0
 
 
+@pytest.mark.long
 async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:
     """Its own tests are run by both services."""
     (up.directory / "office.yaml").write_text(OFFICE)
@@ -183,6 +185,7 @@ async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:
     assert "office.yaml:" in up.said
 
 
+@pytest.mark.long
 async def test_a_crashed_part_is_restarted_and_killed_with_9_it_leaves_nothing_behind(up: Up) -> None:
     up.start("--simulate", "5")
     await up.says("publish   mosquitto_pub")

@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import islice
 
 import pytest
@@ -15,6 +16,7 @@ from tests.support.rows import points_in
 from traksense_ingest.ops.simulate.fleet import PARSEC_EVERY, Plan, fleet
 from traksense_ingest.ops.simulate.messages import Message
 from traksense_ingest.ops.simulate.report import Tally
+from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Outcome, Rejected
@@ -30,7 +32,12 @@ TIMES = re.compile(
 def decode(message: Message, now: datetime, max_future_s: int = 86_400) -> Outcome:
     """What the writer makes of a message."""
     entry = Entry("ingest:{0}", "1759851000000-0", message.topic.encode(), message.payload, now, 1)
-    return v1_routes(max_payload_bytes=1_048_576, max_future_s=max_future_s, clock=lambda: now).decode(entry)
+    return _routes(now, max_future_s).decode(entry)
+
+
+@cache
+def _routes(now: datetime, max_future_s: int) -> MappedRoutes:
+    return v1_routes(max_payload_bytes=1_048_576, max_future_s=max_future_s, clock=lambda: now)
 
 
 def decoded(message: Message) -> Decoded:
