@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import click
 
 from traksense_ingest.ops.mapping.columns import columns, screen_width, shortened, wrapped
 from traksense_ingest.ops.mapping.engine import Engine
-from traksense_ingest.ops.mapping.library import Format, format_of, names
+from traksense_ingest.ops.mapping.library import Format, assignment, format_of, names
 from traksense_ingest.ops.mapping.messages import message_dict
 from traksense_ingest.ops.mapping.rows import rows_of, screen
 from traksense_ingest.ops.terminal import printable
@@ -101,7 +103,7 @@ def _described(found: Format, width: int | None) -> Iterator[str]:
     yield "topics"
     yield from (shortened(f"  {printable(topic)}", width) for topic in found.topics)
     yield "use"
-    yield shortened(f"  INGEST_MAPPINGS={found.setting()}", width)
+    yield f"  {assignment(found.setting())}"
     yield ""
 
 
@@ -123,11 +125,20 @@ def copy_format(name: str, copy: Path) -> None:
     """Write its file, to be edited. Raises ConfigurationError if the file exists."""
     found = format_of(name)
     write_new(copy, (LIBRARY / f"{found.name}.yaml").read_bytes(), "--copy")
-    click.echo(f"{copy}: a copy of {name}; use it instead: INGEST_MAPPINGS={shown_path(copy)}{_query(found)}")
+    use = assignment(f"{shown_path(copy)}{_query(found)}")
+    click.echo(f"{copy}: a copy of {name}; use it instead: {use}")
 
 
 def _query(found: Format) -> str:
     return found.setting().removeprefix(found.name)
+
+
+def require_new(path: Path, option: str) -> None:
+    """Raise ConfigurationError if a file can't be new there."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{option}={path}: {os.strerror(errno.ENOENT)}")
+    if path.exists() or path.is_symlink():
+        raise ConfigurationError(f"{option}={path}: {os.strerror(errno.EEXIST)}")
 
 
 def write_new(path: Path, content: bytes, option: str) -> None:

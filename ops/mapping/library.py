@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.mapping.faults import did_you_mean
-from traksense_ingest.shared.mapping.load import LIBRARY, formats, load
+from traksense_ingest.shared.mapping.load import LIBRARY, VARIABLE, formats, load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping
 from traksense_ingest.shared.mapping.read.nodes import Entries, Leaf, Node, compose
@@ -41,6 +42,11 @@ class Format:
         shown = [name for name in self.vars if name in given or name in self.needed]
         values = [f"{name}={quote(given[name]) if name in given else '…'}" for name in shown]
         return f"{self.name}?{'&'.join(values)}" if values else self.name
+
+
+def assignment(setting: str) -> str:
+    """INGEST_MAPPINGS as a shell takes it."""
+    return f"{VARIABLE}={shlex.quote(setting)}"
 
 
 def names() -> list[str]:

@@ -102,6 +102,17 @@ async def test_new_live_drafts_from_what_comes(stack: Stack, tmp_path: Path) -> 
     assert (await stack.command("mapping", "test", str(file))).stdout == "3 tests of 1 mapping: none failed\n"
 
 
+async def test_new_says_what_was_rejected_before(stack: Stack) -> None:
+    one = ("new", "--topic", "boiler/dev-003", "--payload", '{"temp": 3.5}', "--tenant", "acme")
+    assert "rejected before" not in (await stack.command("mapping", *one)).stderr
+    await dead_letter(stack, ("boiler/dev-001", b"{}"), ("boiler/dev-002", b"{}"), ("elsewhere", b"x"))
+    said = (await stack.command("mapping", *one)).stderr.splitlines()
+    assert said[-2:] == [
+        "  # 2 messages on these topics were rejected before",
+        "  traksense-ingest dlq replay --reason invalid_topic --dry-run",
+    ]
+
+
 async def test_nothing_that_comes_is_exit_code_1(stack: Stack) -> None:
     done = await stack.command("mapping", "new", "--live", "1s", "nobody/#")
     assert (done.returncode, done.stdout) == (1, "")

@@ -35,6 +35,9 @@ CAPTURE: list[dict[str, Any]] = [
 ]
 
 
+NO_DATABASE = "postgresql://127.0.0.1:1/none"
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_plant(tmp_path, monkeypatch)
@@ -49,7 +52,7 @@ def write_plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mapping(*arguments: str, width: int | None = 60, **variables: str) -> Result:
-    environment = variables | ({"COLUMNS": str(width)} if width else {})
+    environment = {"DATABASE_URL": NO_DATABASE} | variables | ({"COLUMNS": str(width)} if width else {})
     return CliRunner().invoke(main, ["mapping", *arguments], prog_name="traksense-ingest", env=environment)
 
 

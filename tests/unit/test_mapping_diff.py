@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_mapping_commands import PLANT, json_of, lines_of, mapping, write_plant
+from traksense_ingest.ops.mapping import sources
+from traksense_ingest.ops.mapping.options import Given
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.mapping.expected import Message
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +52,22 @@ def test_no_difference_is_exit_code_0(tmp_path: Path) -> None:
     assert lines_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "c.jsonl")) == ["4 messages, no difference"]
     (tmp_path / "none.jsonl").write_text("")
     assert lines_of(mapping("diff", "plant.yaml", "new.yaml", "--capture", "none.jsonl")) == ["no messages"]
+
+
+async def test_of_filters_that_others_cover_nothing_is_subscribed_to_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    async def listen(_settings: Settings, filters: Sequence[str], _seconds: float) -> AsyncIterator[Message]:
+        asked.append([*filters])
+        nothing: list[Message] = []
+        for message in nothing:
+            yield message
+
+    monkeypatch.setattr(sources, "listen", listen)
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    for source, filters in (
+        (sources.Source(Given(), live=1.0), ("plant/+/data", "plant/#", "plant/#")),
+        (sources.Source(Given(), live=1.0, filters=("plant/7/data", "plant/#", "other/#")), ()),
+    ):
+        assert [message async for message in source.messages(settings, filters)] == []
+    assert asked == [["plant/#"], ["plant/#", "other/#"]]

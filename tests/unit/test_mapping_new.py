@@ -56,10 +56,8 @@ tests:
         "  # read the comments in it, then",
         "  traksense-ingest mapping lint ./plant.yaml",
         "  traksense-ingest mapping try ./plant.yaml --live 30s",
-        "  # use it: for receivers and writers, which read it at start or at SIGHUP (kill -HUP)",
-        "  INGEST_MAPPINGS=./plant.yaml",
-        "  # what was rejected before",
-        "  traksense-ingest dlq replay --reason invalid_topic --dry-run",
+        "  # use it: restart receivers and writers with",
+        "  export INGEST_MAPPINGS=./plant.yaml",
     ]
 
 
@@ -93,10 +91,11 @@ def test_new_leaves_what_the_library_reads_to_it(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.splitlines() == [
         "1 message of 5: this is what `khomp` reads; INGEST_MAPPINGS=khomp",
-        "1 message of 5: this is what `chirpstack` reads; INGEST_MAPPINGS=chirpstack?tenant=acme",
+        "1 message of 5: this is what `chirpstack` reads; INGEST_MAPPINGS='chirpstack?tenant=acme'",
         "1 message of 5: this is what `v1` reads; no mapping is needed",
         "1 message on raw/7: no JSON and no text; docs/formats.md has the other formats, as `decode: {binary: …}`",
         "1 message without a payload: nothing to read",
+        "nothing to draft from",
     ]
     (found,) = json_of(mapping("new", "--capture", "c.jsonl", "--json"))
     assert found == {
