@@ -73,7 +73,7 @@ async def test_try_live_shows_what_comes_and_saves_it(stack: Stack, file: Path, 
         "  temp   4.5",
     ]
     assert b"readings/a/b/c" in second
-    assert rest.endswith("2 messages: 1 stored, 1 dead letter; nothing was changed\n")
+    assert rest.endswith("2 messages: 1 would be stored, 1 dead letter; nothing was changed\n")
     assert [json.loads(line)["topic"] for line in capture.read_text().splitlines()] == [TOPIC, "readings/a/b/c"]
 
 

@@ -186,11 +186,11 @@ def test_try_shows_rows_as_a_table_and_what_is_wrong_in_the_payload() -> None:
         "plant/data: 0 rows",
         "",
         "other  2026-11-28T16:00:05Z, retained",
-        "dead letter: invalid_topic: topic: should be",
-        "traksense/tenant/site/device/kind",
+        "dead letter: invalid_topic: topic: no mapping has a route",
+        "for it",
         "00000000: ff00                                     ..",
         "",
-        "4 messages: 2 stored, 2 dead letters; nothing was changed",
+        "4 messages: 2 would be stored, 2 dead letters; nothing was changed",
     ]
 
 

@@ -144,3 +144,13 @@ def test_topics_of_version_1_have_its_levels() -> None:
     assert "was seen here" not in text
     of_acme = drafted("traksense/acme/plant1/dev-01/telem")
     assert 'topics: "traksense/acme/{site}/{device}/telem"' in of_acme
+
+
+def test_lines_that_are_left_out_of_a_payload_are_shown_with_v() -> None:
+    payload = json.dumps({"v": "x"} | {f"k{number}": number for number in range(40)})
+    one = ("--topic", "traksense/a/b/c/telem", "--payload", payload)
+    short, full = mapping("try", "khomp", *one).stdout, mapping("try", "khomp", *one, "-v").stdout
+    assert "lines: -v\n" in short
+    assert "--full" not in short
+    assert '"k39": 39' in full
+    assert "lines: -v\n" not in full

@@ -196,8 +196,15 @@ def test_test_shows_what_was_expected_and_what_was_found(tmp_path: Path) -> None
 
 def test_formats_lists_the_library() -> None:
     lines = lines_of(mapping("formats"))
-    assert [line.split("?")[0].split()[0] for line in lines[1 : lines.index("")]] == names()
+    listed = [line for line in lines[1 : lines.index("")] if not line.startswith(" ")]
+    assert [line.split("?")[0].split()[0] for line in listed] == names()
     assert max(map(cell_len, lines)) <= 60
+    for width in (60, 80, 100, None):
+        said = "".join(mapping("formats", width=width).stdout.split())
+        assert "…" not in said.replace("tz=…", "").replace("{tenant}/…", "")
+        for name in names():
+            assert name in said
+    assert "".join(format_of("khomp").mapping.description.split()) in "".join(mapping("formats").stdout.split())
     found = json_of(mapping("formats", "--json"))
     assert [each["name"] for each in found] == names()
     assert all(each.keys() == {"name", "description", "variables", "topics", "file"} for each in found)
@@ -208,7 +215,8 @@ def test_formats_of_one_has_an_example_and_its_rows() -> None:
     assert lines[lines.index("becomes") :] == [
         "becomes",
         "  umc/plantaA/f803320100024e1a  2026-11-28T16:00:00Z",
-        '  meta {"model": "nit21z", "gateway": "F8033202FFFE11B0", "…',
+        '  meta {"model": "nit21z", "gateway": "F8033202FFFE11B0",',
+        '  "asset": "AHU-07"}',
         "  point             value   unit",
         "  A_temp            4.25    °C",
         "  A_humid           81.5    %",
