@@ -44,7 +44,7 @@ def lint(specs: tuple[str, ...], strict: bool, as_json: bool) -> None:
 
     Each with its line, a caret below the column, what was found and what is allowed. A broken file stops receivers and
     writers at start. Warnings are of what is allowed and hardly meant: routes that no message reaches, topics that
-    overlap, names that nobody uses, routes without a test. Exit code 1 with faults, or with --strict for warnings.
+    overlap, names that nobody uses, routes without a test. Exit code 2 with faults; 1 with --strict and warnings.
 
     \b
     Examples:
