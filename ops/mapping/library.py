@@ -57,15 +57,13 @@ def names() -> list[str]:
 def format_of(name: str, tenant: str | None = None) -> Format:
     """One of them; raises ConfigurationError if there is none of this name."""
     if name not in (known := formats()):
-        raise ConfigurationError(f"the library has no mapping {name!r}, it has {', '.join(known)}" + _hint(name, known))
+        hint = did_you_mean(name, known)
+        listed = f"{f'{hint} It' if hint else '; it'} has {', '.join(known)}"
+        raise ConfigurationError(f"the library has no mapping {name!r}{listed}")
     found = variables((LIBRARY / f"{name}.yaml").read_text(encoding="utf-8"))
     mappings = load(spec_of(name, found, tenant))
     (mapping,) = (file for file in mappings.files if file.name in mappings.named)
     return Format(name, found, mapping)
-
-
-def _hint(name: str, known: list[str]) -> str:
-    return did_you_mean(name, known)
 
 
 def everything(tenant: str | None = None) -> tuple[Mappings, dict[str, Format]]:

@@ -55,7 +55,8 @@ def format_names(_ctx: click.Context, _param: click.Parameter, value: str | None
     callback=format_names,
     metavar="NAME[,NAME]",
     show_default="version 1",
-    help="Publish formats of the library: khomp, chirpstack; see `mapping formats`.",
+    help="Publish these formats of the library, each from its share of the devices: chirpstack, geojson, je02, khomp, "
+    "milesight, owntracks, parsec, shelly, tasmota, ttn or zigbee2mqtt.",
 )
 @option(
     "--seed",

@@ -246,7 +246,10 @@ def test_a_copy_of_a_format_is_a_file_to_be_edited(tmp_path: Path) -> None:
 def test_a_format_that_is_not_there() -> None:
     result = mapping("formats", "chirpstak")
     assert result.exit_code == 2
-    assert "did you mean chirpstack?" in result.stderr
+    assert result.stderr.startswith(
+        "the library has no mapping 'chirpstak'; did you mean chirpstack? It has advantech, "
+    )
+    assert mapping("formats", "zzz").stderr.startswith("the library has no mapping 'zzz'; it has advantech, ")
     assert format_of("tasmota").needed == ["tz"]
 
 
