@@ -49,7 +49,8 @@ def _topics(found: Format) -> str:
 
 
 def _how_to_use() -> str:
-    return "INGEST_MAPPINGS takes these names, separated by commas. One of them: traksense-ingest mapping formats NAME"
+    show = "traksense-ingest mapping formats NAME"
+    return f"INGEST_MAPPINGS takes these names, separated by commas. To show one of them: {show}"
 
 
 def as_dict(found: Format) -> dict[str, Any]:

@@ -19,7 +19,7 @@ EXAMPLES = {"tz": "UTC"}  # for variables without a default
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One of the library. `vars` are its variables with their defaults, None where they must be set."""
+    """A mapping of the library. `vars` are its variables with their defaults, None where they must be set."""
 
     name: str
     vars: Dict[str, str | None]

@@ -66,7 +66,7 @@ def _example(name: str, tenant: str, settings: Settings) -> Example:
     engine = _engine(name, tenant, settings)
     (mapping,) = (file for file in engine.mappings.files if file.name == name)
     is_envelope = any(route.envelope for route in mapping.routes)
-    why = "its messages are those of other formats" if is_envelope else "its tests have no JSON message"
+    why = "its messages are those of other mappings" if is_envelope else "its tests have no JSON message"
     for test in () if is_envelope else mapping.tests:
         try:
             return _checked(_taken_apart(name, test, engine), tenant, engine)
@@ -78,9 +78,9 @@ def _example(name: str, tenant: str, settings: Settings) -> Example:
 def _unknown(name: str, tenant: str, settings: Settings) -> ConfigurationError:
     known = [each for each in names() if _can_be(each, tenant, settings)]
     hint = did_you_mean(name, known)
-    listed = f"hose that can: {', '.join(known)}"
+    listed = f"hose that can be simulated: {', '.join(known)}"
     listed = f"{hint} T{listed}" if hint else f"; t{listed}"
-    return ConfigurationError(f"--format: no format {name!r} can be simulated{listed}")
+    return ConfigurationError(f"--format: the library has no mapping {name!r}{listed}")
 
 
 def _engine(name: str, tenant: str, settings: Settings) -> Engine:

@@ -112,7 +112,7 @@ def test_new_leaves_what_the_library_reads_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--tenant", "{x}"], "--tenant: '{x}' is no name"),
+        (["--tenant", "{x}"], "--tenant: '{x}' can't be a tenant's name"),
         (["--name", "A b"], "--name: 'A b' should be of lower case letters"),
     ],
 )

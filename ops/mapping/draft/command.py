@@ -57,7 +57,7 @@ def draft(source: Source, tenant: str | None, name: str | None, output: Path | N
 
 def _check(tenant: str | None, name: str | None) -> None:
     if tenant is not None and not (1 <= len(tenant) <= NAME_MAX and tenant.isprintable() and not set(tenant) & {*"{}"}):
-        raise click.UsageError(f"--tenant: {tenant!r} is no name: 1 to {NAME_MAX} characters, no braces")
+        raise click.UsageError(f"--tenant: {tenant!r} can't be a tenant's name: 1 to {NAME_MAX} characters, no braces")
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise click.UsageError(f"--name: {name!r} should be of lower case letters, digits, - and _")
 
