@@ -175,11 +175,8 @@ async def loaded_again_as_documented(up: Up) -> None:
     own = command.replace("pgrep", f"pgrep -P {up.process.pid}")
     kill = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"kill -HUP $({own})")
     assert await kill.wait() == 0
-    for service in ("receiver", "writer"):
-        log = up.directory / ".traksense" / f"{service}.log"
-        await eventually(
-            lambda log=log: "mappings are loaded again" in log.read_text(), lambda log=log: log.read_text()
-        )
+    logs = [up.directory / ".traksense" / f"{service}.log" for service in ("receiver", "writer")]
+    await eventually(lambda: all("mappings are loaded again" in log.read_text() for log in logs))
 
 
 async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:

@@ -64,6 +64,14 @@ def test_a_setting_with_variables_can_be_pasted(tmp_path: Path) -> None:
     setting = said.partition("; ")[2].splitlines()[0]
     assert setting == "INGEST_MAPPINGS='chirpstack?tenant=a%20%26%20b'"
     assert pasted(setting) == "chirpstack?tenant=a%20%26%20b"
+    tasmota = (
+        "--topic",
+        "tele/pow-3/SENSOR",
+        "--payload",
+        '{"Time":"2026-11-28T16:00:00","SI7021":{"Temperature":4.1}}',
+    )
+    said = mapping("new", *tasmota, *NOW, width=None).stderr.splitlines()[0]
+    assert said.endswith("this is what `tasmota` reads; INGEST_MAPPINGS='tasmota?tz=…' with your tz in place of the …")
     shown = lines_of(mapping("formats", "tasmota"))
     assert pasted(shown[shown.index("use") + 1].strip()) == "tasmota?tz=…"
     copied = lines_of(mapping("formats", "tasmota", "--copy", "mine.yaml"))

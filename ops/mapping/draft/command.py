@@ -109,6 +109,8 @@ def _facts(found: Sorted, library: dict[str, Format], tenant: str | None) -> Ite
     for name, count in found.known.most_common():
         setting = _setting(name, library, tenant)
         how = assignment(setting) if setting else "no mapping is needed"
+        if setting and (needed := [each for each in library[name].needed if each != "tenant" or not tenant]):
+            how += f" with your {' and '.join(needed)} in place of the …"
         yield f"{number(count, 'message')} of {sum_of(found)}: this is what `{name}` reads; {how}"
     for topic, count in found.unreadable.most_common(5):
         yield (
