@@ -63,7 +63,9 @@ def _files(names: dict[str, str], text: str) -> dict[str, str]:
     documents: dict[str, list[str]] = {}
     for part in re.split(r"^---\n", text, flags=re.MULTILINE)[1:]:
         source, _, document = part.partition("\n")
-        documents.setdefault(source.rpartition("/")[2], []).append(re.sub(r" +$", "", document.strip(), flags=re.MULTILINE))
+        documents.setdefault(source.rpartition("/")[2], []).append(
+            re.sub(r" +$", "", document.strip(), flags=re.MULTILINE)
+        )
     return {path: "\n---\n".join(documents[name]) + "\n" for name, path in names.items()}
 
 

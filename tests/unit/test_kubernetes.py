@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,91 +12,104 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.helm.render import CHART, DIRECTORY, OLDEST, digest
+from tests.support.compose import SERVICES, VERSION
+from tests.support.handbook import DOCS
+from tests.support.manifests import (
+    CUSTOM,
+    FILES,
+    VALUES,
+    Thing,
+    component,
+    config,
+    container,
+    containers,
+    labels,
+    name,
+    objects,
+    pod,
+    workloads,
+)
 from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings, load
 from traksense_ingest.shared.runtime.service import GRACE_S
 
-DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
-OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
-OLDEST, NEWEST = "1.27", "1.33"  # unhealthyPodEvictionPolicy is on by default since 1.27
-VERSION = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
-FILES = sorted(path for path in DIRECTORY.glob("*.yaml") if path.name != "kustomization.yaml")
-
-
-def objects(kind: str = "") -> list[dict[str, Any]]:
-    found = [thing for path in FILES for thing in yaml.safe_load_all(path.read_text())]
-    return [thing for thing in found if kind in ("", thing["kind"])]
-
-
-def workloads() -> list[dict[str, Any]]:
-    return [thing for thing in objects() if "template" in thing.get("spec", {})]
-
-
-def pod(workload: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = workload["spec"]["template"]["spec"]
-    return found
-
-
-def container(workload: dict[str, Any]) -> dict[str, Any]:
-    (found,) = pod(workload)["containers"]
-    assert isinstance(found, dict)
-    return found
-
-
-def name(thing: dict[str, Any]) -> str:
-    return f"{thing['kind']}-{thing['metadata']['name']}"
-
+OPERATIONS = (DOCS / "operations.md").read_text()
+VERSIONS = (OLDEST.removesuffix(".0"), "1.33", "1.37")
 
 each_workload = pytest.mark.parametrize("workload", workloads(), ids=name)
-each_service = pytest.mark.parametrize("workload", [*objects("StatefulSet"), *objects("Deployment")], ids=name)
+each_service = pytest.mark.parametrize(
+    "workload", [thing for thing in workloads() if component(thing) in ("receiver", "writer")], ids=name
+)
 
 
-@pytest.mark.parametrize("thing", objects(), ids=name)
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_it_is_what_kubernetes_takes(thing: dict[str, Any], version: str) -> None:
+@pytest.mark.parametrize("thing", [thing for thing in objects() if thing["kind"] not in CUSTOM], ids=name)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_is_what_kubernetes_takes(thing: Thing, version: str) -> None:
     assert kubernetes_validate.validate(thing, version, strict=True) == version
 
 
+def test_the_manifests_are_those_of_this_chart() -> None:
+    """Where there is helm, test_helm_chart.py compares them."""
+    assert (DIRECTORY / "chart.sha256").read_text().strip() == digest(), "run python -m deploy.helm.render"
+
+
 def test_every_file_is_applied() -> None:
-    listed = yaml.safe_load((DIRECTORY / "kustomization.yaml").read_text())["resources"]
-    assert sorted(listed) == [path.name for path in FILES]
+    files = {str(path.relative_to(DIRECTORY)) for path in FILES if path.parent.name != "examples"}
+    folders = ("", "migrate", "autoscaling", "monitoring")
+    listed = [(folder, kustomization(folder)["resources"]) for folder in folders]
+    assert {str(Path(folder, each)) for folder, resources in listed for each in resources} == files
+
+
+def test_optional_parts_are_named_where_they_are_turned_on() -> None:
+    text = (DIRECTORY / "kustomization.yaml").read_text()
+    named = set(re.findall(r"^  (?:# )?- (\w+) #", text, re.MULTILINE))
+    components = {path.parent.name for path in DIRECTORY.glob("*/kustomization.yaml")} - {"migrate"}
+    assert components == named
+    assert all(kustomization(each)["kind"] == "Component" for each in components)
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
-def test_kustomize_builds_it() -> None:
-    command = ["kubectl", "kustomize", str(DIRECTORY)]
-    built = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    things = list(yaml.safe_load_all(built))
-    assert len(things) == len(objects())
+def test_kustomize_builds_it(tmp_path: Path) -> None:
+    everything = tmp_path / "kubernetes"
+    shutil.copytree(DIRECTORY, everything)
+    text = (everything / "kustomization.yaml").read_text()
+    (everything / "kustomization.yaml").write_text(re.sub(r"^  # - ", "  - ", text, flags=re.MULTILINE))
+    things = [*built(everything), *built(everything / "migrate")]
+    made = {"ConfigMap-traksense-ingest", "ConfigMap-traksense-mappings"}
+    given = {name(thing) for thing in objects() if thing["kind"] != "ExternalSecret"}
+    assert {re.sub(r"(-ingest|-mappings)-[a-z0-9]{10}$", r"\1", name(thing)) for thing in things} == given | made
     assert {thing["metadata"].get("namespace", "traksense") for thing in things} == {"traksense"}
-    assert {container(thing)["image"] for thing in things if "template" in thing.get("spec", {})} == {
-        f"traksense-ingest:{VERSION}"
-    }
+    images = {each["image"] for thing in workloads(things) for each in containers(thing)}
+    assert images == {f"traksense-ingest:{VERSION}"}
+    assert {component(thing) for thing in workloads(things) if "replicas" in thing["spec"]} == {"toolbox"}
+    digested = {thing["metadata"]["name"] for thing in things if thing["kind"] == "ConfigMap"}
+    used = {reference for thing in workloads(things) for reference in config_maps(thing)}
+    assert used == digested | {"kube-root-ca.crt"}
 
 
 def test_every_variable_is_one_that_the_configuration_knows() -> None:
-    (config,) = objects("ConfigMap")
-    given = {*config["data"], *re.findall(r"--from-literal=(\w+)=", OPERATIONS)}
-    given |= {variable["name"] for workload in workloads() for variable in container(workload).get("env", ())}
+    given = {*config(), *re.findall(r"--from-literal=([A-Z_]+)=", OPERATIONS)}
+    given |= {variable["name"] for each in workloads() for variable in container(each).get("env", ())}
     assert {"MQTT_CLIENT_ID", "DATABASE_URL", "REDIS_URL"} <= given
-    assert given <= {field.upper() for field in Settings.model_fields}
+    assert given <= {field.upper() for field in Settings.model_fields} | {"RECEIVERS", "WRITERS"}
 
 
-def test_the_values_are_allowed() -> None:
-    (config,) = objects("ConfigMap")
-    given: dict[str, Any] = {variable.lower(): value for variable, value in config["data"].items()}
+def test_the_values_are_allowed_and_those_of_the_chart() -> None:
+    given: dict[str, Any] = {variable.lower(): value for variable, value in config().items()}
     assert load(**given).mqtt_shared_group
+    assert config() == VALUES["config"]["variables"]
 
 
 def test_a_receiver_comes_back_with_its_client_id() -> None:
     (receivers,) = objects("StatefulSet")
     client_id = {"name": "MQTT_CLIENT_ID", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
-    assert client_id in container(receivers)["env"]
+    assert all(client_id in each["env"] for each in containers(receivers))
     assert receivers["spec"]["serviceName"] in {service["metadata"]["name"] for service in objects("Service")}
 
 
 @each_service
-def test_the_probes_ask_what_the_service_answers(workload: dict[str, Any]) -> None:
+def test_the_probes_ask_what_the_service_answers(workload: Thing) -> None:
     service = container(workload)
     assert service["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     assert service["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
@@ -106,37 +118,82 @@ def test_the_probes_ask_what_the_service_answers(workload: dict[str, Any]) -> No
 
 
 @each_workload
-def test_it_runs_a_command_that_there_is(workload: dict[str, Any]) -> None:
-    program, command = container(workload)["command"]
-    assert program == "traksense-ingest"
-    assert command in main.commands
+def test_it_runs_a_command_that_there_is(workload: Thing) -> None:
+    if component(workload) != "toolbox":
+        program, command = container(workload)["command"]
+        assert program == "traksense-ingest"
+        assert command in main.commands
 
 
 @each_service
-def test_there_is_time_to_settle(workload: dict[str, Any]) -> None:
+def test_there_is_time_to_settle(workload: Thing) -> None:
     assert pod(workload)["terminationGracePeriodSeconds"] > 2 * GRACE_S
 
 
 @each_workload
-def test_a_pod_may_do_nothing_that_it_need_not(workload: dict[str, Any]) -> None:
+def test_a_pod_may_do_nothing_that_it_need_not(workload: Thing) -> None:
     assert pod(workload)["securityContext"]["runAsNonRoot"]
+    assert pod(workload)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod(workload)["automountServiceAccountToken"] is False
-    assert container(workload)["securityContext"] == {
-        "allowPrivilegeEscalation": False,
-        "readOnlyRootFilesystem": True,
-        "capabilities": {"drop": ["ALL"]},
-    }
-    assert container(workload)["resources"]["limits"]["memory"]
+    for each in containers(workload):
+        assert each["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    (namespace,) = objects("Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@pytest.mark.parametrize("thing", [*objects("Service"), *objects("PodDisruptionBudget")], ids=name)
-def test_a_selector_finds_the_pods_of_one_workload(thing: dict[str, Any]) -> None:
-    labels = [workload["spec"]["template"]["metadata"]["labels"] for workload in workloads()]
-    wanted = thing["spec"]["selector"]
-    assert sum(wanted.get("matchLabels", wanted).items() <= found.items() for found in labels) == 1
+@each_workload
+def test_memory_is_as_in_compose(workload: Thing) -> None:
+    """test_compose_limits.py has the arithmetic."""
+    service = {"toolbox": "ops"}.get(component(workload), component(workload))
+    limit = SERVICES[service]["mem_limit"].replace("m", "Mi").replace("g", "Gi")
+    assert {each["resources"]["limits"]["memory"] for each in containers(workload)} == {limit}
+
+
+def test_a_selector_finds_the_pods_of_one_workload() -> None:
+    selectors = [thing["spec"]["selector"] for thing in objects("Service", "PodDisruptionBudget")]
+    selectors += [thing["spec"]["selector"] for thing in workloads() if "selector" in thing["spec"]]
+    selectors += [thing["spec"]["podSelector"] for thing in objects("NetworkPolicy")]
+    found = [wanted.get("matchLabels", wanted) for wanted in selectors]
+    assert len(found) == 2 + 2 + 3 + 4
+    assert all(sum(wanted.items() <= labels(thing).items() for thing in workloads()) == 1 for wanted in found)
 
 
 def test_every_secret_is_explained() -> None:
-    manifests = "\n".join(path.read_text() for path in FILES)
-    wanted = set(re.findall(r"secret(?:Key)?Ref: \{name: ([\w-]+)", manifests))
+    wanted = {reference for thing in workloads() for reference in secrets(thing)}
     assert wanted == set(re.findall(r"create secret generic (\S+) ", OPERATIONS))
+    assert wanted == {thing["metadata"]["name"] for thing in objects("ExternalSecret")}
+
+
+def test_versions_are_those_of_the_package() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    (image,) = kustomization("image")["images"]
+    assert (chart["version"], chart["appVersion"], image["newTag"]) == (VERSION, VERSION, VERSION)
+    assert chart["kubeVersion"] == f">={OLDEST}-0"
+
+
+def kustomization(folder: str) -> Thing:
+    found = yaml.safe_load((DIRECTORY / folder / "kustomization.yaml").read_text())
+    assert isinstance(found, dict)
+    return found
+
+
+def built(folder: Path) -> list[Thing]:
+    command = ["kubectl", "kustomize", str(folder)]
+    return list(yaml.safe_load_all(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+
+
+def secrets(workload: Thing) -> list[str]:
+    references = [source for each in containers(workload) for source in each.get("envFrom", ())]
+    return [each["secretRef"]["name"] for each in references if "secretRef" in each]
+
+
+def config_maps(workload: Thing) -> list[str]:
+    references = [source for each in containers(workload) for source in each.get("envFrom", ())]
+    volumes = pod(workload).get("volumes", [])
+    projected = [source for volume in volumes for source in volume.get("projected", {}).get("sources", ())]
+    found = [each.get("configMapRef") or each.get("configMap") for each in (*references, *volumes, *projected)]
+    return [each["name"] for each in found if each]

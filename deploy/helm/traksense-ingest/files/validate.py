@@ -19,7 +19,8 @@ def main() -> None:
     """Replace this process by the command."""
     receivers = urls("--receiver-metrics", os.environ["RECEIVERS"], 9100)
     writers = urls("--writer-metrics", os.environ["WRITERS"], 9101)
-    os.execvp("traksense-ingest", ["traksense-ingest", "validate", *receivers, *writers, *sys.argv[1:]])  # noqa: S606, S607
+    command = ["traksense-ingest", "validate", *receivers, *writers, *sys.argv[1:]]
+    os.execvp(command[0], command)  # noqa: S606
 
 
 if __name__ == "__main__":
