@@ -127,6 +127,17 @@ def test_the_dashboard_and_the_rules_are_those_of_deploy() -> None:
     assert "https://git.example.com/docs/operations.md#ingestreceiverdown" in rules
 
 
+def test_where_the_number_changes_by_itself_fewer_is_no_alert() -> None:
+    fixed = with_values({"monitoring.rules.enabled": True})
+    scaled = with_values({"monitoring.rules.enabled": True, "writer.autoscaling.enabled": True})
+    dropped = [rule for rule in rules_of(fixed) if rule not in rules_of(scaled)]
+    assert [rule["annotations"]["summary"] for rule in dropped] == ["There were more writers"]
+
+
+def rules_of(found: list[Thing]) -> list[dict[str, Any]]:
+    return [rule for group in one(found, "PrometheusRule")["spec"]["groups"] for rule in group["rules"]]
+
+
 def test_receivers_that_do_not_leave_are_never_scaled_down() -> None:
     found = with_values({"receiver.autoscaling.enabled": True, "receiver.leave.enabled": False})
     behavior = one(found, "HorizontalPodAutoscaler")["spec"]["behavior"]

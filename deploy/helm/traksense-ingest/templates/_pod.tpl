@@ -15,7 +15,14 @@ securityContext:
 {{- $values := get .root.Values .component }}
 topologySpreadConstraints:
 {{- if $values.topologySpreadConstraints }}
-  {{- toYaml $values.topologySpreadConstraints | nindent 2 }}
+{{- range $values.topologySpreadConstraints }}
+  - {{ toYaml . | nindent 4 | trim }}
+    {{- if not .labelSelector }}
+    labelSelector:
+      matchLabels:
+        {{- include "ingest.selector" $ | nindent 8 }}
+    {{- end }}
+{{- end }}
 {{- else }}
 {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
