@@ -72,11 +72,11 @@ def test_a_changed_configmap_replaces_the_pods() -> None:
     edited = with_values({"mappings.files": {"machines.yaml": "name: other"}})
     unrelated = with_values({"toolbox.replicas": 1})
     for workload in ("receiver", "writer"):
-        assert annotations(before, workload) != annotations(after, workload)
-        assert len({str(annotations(each, workload)) for each in (before, mapped, edited)}) == 3
-        assert annotations(before, workload) == annotations(unrelated, workload)
+        assert annotations_of(before, workload) != annotations_of(after, workload)
+        assert len({str(annotations_of(each, workload)) for each in (before, mapped, edited)}) == 3
+        assert annotations_of(before, workload) == annotations_of(unrelated, workload)
     reloaded = with_values({"mappings.files": {"machines.yaml": "name: machines"}, "mappings.restart": False})
-    assert "checksum/mappings" not in annotations(reloaded, "writer")
+    assert "checksum/mappings" not in annotations_of(reloaded, "writer")
 
 
 def test_mappings_are_files_that_the_services_read() -> None:
@@ -182,7 +182,7 @@ def test_what_it_refuses(values: dict[str, Any], expected: str) -> None:
     assert expected in error(values)
 
 
-def annotations(found: list[Thing], workload: str) -> dict[str, str]:
+def annotations_of(found: list[Thing], workload: str) -> dict[str, str]:
     (thing,) = (each for each in workloads(found) if component(each) == workload)
     given: dict[str, str] = thing["spec"]["template"]["metadata"]["annotations"]
     return given

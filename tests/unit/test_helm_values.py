@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped] # comes with kubernetes-validate
 import pytest
 import yaml
 

@@ -34,7 +34,7 @@ from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings, load
 from traksense_ingest.shared.runtime.service import GRACE_S
 
-OPERATIONS = (DOCS / "operations.md").read_text()
+PAGE = (DOCS / "kubernetes.md").read_text()
 VERSIONS = (OLDEST.removesuffix(".0"), "1.33", "1.37")
 
 each_workload = pytest.mark.parametrize("workload", workloads(), ids=name)
@@ -89,7 +89,7 @@ def test_kustomize_builds_it(tmp_path: Path) -> None:
 
 
 def test_every_variable_is_one_that_the_configuration_knows() -> None:
-    given = {*config(), *re.findall(r"--from-literal=([A-Z_]+)=", OPERATIONS)}
+    given = {*config(), *re.findall(r"--from-literal=([A-Z_]+)=", PAGE)}
     given |= {variable["name"] for each in workloads() for variable in container(each).get("env", ())}
     assert {"MQTT_CLIENT_ID", "DATABASE_URL", "REDIS_URL"} <= given
     assert given <= {field.upper() for field in Settings.model_fields} | {"RECEIVERS", "WRITERS"}
@@ -164,7 +164,7 @@ def test_a_selector_finds_the_pods_of_one_workload() -> None:
 
 def test_every_secret_is_explained() -> None:
     wanted = {reference for thing in workloads() for reference in secrets(thing)}
-    assert wanted == set(re.findall(r"create secret generic (\S+) ", OPERATIONS))
+    assert wanted == set(re.findall(r"create secret generic (\S+) ", PAGE))
     assert wanted == {thing["metadata"]["name"] for thing in objects("ExternalSecret")}
 
 
