@@ -1,6 +1,6 @@
 """`python -m deploy.helm.render`: writes the manifests in deploy/kubernetes, from the chart. Needs `helm`.
 
-A test compares them where there is helm; elsewhere chart.sha256 shows that they are those of this chart.
+A test compares them where there is helm; elsewhere chart.sha256 shows that neither it nor they have changed since.
 """
 
 from __future__ import annotations
@@ -38,8 +38,18 @@ def rendered() -> dict[str, str]:
     return {
         **_files(FILES, template("-f", str(plain))),
         **_files(AUTOSCALING, template("-f", str(plain), "-f", str(HERE / "plain-autoscaling.yaml"))),
-        DIGEST.name: f"{digest()}\n",
     }
+
+
+def digests(manifests: dict[str, str]) -> str:
+    """The content of chart.sha256: a line for the chart, and one for each manifest."""
+    found = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in manifests.items()}
+    return "".join(f"{value}  {name}\n" for name, value in {"the chart": digest(), **found}.items())
+
+
+def committed() -> dict[str, str]:
+    """What rendered() has made, as it is now."""
+    return {path: (DIRECTORY / path).read_text() for path in (*FILES.values(), *AUTOSCALING.values())}
 
 
 def template(*options: str) -> str:
@@ -50,8 +60,10 @@ def template(*options: str) -> str:
 
 
 def digest() -> str:
-    """Of all that the manifests are made of."""
-    texts = sorted(path for path in CHART.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    """Of everything from which the manifests are made."""
+    left_out = {"ci", "__pycache__"}
+    files = (path for path in CHART.rglob("*") if path.is_file())
+    texts = sorted(path for path in files if not left_out & {*path.relative_to(CHART).parts})
     linked = sorted((CHART / "files" / "rules").glob("*.yml"))  # rglob follows no links
     found = hashlib.sha256()
     for path in (*texts, *linked, *sorted(HERE.glob("plain*.yaml"))):
@@ -71,8 +83,10 @@ def _files(names: dict[str, str], text: str) -> dict[str, str]:
 
 def main() -> None:
     """Write them."""
-    for path, text in rendered().items():
+    manifests = rendered()
+    for path, text in manifests.items():
         (DIRECTORY / path).write_text(text)
+    DIGEST.write_text(digests(manifests))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.helm.render import CHART, DIRECTORY, rendered, template
+from deploy.helm.render import CHART, committed, rendered, template
 from tests.support.manifests import CUSTOM, Thing, component, container, containers, labels, name, pod, workloads
 
 pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
@@ -41,9 +41,7 @@ def error(values: dict[str, Any]) -> str:
 
 
 def test_the_manifests_are_what_it_renders() -> None:
-    made = rendered()
-    committed = {path: (DIRECTORY / path).read_text() for path in made}
-    assert committed == made, "run python -m deploy.helm.render"
+    assert committed() == rendered(), "run python -m deploy.helm.render"
 
 
 @pytest.mark.parametrize("path", [CHART / "values.yaml", *VALUES], ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from deploy.helm.render import CHART, DIRECTORY, OLDEST, digest
+from deploy.helm.render import CHART, DIGEST, DIRECTORY, OLDEST, committed, digests
 from tests.support.compose import SERVICES, VERSION
 from tests.support.handbook import DOCS
 from tests.support.manifests import (
@@ -32,6 +32,8 @@ from tests.support.manifests import (
 )
 from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings, load
+from traksense_ingest.shared.mapping.load import LIBRARY
+from traksense_ingest.shared.mapping.load import load as load_mappings
 from traksense_ingest.shared.runtime.service import GRACE_S
 
 PAGE = (DOCS / "kubernetes.md").read_text()
@@ -51,7 +53,7 @@ def test_it_is_what_kubernetes_takes(thing: Thing, version: str) -> None:
 
 def test_the_manifests_are_those_of_this_chart() -> None:
     """Where there is helm, test_helm_chart.py compares them."""
-    assert (DIRECTORY / "chart.sha256").read_text().strip() == digest(), "run python -m deploy.helm.render"
+    assert DIGEST.read_text() == digests(committed()), "run python -m deploy.helm.render"
 
 
 def test_every_file_is_applied() -> None:
@@ -166,6 +168,15 @@ def test_every_secret_is_explained() -> None:
     wanted = {reference for thing in workloads() for reference in secrets(thing)}
     assert wanted == set(re.findall(r"create secret generic (\S+) ", PAGE))
     assert wanted == {thing["metadata"]["name"] for thing in objects("ExternalSecret")}
+
+
+def test_a_mounted_configmap_is_a_folder_of_mappings(tmp_path: Path) -> None:
+    """Kubernetes mounts links to a folder that it replaces as a whole."""
+    (tmp_path / "..2026").mkdir()
+    shutil.copy(LIBRARY / "khomp.yaml", tmp_path / "..2026" / "khomp.yaml")
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "khomp.yaml").symlink_to("..data/khomp.yaml")
+    assert load_mappings(f"{tmp_path}/").named == {"khomp"}
 
 
 def test_versions_are_those_of_the_package() -> None:
