@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiomqtt import MqttError
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from traksense_ingest.receiver.connection import Connection
 from traksense_ingest.shared.failure import REDIS_ERRORS, describe
 from traksense_ingest.shared.mapping.mappings import Mappings, Shards
-from traksense_ingest.shared.streams.client import errors_name_key
+from traksense_ingest.shared.streams.client import Clients, errors_name_key
 from traksense_ingest.shared.streams.sharding import ShardKey
 
 KEY = "ingest:{receivers}:filters"
@@ -46,8 +45,8 @@ def topics_of(mappings: Mappings) -> Topics:
 class Filters:
     """Those to subscribe to, and obsolete ones that an earlier receiver of this client id has left in the session."""
 
-    def __init__(self, client: Redis, client_id: str, wanted: Sequence[str]) -> None:
-        self._client = client
+    def __init__(self, clients: Clients, client_id: str, wanted: Sequence[str]) -> None:
+        self._client = clients.of(KEY)
         self._client_id = client_id
         self.wanted = wanted
         self._obsolete: list[str] = []

@@ -9,8 +9,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import NoReturn
 
-from redis.asyncio import Redis
-
 from traksense_ingest.receiver.append import COMMANDS, Appender
 from traksense_ingest.receiver.connection import SESSION_EXPIRY_S, Connection, connect, subscriptions
 from traksense_ingest.receiver.durability import Durability, Guarantee
@@ -35,6 +33,8 @@ from traksense_ingest.shared.runtime.retry import retry_through_outage, wait_unt
 from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.client import Clients
+from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.sharding import Sharding
 from traksense_ingest.shared.subscription import is_shared
 
@@ -60,31 +60,31 @@ async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = Fals
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("receiver: metrics on port %d", server.port, extra={"port": server.port})
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
-        client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
+        clients = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
         durability = Durability(settings.ingest_durability)
-        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
-        ask = partial(_ask, settings, client, durability, filters)
+        filters = Filters(clients, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
+        ask = partial(_ask, settings, clients, durability, filters)
         if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):
             if leaving:
-                await check_gone(client, settings.mqtt_client_id)
-            receiver = Receiver(settings, client, filters, mappings, durability, health, metrics, leaving=leaving)
+                await check_gone(clients, settings.mqtt_client_id)
+            receiver = Receiver(settings, clients, filters, mappings, durability, health, metrics, leaving=leaving)
             lifetimes.push_async_callback(receiver.aclose)
-            await run_until(stop, receiver.run(stop), watch(settings, client, mappings, receiver, health, metrics))
+            await run_until(stop, receiver.run(stop), watch(settings, clients, mappings, receiver, health, metrics))
             if receiver.has_left:
-                await forget(client, settings.mqtt_client_id, filters)
+                await forget(clients, settings.mqtt_client_id, filters)
 
 
-async def _ask(settings: Settings, client: Redis, durability: Durability, filters: Filters) -> Guarantee:
+async def _ask(settings: Settings, clients: Clients, durability: Durability, filters: Filters) -> Guarantee:
     """What Redis guarantees, once it allows what a receiver needs; reads what was subscribed before."""
-    await stream.require(client, settings.ingest_shards, COMMANDS)
-    guarantee = await durability.ask(client)
+    await stream.require(clients, settings.ingest_shards, COMMANDS)
+    guarantee = await durability.ask(clients.of(key_of(0)))
     await filters.remember()
     return guarantee
 
 
 async def watch(
     settings: Settings,
-    client: Redis,
+    clients: Clients,
     mappings: LiveMappings[Topics],
     receiver: Receiver,
     health: Health,
@@ -92,12 +92,12 @@ async def watch(
 ) -> None:
     """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; whether its
     group gets any messages; and whether mappings are to be loaded again."""
-    heartbeat = Heartbeat(client, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
+    heartbeat = Heartbeat(clients, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(heartbeat.run(), name="heartbeat")
         tasks.create_task(mappings.follow(receiver.use), name="mappings")
         tasks.create_task(
-            stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
+            stream.watch_backlog(clients, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",
         )
         if is_shared(settings):
@@ -111,7 +111,7 @@ class Receiver:
     def __init__(
         self,
         settings: Settings,
-        client: Redis,
+        clients: Clients,
         filters: Filters,
         mappings: LiveMappings[Topics],
         durability: Durability,
@@ -134,7 +134,7 @@ class Receiver:
         self._metrics = metrics
         self._hints = Hints(settings.mqtt_protocol)
         self._appenders = [
-            Appender(shard, client, settings.ingest_queue_max, durability, self._redis, metrics)
+            Appender(shard, clients, settings.ingest_queue_max, durability, self._redis, metrics)
             for shard in range(settings.ingest_shards)
         ]
         self._left: list[Intake] = []  # of lost connections, with messages still to be appended
