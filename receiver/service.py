@@ -35,6 +35,7 @@ from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_e
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 from traksense_ingest.shared.streams.sharding import Sharding
 from traksense_ingest.shared.subscription import is_shared
 
@@ -61,7 +62,8 @@ async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = Fals
         log.info("receiver: metrics on port %d", server.port, extra={"port": server.port})
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
         clients = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        durability = Durability(settings.ingest_durability)
+        may_fail_over = RedisUrl.parse(settings.redis_url).kind is not Kind.SERVER
+        durability = Durability(settings.ingest_durability, settings.ingest_replicas, may_fail_over=may_fail_over)
         filters = Filters(clients, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
         ask = partial(_ask, settings, clients, durability, filters)
         if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):

@@ -137,7 +137,7 @@ async def streams(settings: Settings) -> AsyncIterator[Streams]:
     """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
     sharding = Sharding(settings.ingest_shards, Shards(load(settings.ingest_mappings).routes).key)
     # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
-    durability = Durability(settings.ingest_durability, is_logged=False)
+    durability = Durability(settings.ingest_durability, settings.ingest_replicas, is_logged=False)
     async with connect(settings.redis_url) as clients:
         await require(clients, settings.ingest_shards, COMMANDS)
         found = Streams(clients, sharding, settings.ingest_queue_max, durability)

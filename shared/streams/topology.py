@@ -51,8 +51,6 @@ class Nodes(ABC):
         for host in tuple(self._known):
             try:
                 answer = await self._ask(host, question)
-            except exceptions.AuthenticationError:
-                raise
             except (exceptions.RedisError, OSError, TimeoutError) as error:
                 last = self._error(host, error)
                 continue
@@ -72,7 +70,7 @@ class Nodes(ABC):
             await client.connection_pool.disconnect()
 
     def _error(self, host: Host, error: Exception) -> Exception:
-        if isinstance(error, exceptions.ResponseError):
+        if isinstance(error, exceptions.ResponseError | exceptions.AuthenticationError | Unsupported):
             return error
         return NoMaster(f"{host}: {error}" if str(host) not in str(error) else str(error))
 
