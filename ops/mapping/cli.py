@@ -12,23 +12,24 @@ from traksense_ingest.ops.help import Command, Group, argument, option
 from traksense_ingest.ops.mapping import options
 from traksense_ingest.ops.mapping.options import FILE, MESSAGES, Given, as_json, given_message, only_one, specs
 
-OLD = "What was, and what will be"
+COMPARED = "What is compared"
 
 
 @click.group(cls=Group)
 def mapping() -> None:
-    """Check, try or draft mapping files.
+    """Check, try or draft mappings.
 
-    A mapping says what a topic and a payload become. INGEST_MAPPINGS names those that receivers and writers use:
-    names of the library that ships, files, folders. None of these commands changes anything but a file that is asked
-    for. docs/mappings.md is a tutorial, docs/mapping-language.md the language.
+    A mapping is a YAML file that says which rows are made of the messages on some topics. INGEST_MAPPINGS names the
+    mappings that receivers and writers use: names of the library, which is installed with this program, and paths of
+    files or folders. These commands store nothing and change nothing; they write a file only where an option names one.
+    docs/mappings.md is a tutorial, and docs/mapping-language.md explains the language.
 
     \b
     Examples:
-      # what ships, and what comes from an unknown device
+      # list the library; draft one for an unknown device
       traksense-ingest mapping formats
       traksense-ingest mapping new --live 30s 'plant/#'
-      # is it right, and what becomes of a message?
+      # check a mapping, and see what messages become
       traksense-ingest mapping lint plant.yaml
       traksense-ingest mapping test plant.yaml
       traksense-ingest mapping try plant.yaml --live 30s
@@ -37,21 +38,22 @@ def mapping() -> None:
 
 @mapping.command(cls=Command)
 @specs
-@option("--strict", is_flag=True, help="Exit code 1 for warnings too.")
+@option("--strict", is_flag=True, help="Exit with code 1 if there are warnings.")
 @as_json
 def lint(specs: tuple[str, ...], strict: bool, as_json: bool) -> None:
-    """Show all faults of mapping files.
+    """Show all faults of mappings.
 
-    Each with its line, a caret below the column, what was found and what is allowed. A broken file stops receivers and
-    writers at start. Warnings are of what is allowed and hardly meant: routes that no message reaches, topics that
-    overlap, names that nobody uses, routes without a test. Exit code 1 with faults, or with --strict for warnings.
+    Each fault is shown with its line, a caret below the column, what was found and what is allowed. Receivers and
+    writers don't start with a mapping that has one. A warning is about something that is allowed but probably a
+    mistake: a route that no message can reach, topics that overlap, a name that is never used, a route without a test.
+    The exit code is 2 if there are faults, and 1 if there are warnings and --strict is given.
 
     \b
     Examples:
-      # those of INGEST_MAPPINGS
+      # check the mappings in INGEST_MAPPINGS
       traksense-ingest mapping lint
       traksense-ingest mapping lint plant.yaml ./more/
-      # for an editor
+      # print JSON, for an editor
       traksense-ingest mapping lint --json plant.yaml
     """
     from traksense_ingest.ops.mapping.lint import lint_mappings
@@ -61,18 +63,18 @@ def lint(specs: tuple[str, ...], strict: bool, as_json: bool) -> None:
 
 @mapping.command(cls=Command)
 @specs
-@option("--coverage", is_flag=True, help="Also name the routes and points that no test reaches.")
+@option("--coverage", is_flag=True, help="Also show the routes and points that no test reaches.")
 @as_json
 def test(specs: tuple[str, ...], coverage: bool, as_json: bool) -> None:
-    """Run the tests in mapping files.
+    """Run the tests in mappings.
 
-    Each test has a message and what it must become. Of one that fails, the rows that were expected and those that were
-    found are shown together. Exit code 1 if one fails.
+    A test is a message with the rows that it must become. For a test that fails, the expected rows are shown beside
+    those that were found. The exit code is 1 if a test fails, and 2 if a mapping has faults.
 
     \b
     Examples:
       traksense-ingest mapping test plant.yaml
-      # is every route and every point tested?
+      # check that every route and every point is tested
       traksense-ingest mapping test plant.yaml --coverage
     """
     from traksense_ingest.ops.mapping.tests import run
@@ -81,14 +83,19 @@ def test(specs: tuple[str, ...], coverage: bool, as_json: bool) -> None:
 
 
 @mapping.command("try", cls=Command)
-@argument("spec", metavar="MAPPINGS", explanation="A file, a folder, a name; several with commas between.")
+@argument("spec", metavar="MAPPINGS", explanation="As in INGEST_MAPPINGS, separated by commas.")
 @given_message
 @options.dlq_id
 @options.stream
 @options.live
 @options.capture
 @options.save
-@option("-v", "--verbose", is_flag=True, help="Show each route of the topic, and why it doesn't take a message.")
+@option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show which routes have the topic and why they don't take a message, and whole payloads.",
+)
 @as_json
 def try_(
     spec: str,
@@ -106,20 +113,21 @@ def try_(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Show the rows that messages become.
+    """Show the rows that messages would become.
 
-    Or the reason for which they become dead letters, with an arrow to the place in the payload. Messages are from the
-    command line, the DLQ, the streams, a file, or the broker. Nothing is stored, and none is taken from a receiver or a
-    writer. Needs DATABASE_URL for --dlq, REDIS_URL for --stream, MQTT_URL for --live.
+    For a message that would become a dead letter, it shows the reason, with an arrow to the place in the payload. The
+    messages come from the command line, the dead letters, the streams, a file or the broker. Nothing is stored, and no
+    message is taken away from a receiver or a writer. --dlq needs DATABASE_URL, --stream REDIS_URL and --live MQTT_URL.
+    The exit code is 1 if there is only one message and it would not be stored, and 2 if a mapping has faults.
 
     \b
     Examples:
       traksense-ingest mapping try plant.yaml \\
         --topic plant/north/7 --payload '{"temp": 4.2}'
-      # what devices send now; also into a file
+      # try what devices send now, and save it to a file
       traksense-ingest mapping try plant.yaml --live 30s \\
         --save plant.jsonl
-      # a dead letter, and why no route takes it
+      # see why no route takes a dead letter
       traksense-ingest mapping try plant.yaml --dlq 4711 -v
     """
     given = Given(topic, payload, payload_file, hexadecimal, received, retained)
@@ -131,9 +139,15 @@ def try_(
 
 
 @mapping.command(cls=Command)
-@argument("old", metavar="OLD", section=OLD, explanation="As it is: a file, a folder, a name.")
-@argument("new", metavar="NEW", section=OLD, explanation="As it will be.")
-@option("--dlq", "letters", section=MESSAGES, is_flag=True, help="Dead letters: all, or some as below.")
+@argument("old", metavar="OLD", section=COMPARED, explanation="The mappings as they are, as in INGEST_MAPPINGS.")
+@argument("new", metavar="NEW", section=COMPARED, explanation="The mappings as they would be.")
+@option(
+    "--dlq",
+    "letters",
+    section=MESSAGES,
+    is_flag=True,
+    help="Compare dead letters: all, or those that the options below select.",
+)
 @selectors
 @options.stream
 @options.live
@@ -154,19 +168,20 @@ def diff(
     topic: str | None,
     as_json: bool,
 ) -> None:
-    """Compare what messages become.
+    """Compare what two mappings make of messages.
 
-    Of each message, the rows that the second mapping adds, those that it no longer makes, and those that it makes
-    differently; then a summary. Exit code 1 if there is a difference.
+    For each message it shows the rows that are added (+), removed (-) or different (~) with the second mapping, and at
+    the end a summary. Dead letters with the same difference are shown once, with their number. The exit code is 1 if
+    there is a difference, and 2 if a mapping has faults.
 
     \b
     Examples:
-      # before it is used: what would change?
+      # see what a new version would change
       traksense-ingest mapping diff plant.yaml new.yaml \\
         --live 5m
       traksense-ingest mapping diff plant.yaml new.yaml \\
         --capture plant.jsonl
-      # which dead letters would it save?
+      # see which dead letters it would store
       traksense-ingest mapping diff plant.yaml new.yaml \\
         --dlq --since 3d
     """
@@ -182,13 +197,21 @@ def diff(
 
 
 @mapping.command(cls=Command)
-@argument("filters", metavar="[TOPIC]...", section=MESSAGES, nargs=-1, explanation="Topic filters, with --live.")
+@argument(
+    "filters",
+    metavar="[TOPIC]...",
+    section=MESSAGES,
+    nargs=-1,
+    explanation="With --live: the topic filters to subscribe to.",
+)
 @options.live
 @options.capture
 @given_message
-@option("--tenant", help="The tenant whose devices these are.")
-@option("--name", show_default="by the topics", help="The mapping's name.")
-@option("-o", "--output", type=FILE, show_default="stdout", help="Write the file here; it must not exist.")
+@option("--tenant", help="The tenant that the devices belong to.")
+@option("--name", show_default="made from the topics", help="The name of the mapping.")
+@option(
+    "-o", "--output", type=FILE, show_default="stdout", help="Write the mapping to this file, which must not exist yet."
+)
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def new(
     filters: tuple[str, ...],
@@ -205,17 +228,17 @@ def new(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Draft a mapping from messages that come.
+    """Draft a mapping from messages.
 
-    Says which of the library reads them. For the others it drafts a file: which level of the topic is the device,
-    which field the time, which values the points; with comments where a person should decide, and with tests made of
-    the messages. The draft has no faults, and its tests pass.
+    It says which messages a mapping of the library already reads. For the others it drafts a mapping: which level of
+    the topic is the device, which field is the time, and which values are points. Comments say what you have to decide,
+    and tests are made from the messages. The draft has no faults, and its tests pass.
 
     \b
     Examples:
       traksense-ingest mapping new --live 30s 'plant/#' \\
         --tenant acme -o plant.yaml
-      # of messages that were saved, or of one
+      # from messages that were saved, or from one message
       traksense-ingest mapping new --capture plant.jsonl
       traksense-ingest mapping new --topic plant/north/7 \\
         --payload '{"temp": 4.2}'
@@ -223,7 +246,9 @@ def new(
     given = Given(topic, payload, payload_file, hexadecimal, received, retained)
     source = only_one(live=live, capture=capture, payload=given.has_payload)
     if (source == "live") != bool(filters):
-        raise click.UsageError("--live needs a topic filter, as in --live 30s 'plant/#'" if live else "TOPIC: --live")
+        raise click.UsageError(
+            "--live needs a topic filter, as in --live 30s 'plant/#'" if live else "TOPIC is only for --live"
+        )
     from traksense_ingest.ops.mapping.draft.command import draft
     from traksense_ingest.ops.mapping.sources import Source
 
@@ -231,27 +256,27 @@ def new(
 
 
 @mapping.command(cls=Command)
-@argument("name", required=False, metavar="[NAME]", explanation="One of them, with an example.")
-@option("--copy", type=FILE, help="Write its file here, to be edited; it must not exist.")
+@argument("name", required=False, metavar="[NAME]", explanation="Show this mapping, with an example.")
+@option("--copy", type=FILE, help="Copy the mapping to this file, which must not exist yet, to edit it.")
 @as_json
 def formats(name: str | None, copy: Path | None, as_json: bool) -> None:
-    """List the mappings that ship.
+    """List the mappings of the library.
 
-    INGEST_MAPPINGS takes them by name. With a NAME: what it reads, the variables that can be set, its topics, and an
-    example message with its rows.
+    They are installed with this program, and INGEST_MAPPINGS takes them by name. With a NAME, the command shows what
+    the mapping reads, its topics, the variables that can be set, and an example message with its rows.
 
     \b
     Examples:
       traksense-ingest mapping formats
       traksense-ingest mapping formats chirpstack
-      # your own version of it
+      # make your own version of it
       traksense-ingest mapping formats chirpstack \\
         --copy my-chirpstack.yaml
     """
     from traksense_ingest.ops.mapping.formats import copy_format, show_format, show_formats
 
     if copy is not None and name is None:
-        raise click.UsageError("--copy: of which? NAME is missing")
+        raise click.UsageError("--copy: NAME is missing, the mapping to copy")
     if name is None:
         show_formats(as_json=as_json)
     elif copy is not None:

@@ -76,6 +76,7 @@ def compare(old: str, new: str, source: Source, *, as_json: bool) -> None:
 async def _run(engines: tuple[Engine, Engine], source: Source, settings: Settings, *, as_json: bool) -> Counter[str]:
     filters = list(dict.fromkeys(name for engine in engines for name in engine.mappings.filters()))
     counts = Counter(dict.fromkeys(("messages", "same", ADDED, REMOVED, DIFFERENT), 0))
+    alike = Alike() if source.letters is not None and not as_json else None
     async for message in source.messages(settings, filters):
         found = difference(message, *(engine.decode(message) for engine in engines))
         counts["messages"] += 1
@@ -85,9 +86,42 @@ async def _run(engines: tuple[Engine, Engine], source: Source, settings: Setting
             continue
         if as_json:
             click.echo(json.dumps(as_dict(found), ensure_ascii=False))
-        else:
+        elif alike is None or not alike.add(found):
             click.echo("\n".join(lines(found, screen_width())) + "\n")
+    for found, count in alike or ():
+        click.echo("\n".join(lines(found, screen_width(), count)) + "\n")
     return counts
+
+
+class Alike:
+    """Differences, each with the number of messages that have it: the same outcomes and reasons, and rows of the same
+    points in which the same columns change, of whatever device, time and value."""
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._found: dict[Any, tuple[Difference, int]] = {}
+
+    def add(self, found: Difference) -> bool:
+        """Whether it is kept, until there are too many; the first one of each is the example."""
+        key = (found.verdicts, found.reasons, tuple(map(_kind_of, found.changes)))
+        if key not in self._found and len(self._found) >= self._most:
+            return False
+        example, count = self._found.get(key, (found, 0))
+        self._found[key] = example, count + 1
+        return True
+
+    def __iter__(self) -> Iterator[tuple[Difference, int]]:
+        return iter(self._found.values())
+
+
+def _kind_of(change: Change) -> tuple[Any, ...]:
+    row = change.row
+    names = _changed_names(change.old, change.new) if change.old and change.new else ()
+    return change.kind, row["table"], row.get("point") or row.get("event_type"), *names
+
+
+def _changed_names(old: Row, new: Row) -> list[str]:
+    return [name for name in new if old.get(name) != new.get(name)]
 
 
 def difference(message: Message, old: Outcome, new: Outcome) -> Difference:
@@ -124,9 +158,10 @@ def as_dict(found: Difference) -> dict[str, Any]:
     return message_dict(found.message) | outcomes | {"rows": changes}
 
 
-def lines(found: Difference, width: int | None) -> Iterator[str]:
+def lines(found: Difference, width: int | None, count: int = 1) -> Iterator[str]:
     """For a terminal: the message, its two outcomes if they differ, and a line for each row."""
-    yield from columns([[printable(found.message.topic), rfc3339(found.message.received)]], width)
+    many = f"{number(count, 'message')}, such as " if count > 1 else ""
+    yield from columns([[many + printable(found.message.topic), rfc3339(found.message.received)]], width)
     if found.verdicts[0] != found.verdicts[1] or found.reasons[0] != found.reasons[1]:
         for sign, verdict, reason in zip("-+", found.verdicts, found.reasons, strict=True):
             yield from wrapped(f"{sign} {verdict}{f': {printable(reason)}' if reason else ''}", width, "  ")
@@ -137,7 +172,7 @@ def _cells(change: Change) -> list[str]:
     row = change.row
     what = row.get("point") or row.get("event_type") or row.get("cmd_id")
     if change.old and change.new:
-        changed = [name for name in row if change.old.get(name) != change.new.get(name)]
+        changed = _changed_names(change.old, change.new)
         return [_SIGNS[change.kind], _whose(row), printable(str(what)), _changed(change.old, change.new, changed)]
     return [_SIGNS[change.kind], _whose(row), printable(str(what)), _value(row)]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from traksense_ingest.ops.mapping.columns import columns, screen_width, shortened, wrapped
+from traksense_ingest.ops.mapping.columns import columns, screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import Engine
-from traksense_ingest.ops.mapping.library import Format, format_of, names
+from traksense_ingest.ops.mapping.library import Format, assignment, format_of, names
 from traksense_ingest.ops.mapping.messages import message_dict
 from traksense_ingest.ops.mapping.rows import rows_of, screen
 from traksense_ingest.ops.terminal import printable
@@ -22,7 +24,7 @@ from traksense_ingest.shared.mapping.expected import Test
 from traksense_ingest.shared.mapping.load import LIBRARY, load
 from traksense_ingest.writer.outcome import Decoded
 
-EXAMPLE_LINES = 12  # of a payload
+WIDE = 100  # columns of a terminal that shows topics too
 
 
 def show_formats(*, as_json: bool) -> None:
@@ -33,20 +35,22 @@ def show_formats(*, as_json: bool) -> None:
             click.echo(json.dumps(as_dict(each), ensure_ascii=False))
         return
     width = screen_width()
-    rows = [["name", "what it reads"], *([each.setting(), each.mapping.description] for each in found)]
-    if width is None or width >= 100:
-        rows = [[*row, topics] for row, topics in zip(rows, ["topics", *map(_topics, found)], strict=True)]
-    click.echo("\n".join(columns(rows, width)))
+    header, rows = ["name", "what it reads"], [[each.setting(), each.mapping.description] for each in found]
+    if width is None or width >= WIDE:
+        header, rows = [*header, "topics"], [[*row, _topics(each)] for row, each in zip(rows, found, strict=True)]
+    click.echo("\n".join(columns(rows, width, header=header)))
     click.echo("\n".join(["", *wrapped(_how_to_use(), width)]))
 
 
 def _topics(found: Format) -> str:
+    """The first one; with NAME all are listed."""
     more = len(found.topics) - 1
     return f"{found.topics[0]}{f' and {more} more' if more > 0 else ''}" if found.topics else ""
 
 
 def _how_to_use() -> str:
-    return "INGEST_MAPPINGS takes these names, separated by commas. One of them: traksense-ingest mapping formats NAME"
+    show = "traksense-ingest mapping formats NAME"
+    return f"INGEST_MAPPINGS takes these names, separated by commas. To show one of them: {show}"
 
 
 def as_dict(found: Format) -> dict[str, Any]:
@@ -99,22 +103,20 @@ def _described(found: Format, width: int | None) -> Iterator[str]:
         rows = [[name, "must be set" if value is None else f"default {value!r}"] for name, value in found.vars.items()]
         yield from columns(rows, width, indent="  ")
     yield "topics"
-    yield from (shortened(f"  {printable(topic)}", width) for topic in found.topics)
+    yield from (f"  {printable(topic)}" for topic in found.topics)
     yield "use"
-    yield shortened(f"  INGEST_MAPPINGS={found.setting()}", width)
+    yield f"  {assignment(found.setting())}"
     yield ""
 
 
 def _example(test: Test, decoded: Decoded, width: int | None) -> Iterator[str]:
     yield from wrapped(f"example: {test.name}", width)
-    yield shortened(f"  {printable(test.message.topic)}", width)
+    yield f"  {printable(test.message.topic)}"
     try:
         rows = test.message.payload.decode().splitlines()
     except UnicodeDecodeError:
         rows = [f"hex {test.message.payload.hex()}"]
-    yield from (shortened(f"  {printable(row)}", width) for row in rows[:EXAMPLE_LINES])
-    if len(rows) > EXAMPLE_LINES:
-        yield f"  … {len(rows) - EXAMPLE_LINES} more lines"
+    yield from (f"  {printable(row)}" for row in rows)
     yield "becomes"
     yield from screen(rows_of(decoded), width)
 
@@ -123,11 +125,20 @@ def copy_format(name: str, copy: Path) -> None:
     """Write its file, to be edited. Raises ConfigurationError if the file exists."""
     found = format_of(name)
     write_new(copy, (LIBRARY / f"{found.name}.yaml").read_bytes(), "--copy")
-    click.echo(f"{copy}: a copy of {name}; use it instead: INGEST_MAPPINGS={shown_path(copy)}{_query(found)}")
+    use = assignment(f"{shown_path(copy)}{_query(found)}")
+    click.echo(f"{copy}: a copy of {name}; use it instead: {use}")
 
 
 def _query(found: Format) -> str:
     return found.setting().removeprefix(found.name)
+
+
+def require_new(path: Path, option: str) -> None:
+    """Raise ConfigurationError if a file can't be new there."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{option}={path}: {os.strerror(errno.ENOENT)}")
+    if path.exists() or path.is_symlink():
+        raise ConfigurationError(f"{option}={path}: {os.strerror(errno.EEXIST)}")
 
 
 def write_new(path: Path, content: bytes, option: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.mapping.faults import did_you_mean
-from traksense_ingest.shared.mapping.load import LIBRARY, formats, load
+from traksense_ingest.shared.mapping.load import LIBRARY, VARIABLE, formats, load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.model import Mapping
 from traksense_ingest.shared.mapping.read.nodes import Entries, Leaf, Node, compose
@@ -18,7 +19,7 @@ EXAMPLES = {"tz": "UTC"}  # for variables without a default
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One of the library. `vars` are its variables with their defaults, None where they must be set."""
+    """A mapping of the library. `vars` are its variables with their defaults, None where they must be set."""
 
     name: str
     vars: Dict[str, str | None]
@@ -43,6 +44,11 @@ class Format:
         return f"{self.name}?{'&'.join(values)}" if values else self.name
 
 
+def assignment(setting: str) -> str:
+    """INGEST_MAPPINGS as a shell takes it."""
+    return f"{VARIABLE}={shlex.quote(setting)}"
+
+
 def names() -> list[str]:
     """Of all formats."""
     return formats()
@@ -51,15 +57,13 @@ def names() -> list[str]:
 def format_of(name: str, tenant: str | None = None) -> Format:
     """One of them; raises ConfigurationError if there is none of this name."""
     if name not in (known := formats()):
-        raise ConfigurationError(f"the library has no mapping {name!r}, it has {', '.join(known)}" + _hint(name, known))
+        hint = did_you_mean(name, known)
+        listed = f"{f'{hint} It' if hint else '; it'} has {', '.join(known)}"
+        raise ConfigurationError(f"the library has no mapping {name!r}{listed}")
     found = variables((LIBRARY / f"{name}.yaml").read_text(encoding="utf-8"))
     mappings = load(spec_of(name, found, tenant))
     (mapping,) = (file for file in mappings.files if file.name in mappings.named)
     return Format(name, found, mapping)
-
-
-def _hint(name: str, known: list[str]) -> str:
-    return did_you_mean(name, known)
 
 
 def everything(tenant: str | None = None) -> tuple[Mappings, dict[str, Format]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,13 +21,14 @@ from traksense_ingest.shared import config
 from traksense_ingest.shared.mapping.faults import Fault, MappingError
 from traksense_ingest.shared.mapping.load import VARIABLE, load
 from traksense_ingest.shared.mapping.mappings import Mappings
-from traksense_ingest.shared.runtime.service import EXIT_FAILED
+from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED
 
 FAULT, WARNING = "fault", "warning"
+_HINT = re.compile(r"^(.*); (did you mean [^?]+\?)$", re.DOTALL)  # shown first: what is allowed may be long
 
 
 def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
-    """The command; exits with 1 if there are faults, or warnings with `strict`."""
+    """The command; exits with 2 if there are faults, as services do, or with 1 for warnings with `strict`."""
     spec = spec_of(specs, config.load())
     try:
         mappings = load(spec)
@@ -35,7 +37,7 @@ def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
         _show(FAULT, faults, as_json=as_json)
         if not as_json:
             click.echo(f"{number(len(error.faults), 'fault')}")
-        sys.exit(EXIT_FAILED)
+        sys.exit(EXIT_MISCONFIGURED)
     warnings = sorted([*warnings_of(mappings), *untested(mappings)])
     _show(WARNING, warnings, as_json=as_json)
     if not as_json:
@@ -82,7 +84,8 @@ def as_dict(severity: str, fault: Fault) -> dict[str, Any]:
 def lines(severity: str, fault: Fault, width: int | None) -> Iterator[str]:
     """Where and what, then the line of the file with a caret."""
     word = "warning: " if severity == WARNING else ""
-    text = ": ".join(part for part in (str(fault.place or ""), word + fault.where, fault.what) if part)
+    what = _HINT.sub(r"\2 \1", fault.what)
+    text = ": ".join(part for part in (str(fault.place or ""), word + fault.where, what) if part)
     yield from wrapped(text, width)
     if fault.place:
         yield from excerpt(fault.place, width)

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 MESSAGES = "Which messages"
 FILE = click.Path(dir_okay=False, path_type=Path)
-_SPECS = "Files, folders or names of the library."
+_SPECS = "Files, folders, or names of the library."
 
 
 def seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
@@ -33,29 +33,41 @@ def seconds(_ctx: click.Context, _param: click.Parameter, value: str | None) -> 
     return found
 
 
-specs = argument("specs", metavar="[MAPPINGS]...", nargs=-1, explanation=f"{_SPECS} Without any: INGEST_MAPPINGS.")
-as_json = option("--json", "as_json", is_flag=True, help="Print JSON, an object a line.")
-topic = option("--topic", section=MESSAGES, help="The topic; with --live a topic filter.")
-payload = option("--payload", section=MESSAGES, help="The payload, as text.")
-payload_file = option("--payload-file", section=MESSAGES, type=FILE, help="A file with the exact payload.")
-hexadecimal = option("--hex", "hexadecimal", section=MESSAGES, metavar="HEX", help="The payload, in hexadecimal.")
+specs = argument("specs", metavar="[MAPPINGS]...", nargs=-1, explanation=f"{_SPECS} The default is INGEST_MAPPINGS.")
+as_json = option("--json", "as_json", is_flag=True, help="Print JSON, one object in each line.")
+topic = option(
+    "--topic", section=MESSAGES, help="The topic of the message; with --live, a topic filter to subscribe to."
+)
+payload = option("--payload", section=MESSAGES, help="The payload as text.")
+payload_file = option("--payload-file", section=MESSAGES, type=FILE, help="A file that holds exactly the payload.")
+hexadecimal = option("--hex", "hexadecimal", section=MESSAGES, metavar="HEX", help="The payload in hexadecimal.")
 received = option(
     "--received",
     section=MESSAGES,
     callback=moment,
     metavar="TIME",
     show_default="now",
-    help="When it was received, such as 2026-10-07T15:30:00Z.",
+    help="When the message was received, such as 2026-10-07T15:30:00Z.",
 )
-retained = option("--retained", section=MESSAGES, is_flag=True, help="The broker has kept it (MQTT's RETAIN).")
+retained = option("--retained", section=MESSAGES, is_flag=True, help="The message is a retained one (RETAIN in MQTT).")
 live = option(
-    "--live", section=MESSAGES, callback=seconds, metavar="DURATION", help="Those that come meanwhile: 30s, 5m."
+    "--live",
+    section=MESSAGES,
+    callback=seconds,
+    metavar="DURATION",
+    help="Messages that the broker delivers within this time: 30s, 5m.",
 )
-capture = option("--capture", section=MESSAGES, type=FILE, help="Those of a file that --save has written.")
-save = option("--save", section=MESSAGES, type=FILE, help="Also write them to this file, as JSON Lines.")
-dlq_id = option("--dlq", section=MESSAGES, type=ID, metavar="ID", help="This dead letter's.")
+capture = option(
+    "--capture", section=MESSAGES, type=FILE, help="Messages in a file that `mapping try --save` has written."
+)
+save = option("--save", section=MESSAGES, type=FILE, help="Also write the messages to this file, as JSON Lines.")
+dlq_id = option("--dlq", section=MESSAGES, type=ID, metavar="ID", help="The message of this dead letter.")
 stream = option(
-    "--stream", section=MESSAGES, type=click.IntRange(1, 100_000), metavar="NUMBER", help="The newest of the streams."
+    "--stream",
+    section=MESSAGES,
+    type=click.IntRange(1, 100_000),
+    metavar="NUMBER",
+    help="So many of the newest messages in the streams.",
 )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, assert_never
 
-from traksense_ingest.ops.mapping.columns import columns, shortened
+from traksense_ingest.ops.mapping.columns import columns, wrapped
 from traksense_ingest.ops.mapping.messages import rfc3339
 from traksense_ingest.ops.terminal import printable
 from traksense_ingest.writer.decode.measures import Measure, Measures
@@ -111,27 +111,28 @@ def screen(rows: Sequence[Row], width: int | None, indent: str = "  ") -> Iterat
         rows, key=lambda row: (row["table"], row["tenant"], row["site"], row["device"])
     ):
         found = list(group)
-        heading = printable(f"{indent}{tenant}/{site or '–'}/{device}")
+        heading = printable(f"{tenant}/{site or '–'}/{device}")
         if table == "ts_measure":
             yield from _measures(found, heading, width, indent)
         else:
-            yield shortened(heading, width)
+            yield from wrapped(heading, width, indent)
             yield from columns([*map(_cells, found)], width, indent=indent)
 
 
 def _measures(rows: Sequence[Row], heading: str, width: int | None, indent: str) -> Iterator[str]:
     times, metas = {row["ts"] for row in rows}, [row["meta"] for row in rows]
     has_times, has_metas = len(times) > 1, any(meta != metas[0] for meta in metas)
-    yield shortened(heading if has_times else f"{heading}  {rows[0]['ts']}", width)
+    yield from wrapped(heading if has_times else f"{heading}  {rows[0]['ts']}", width, indent)
     if metas[0] and not has_metas:
-        yield shortened(f"{indent}meta {compact(metas[0])}", width)
-    lines = [["point", "value", "unit", *(["ts"] if has_times else []), *(["meta"] if has_metas else [])]]
+        yield from wrapped(f"meta {compact(metas[0])}", width, indent)
+    header = ["point", "value", "unit", *(["ts"] if has_times else []), *(["meta"] if has_metas else [])]
+    lines = []
     for row in rows:
         cells = [printable(row["point"]), value_text(row), printable(row["unit"] or "")]
         cells += [row["ts"]] if has_times else []
         cells += [compact(row["meta"]) if row["meta"] else ""] if has_metas else []
         lines.append(cells)
-    yield from columns(lines, width, indent=indent)
+    yield from columns(lines, width, indent=indent, header=header)
 
 
 def _cells(row: Row) -> list[str]:

@@ -21,6 +21,7 @@ from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.database import in_transaction
 from traksense_ingest.shared.errors import ConfigurationError, IngestError
 from traksense_ingest.shared.mapping.expected import Message
+from traksense_ingest.shared.mapping.filters import uncovered
 from traksense_ingest.shared.streams import client as stream_client
 from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.writer.entry import Entry, parse_entry
@@ -54,7 +55,7 @@ class Source:
     def _messages(self, settings: Settings, filters: Sequence[str]) -> AsyncGenerator[Message, None]:
         if self.live is not None:
             topic = [self.given.topic] if self.given.topic else None
-            return listen(settings, topic or self.filters or filters, self.live)
+            return listen(settings, uncovered(topic or self.filters or filters), self.live)
         if self.capture is not None:
             return _listed(read_capture(self.capture))
         if self.letter is not None:

@@ -62,7 +62,7 @@ def _failure(result: Result, file: str, width: int | None) -> Iterator[str]:
     for problem in result.problems:
         yield from wrapped(printable(problem), width, "  ")
     if isinstance(result.outcome, Rejected) and result.test.poison is None:
-        yield from payload_lines_of(result.test.message.payload, result.outcome.reason, full=False)
+        yield from payload_lines_of(result.test.message.payload, result.outcome.reason, full=True)
 
 
 def _as_dict(result: Result, file: str) -> dict[str, Any]:

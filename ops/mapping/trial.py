@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import click
 
 from traksense_ingest.ops.dlq.payload import content_of, payload_lines_of, wrong_byte
 from traksense_ingest.ops.dlq.show import HEX_LINES, hexdump
-from traksense_ingest.ops.mapping.columns import columns, screen_width, shortened, wrapped
+from traksense_ingest.ops.mapping.columns import columns, screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import Considered, Engine, loaded, taker_of, verdict_of
 from traksense_ingest.ops.mapping.messages import message_dict, message_line, rfc3339
 from traksense_ingest.ops.mapping.rows import rows_of, screen
@@ -57,6 +58,8 @@ def _summary(counts: Counter[str]) -> str:
 
 
 def _counted(count: int, verdict: str) -> str:
+    if verdict == "stored":
+        return f"{count} would be stored"
     return number(count, verdict) if verdict in ("dead letter", "bug") else f"{count} {verdict}"
 
 
@@ -103,23 +106,24 @@ def lines(
     retained = ", retained" if message.retained else ""
     yield from columns([[printable(message.topic), f"{rfc3339(message.received)}{retained}"]], width)
     if is_verbose:
-        for text in [*_whys(considered)] or ["  no route has this topic"]:
-            yield shortened(text, width)
+        for text in [*_whys(considered)] or ["no route has this topic"]:
+            yield from wrapped(text, width, "  ")
     yield from wrapped(_heading(outcome, _label(considered)), width)
     match outcome:
         case Decoded():
             yield from screen(rows_of(outcome), width)
         case Rejected():
-            yield from _payload(message.payload, outcome.reason)
+            yield from _payload(message.payload, outcome.reason, full=is_verbose)
         case _:
             return
 
 
-def _payload(payload: bytes, reason: str) -> Iterator[str]:
+def _payload(payload: bytes, reason: str, *, full: bool) -> Iterator[str]:
     """With an arrow where the reason says that it is wrong; in hexadecimal if it is no text."""
     try:
         content_of(payload).decode()
-        yield from payload_lines_of(payload, reason, full=False)
+        for line in payload_lines_of(payload, reason, full=full):
+            yield re.sub(r"^(… .*: )--full$", r"\1-v", line)
     except UnicodeDecodeError:
         yield from hexdump(payload, HEX_LINES, wrong_byte(reason))
 
@@ -133,11 +137,11 @@ def _whys(considered: list[Considered]) -> Iterator[str]:
     taker = taker_of(considered)
     for route, takes, why_not in considered:
         if not takes:
-            yield f"  {route.label}: no, {printable(why_not)}"
+            yield f"{route.label}: no, {printable(why_not)}"
         elif route is taker:
-            yield f"  {route.label}: takes it"
+            yield f"{route.label}: takes it"
         else:
-            yield f"  {route.label}: not asked, since {taker.label if taker else ''} takes it"
+            yield f"{route.label}: not asked, since {taker.label if taker else ''} takes it"
 
 
 def _heading(outcome: Outcome, taker: str | None) -> str:

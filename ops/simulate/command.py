@@ -55,7 +55,8 @@ def format_names(_ctx: click.Context, _param: click.Parameter, value: str | None
     callback=format_names,
     metavar="NAME[,NAME]",
     show_default="version 1",
-    help="Publish formats of the library: khomp, chirpstack; see `mapping formats`.",
+    help="Publish examples of these mappings of the library; the devices are distributed among them: chirpstack, "
+    "geojson, je02, khomp, milesight, owntracks, parsec, shelly, tasmota, ttn or zigbee2mqtt.",
 )
 @option(
     "--seed",
@@ -92,8 +93,8 @@ def simulate(**options: Any) -> None:
     Timestamps follow the rate: after an outage the devices send what they measured meanwhile. With the same --seed,
     only times and the ids made from them differ between runs; --start fixes these too.
 
-    With --format the devices publish what INGEST_MAPPINGS reads: the examples of the mappings, with other devices,
-    times and readings. The tenant is --tenant, or the one that INGEST_MAPPINGS sets for a format.
+    With --format the devices publish the examples of mappings of the library, with devices, times and readings of their
+    own. The tenant is --tenant, or the one that INGEST_MAPPINGS sets for a mapping.
 
     \b
     Examples:

@@ -14,6 +14,8 @@ from traksense_ingest.ops.simulate.messages import Message, encode, rfc3339
 
 SPREAD = 0.02  # of a reading around its example: the standard deviation, as a share
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{8,}")
+_NAMES = ("deviceName",)  # keys of names that a device has beside its id
+_COUNTERS = ("fCnt", "f_cnt")  # keys of the frames that a device has sent
 _SECOND, _MILLISECOND, _MICROSECOND = timedelta(seconds=1), timedelta(milliseconds=1), timedelta(microseconds=1)
 
 
@@ -39,9 +41,9 @@ class Example:
         levels = (tenant if level == self.tenant else level for level in self.topic.split("/"))
         return "/".join(levels).replace(self.device, device)
 
-    def payload_of(self, device: str, ts: datetime, rng: Random) -> bytes:
-        """The payload with another device, another time and other readings."""
-        return encode(_varied(self.payload, self, device, ts, rng))
+    def payload_of(self, number: int, sent: int, ts: datetime, rng: Random) -> bytes:
+        """The payload with another device, which has sent so many before, another time and other readings."""
+        return encode(_varied(self.payload, _Sending(self, number, sent, ts, rng)))
 
     def named(self, number: int) -> str:
         """A device's name that looks like the example's."""
@@ -57,6 +59,7 @@ class FormatDevice:
         self._number, self._tenant, self._example, self._rng = number, tenant, example, rng
         self._name = example.named(number)
         self._last: datetime | None = None
+        self._sent = 0
 
     def step(self, seconds: float) -> None:
         """Its readings are as they are."""
@@ -64,18 +67,21 @@ class FormatDevice:
     def message(self, ts: datetime) -> Message:
         """What it sends now. Its time is as fine as the format has it, and later than that of the one before."""
         ts = self._next(ts)
-        payload = self._example.payload_of(self._name, ts, self._rng)
-        return Message(self._topic, payload, "telem", ts, self._number, points=self._example.points)
+        return Message(self._topic, self._payload(ts), "telem", ts, self._number, points=self._example.points)
 
     def bad(self, ts: datetime, _chance: Random) -> Message:
         """One that is cut off, as after a power cut."""
-        payload = self._example.payload_of(self._name, ts, self._rng)
+        payload = self._payload(ts)
         message = Message(self._topic, payload[: -len(payload) // 4], "telem", ts, self._number)
         return message._replace(fault="not_json", error_class="parse_error")
 
     @property
     def _topic(self) -> str:
         return self._example.topic_of(self._tenant, self._name)
+
+    def _payload(self, ts: datetime) -> bytes:
+        self._sent += 1
+        return self._example.payload_of(self._number, self._sent - 1, ts, self._rng)
 
     def _next(self, ts: datetime) -> datetime:
         resolution = self._example.resolution
@@ -113,16 +119,36 @@ def scalars(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _varied(value: Any, example: Example, device: str, ts: datetime, rng: Random) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """What a device sends next."""
+
+    example: Example
+    number: int  # of the device
+    sent: int  # messages before
+    ts: datetime
+    rng: Random
+
+
+def _varied(value: Any, sending: _Sending, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _varied(item, example, device, ts, rng) for key, item in value.items()}
+        return {name: _varied(item, sending, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [_varied(item, example, device, ts, rng) for item in value]
-    if written := form_of(value, example.ts):
-        return written[0](ts)
+        return [_varied(item, sending) for item in value]
+    if written := form_of(value, sending.example.ts):
+        return written[0](sending.ts)
     if isinstance(value, str):
-        return value.replace(example.device, device)
-    return _reading(value, rng) if isinstance(value, float) else value
+        return _named(value, sending, key)
+    if key in _COUNTERS and isinstance(value, int):
+        return value + sending.sent
+    return _reading(value, sending.rng) if isinstance(value, float) else value
+
+
+def _named(text: str, sending: _Sending, key: str) -> str:
+    example = sending.example
+    if key in _NAMES and example.device not in text:
+        return f"{text}-{sending.number + 1:04d}"
+    return text.replace(example.device, example.named(sending.number))
 
 
 def _reading(value: float, rng: Random) -> float:

@@ -61,18 +61,26 @@ def _names_tenant(example: Example, tenant: str, settings: Settings) -> bool:
 
 
 def _example(name: str, tenant: str, settings: Settings) -> Example:
-    if name not in (known := names()):
-        hint = did_you_mean(name, known)
-        raise ConfigurationError(f"--format: the library has no {name!r}, it has {', '.join(known)}{hint}")
+    if name not in names():
+        raise _unknown(name, tenant, settings)
     engine = _engine(name, tenant, settings)
     (mapping,) = (file for file in engine.mappings.files if file.name == name)
-    why = "its tests have no JSON message"
-    for test in mapping.tests:
+    is_envelope = any(route.envelope for route in mapping.routes)
+    why = "its messages are those of other mappings" if is_envelope else "its tests have no JSON message"
+    for test in () if is_envelope else mapping.tests:
         try:
             return _checked(_taken_apart(name, test, engine), tenant, engine)
         except NotSimulated as error:
             why = str(error) or why
     raise ConfigurationError(f"--format: {name} can't be simulated: {why}")
+
+
+def _unknown(name: str, tenant: str, settings: Settings) -> ConfigurationError:
+    known = [each for each in names() if _can_be(each, tenant, settings)]
+    hint = did_you_mean(name, known)
+    listed = f"hose that can be simulated: {', '.join(known)}"
+    listed = f"{hint} T{listed}" if hint else f"; t{listed}"
+    return ConfigurationError(f"--format: the library has no mapping {name!r}{listed}")
 
 
 def _engine(name: str, tenant: str, settings: Settings) -> Engine:
@@ -107,7 +115,7 @@ def _checked(example: Example, tenant: str, engine: Engine) -> Example:
     rng = Random(0)  # noqa: S311  (not a secret)
     for number in (0, 70_000):
         device, ts = example.named(number), example.ts + (number + 1) * timedelta(seconds=61)
-        topic, payload = example.topic_of(tenant, device), example.payload_of(device, ts, rng)
+        topic, payload = example.topic_of(tenant, device), example.payload_of(number, number, ts, rng)
         rows = _rows(engine, Published(topic, payload, ts))
         found = {(row["tenant"], row["device"], datetime.fromisoformat(row["ts"])) for row in rows}
         if found != {(example.tenant_of(tenant), device, ts)}:

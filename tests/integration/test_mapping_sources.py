@@ -73,7 +73,7 @@ async def test_try_live_shows_what_comes_and_saves_it(stack: Stack, file: Path, 
         "  temp   4.5",
     ]
     assert b"readings/a/b/c" in second
-    assert rest.endswith("2 messages: 1 stored, 1 dead letter; nothing was changed\n")
+    assert rest.endswith("2 messages: 1 would be stored, 1 dead letter; nothing was changed\n")
     assert [json.loads(line)["topic"] for line in capture.read_text().splitlines()] == [TOPIC, "readings/a/b/c"]
 
 
@@ -100,6 +100,17 @@ async def test_new_live_drafts_from_what_comes(stack: Stack, tmp_path: Path) -> 
     assert "drafted from 3 messages: 1 route and 3 tests, which pass" in said
     assert 'topics: "boiler/{device}"' in file.read_text()
     assert (await stack.command("mapping", "test", str(file))).stdout == "3 tests of 1 mapping: none failed\n"
+
+
+async def test_new_says_what_was_rejected_before(stack: Stack) -> None:
+    one = ("new", "--topic", "boiler/dev-003", "--payload", '{"temp": 3.5}', "--tenant", "acme")
+    assert "rejected before" not in (await stack.command("mapping", *one)).stderr
+    await dead_letter(stack, ("boiler/dev-001", b"{}"), ("boiler/dev-002", b"{}"), ("elsewhere", b"x"))
+    said = (await stack.command("mapping", *one)).stderr.splitlines()
+    assert said[-2:] == [
+        "  # 2 messages on these topics were rejected before",
+        "  traksense-ingest dlq replay --reason invalid_topic --dry-run",
+    ]
 
 
 async def test_nothing_that_comes_is_exit_code_1(stack: Stack) -> None:

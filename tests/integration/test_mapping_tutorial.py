@@ -19,10 +19,11 @@ from tests.support.stack import Stack
 from tests.support.transcript import Direction, Shell, Step, followed, rewritten
 from tests.support.waiting import eventually
 from traksense_ingest.ops.mapping.library import format_of, names
+from traksense_ingest.shared.config import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "mappings.md"
 UNIX_MS = 1_735_689_600_000  # 2025-01-01: no clock of a machine that runs this is behind it
-TOPICS = "traksense/+/+/+/telem,greenhouse/#"
+(TOPICS,) = re.findall(r"^MQTT_TOPICS='(.*?)'", PAGE.read_text(), re.MULTILINE)
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("psql") is None, reason="psql is not installed"),
@@ -102,6 +103,12 @@ async def test_each_command_says_what_the_page_shows(scene: Scene, request: pyte
 def comparable(output: str) -> list[str]:
     """Without the figures, which are other ones in each run, and as many blanks as they take."""
     return [" ".join(re.sub(r"\d+(\.\d+)?", "0", line).split()) for line in output.rstrip().splitlines()]
+
+
+def test_the_topics_are_added_to_the_default_ones() -> None:
+    settings = Settings(_env_file=None, mqtt_topics=TOPICS)  # type: ignore[call-arg]
+    default = Settings(_env_file=None).mqtt_topics  # type: ignore[call-arg]
+    assert [*settings.mqtt_topics] == [*default, "greenhouse/#"]
 
 
 def test_the_library_is_as_formats_lists_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.postgres import processes_in
 
+TUTORIAL = Path(__file__).parents[2] / "docs" / "mappings.md"
 PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_REDIS_PORT", "UP_POSTGRES_PORT", "METRICS_PORT")  # the last one is two
 
 
@@ -167,6 +169,17 @@ async def test_what_is_simulated_is_what_is_stored_also_over_a_restart(up: Up) -
     assert up.stop(signal.SIGTERM) == 0
 
 
+async def loaded_again_as_documented(up: Up) -> None:
+    """By the command of docs/mappings.md, for this one's children alone."""
+    (command,) = re.findall(r"^kill -HUP \$\((pgrep -f '.*')\)$", TUTORIAL.read_text(), re.MULTILINE)
+    (up.directory / "office.yaml").write_text(OFFICE.replace("°C", "K"))
+    own = command.replace("pgrep", f"pgrep -P {up.process.pid}")
+    kill = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"kill -HUP $({own})")
+    assert await kill.wait() == 0
+    logs = [up.directory / ".traksense" / f"{service}.log" for service in ("receiver", "writer")]
+    await eventually(lambda: all("mappings are loaded again" in log.read_text() for log in logs))
+
+
 @pytest.mark.long
 async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:
     """Its own tests are run by both services."""
@@ -178,6 +191,7 @@ async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:
     async with aiomqtt.Client("127.0.0.1", up.ports["UP_MQTT_PORT"]) as client:
         await client.publish("office/lab/t1", b'{"at": 1735689600, "temp": 21.5}', qos=1)
     await eventually(lambda: up.count("ts_measure", "device_id = 't1' AND v_num = 21.5"))
+    await loaded_again_as_documented(up)
     assert up.stop() == 0
     (up.directory / "office.yaml").write_text(OFFICE.replace("v_num: 21.5", "v_num: 2"))
     up.start(INGEST_MAPPINGS="office.yaml")

@@ -91,7 +91,8 @@ def entry(topic: str | bytes, payload: str | bytes, received: datetime = RECEIVE
 
 def decoding(text: str) -> Decoding:
     """By the mapping that a test writes."""
-    return Decoding(Mappings((read(textwrap.dedent(text).encode()),), frozenset()))
+    found = read(textwrap.dedent(text).encode())
+    return Decoding(Mappings((found,), frozenset([found.name])))
 
 
 def points(body: str, time: str = "received", more: str = "") -> Decoding:

@@ -52,13 +52,21 @@ def test_the_first_route_whose_conditions_hold(payload: dict[str, Any], expected
         ),
         ("acme/d/x", "{", "parse_error: test/b: payload: not JSON: unexpected end of data"),
         ("acme/d/y", b"\xff", "parse_error: test/text: payload: not UTF-8 at byte 0"),
-        ("acme/d/z", "{}", "invalid_topic: topic: should be traksense/tenant/site/device/kind"),
+        ("acme/d/z", "{}", "invalid_topic: topic: no mapping has a route for it"),
+        ("traksense/a/b", "{}", "invalid_topic: topic: should be traksense/tenant/site/device/kind"),
+        ("traksense/a/b/c/x", "{}", "invalid_topic: topic.kind: should be telem, ack or event"),
         (b"\xff", "{}", "invalid_topic: topic: not UTF-8 at byte 0"),
         ("traksense/a/b/c/telem", "{}", "invalid_topic: topic: no mapping has a route for it"),
     ],
 )
 def test_what_no_route_takes(topic: str | bytes, payload: str | bytes, reason: str) -> None:
     assert reason_of(TWO.outcome(topic, payload)).startswith(reason)
+
+
+def test_without_mappings_a_topic_is_compared_with_that_of_version_1() -> None:
+    assert reason_of(mapped.Decoding(mapped.mappings()).outcome("acme/d/z", "{}")) == (
+        "invalid_topic: topic: should be traksense/tenant/site/device/kind"
+    )
 
 
 def test_an_empty_payload_is_ignored() -> None:

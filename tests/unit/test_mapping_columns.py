@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from traksense_ingest.ops.mapping.columns import columns, shortened, wrapped
+from traksense_ingest.ops.mapping.columns import columns, wrapped
 from traksense_ingest.ops.mapping.draft import yaml as written
 from traksense_ingest.ops.mapping.excerpt import excerpt
 from traksense_ingest.ops.mapping.messages import message_line, read_capture, rfc3339
@@ -35,21 +36,37 @@ def test_columns_are_as_wide_as_they_need_and_fit_a_terminal() -> None:
     assert list(columns(rows, 30, right=[1], indent=" ")) == [
         " point                   value",
         " temperature              4.25",
-        " a name of thirty-five…     12",
+        " a name of thirty-five      12",
+        " characters !!!",
+    ]
+    assert list(columns([["a" * 20, "12", ""], ["b", "c d", "e"]], 20, header=["point", "value", "unit"])) == [
+        "point:",
+        "aaaaaaaaaaaaaaaaaaaa",
+        "  value: 12",
+        "point: b",
+        "  value: c d",
+        "  unit: e",
+    ]
+    assert list(columns([["khomp", "on tenants/{tenant}/sites/{site}"]], 20)) == [
+        "khomp  on tenants/",
+        "       {tenant}/",
+        "       sites/{site}",
     ]
 
 
 @given(st.lists(st.lists(st.text(max_size=30), min_size=3, max_size=3), min_size=1), st.integers(26, 90))
-def test_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -> None:
-    printable = [["".join(filter(str.isprintable, cell)) for cell in row] for row in rows]
-    assert all(cell_len(line) <= width for line in columns(printable, width))
+def test_nothing_is_left_out_and_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -> None:
+    texts = [["".join(filter(str.isprintable, cell)) for cell in row] for row in rows]
+    lines = list(columns(texts, width))
+    words = sorted(word for row in texts for cell in row for word in re.findall("[^ /]*/|[^ /]+", cell))
+    assert sorted(word for line in lines for word in re.findall("[^ /]*/|[^ /]+", line)) == words
+    assert all(cell_len(line) <= width or cell_len(line.strip()) == max(map(cell_len, words)) for line in lines)
 
 
-def test_a_text_is_cut_with_a_sign_and_wrapped_between_words() -> None:
-    assert [shortened("abcdef", width) for width in (None, 6, 5, 3)] == ["abcdef", "abcdef", "abcd…", "ab…"]
-    assert shortened("漢字漢字", 5) == "漢字…"
+def test_a_text_is_wrapped_between_words_and_keeps_its_blanks() -> None:
     assert list(wrapped("one two three", 8, "  ")) == ["  one", "  two", "  three"]
     assert list(wrapped("one two three", None)) == ["one two three"]
+    assert list(wrapped('found "a  b"', 40)) == ['found "a  b"']
 
 
 def shown(text: str, line: int, column: int, width: int | None = None) -> list[str]:

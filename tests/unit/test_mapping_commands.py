@@ -35,6 +35,9 @@ CAPTURE: list[dict[str, Any]] = [
 ]
 
 
+NO_DATABASE = "postgresql://127.0.0.1:1/none"
+
+
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_plant(tmp_path, monkeypatch)
@@ -49,7 +52,7 @@ def write_plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mapping(*arguments: str, width: int | None = 60, **variables: str) -> Result:
-    environment = variables | ({"COLUMNS": str(width)} if width else {})
+    environment = {"DATABASE_URL": NO_DATABASE} | variables | ({"COLUMNS": str(width)} if width else {})
     return CliRunner().invoke(main, ["mapping", *arguments], prog_name="traksense-ingest", env=environment)
 
 
@@ -67,28 +70,28 @@ BROKEN = PLANT.replace("unix_ms", "unixms").replace("unit:", "unti:").replace("{
 
 def test_lint_shows_every_fault_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "plant.yaml").write_text(BROKEN)
-    assert lines_of(mapping("lint", "plant.yaml"), 1) == [
+    assert lines_of(mapping("lint", "plant.yaml"), 2) == [
         "plant.yaml:7:15: routes[0].identity.device: missing: a text",
         'as "{name}" of the topic or "{.path}" of the payload',
         "    7 |     identity: {site: north}",
         "      |               ^",
         "",
-        "plant.yaml:8:30: routes[0].time.format: unixms is not",
-        "allowed, auto, rfc3339, unix, unix_ms, unix_us or unix_ns",
-        "is; did you mean unix_ms?",
+        "plant.yaml:8:30: routes[0].time.format: did you mean",
+        "unix_ms? unixms is not allowed, auto, rfc3339, unix,",
+        "unix_ms, unix_us or unix_ns is",
         "    8 |     time: {path: ts, format: unixms}",
         "      |                              ^",
         "",
-        "plant.yaml:10:22: routes[0].points[0]: unknown key unti,",
-        "allowed are path, name, only, required, time, distinct_by,",
-        "unit, units, type, divide, scale, offset, map, else,",
-        "numbers_in_text, bools, null, absent; did you mean unit?",
+        "plant.yaml:10:22: routes[0].points[0]: did you mean unit?",
+        "unknown key unti, allowed are path, name, only, required,",
+        "time, distinct_by, unit, units, type, divide, scale, offset,",
+        "map, else, numbers_in_text, bools, null, absent",
         '   10 |       - {path: temp, unti: "°C"}',
         "      |                      ^",
         "",
         "3 faults",
     ]
-    faults = json_of(mapping("lint", "--json", "plant.yaml", width=None), 1)
+    faults = json_of(mapping("lint", "--json", "plant.yaml", width=None), 2)
     assert [(fault["severity"], fault["file"], fault["line"], fault["column"]) for fault in faults] == [
         ("fault", "plant.yaml", 7, 15),
         ("fault", "plant.yaml", 8, 30),
@@ -100,13 +103,20 @@ def test_lint_shows_every_fault_with_its_line(tmp_path: Path) -> None:
 
 def test_in_a_pipe_a_fault_is_one_line() -> None:
     Path("plant.yaml").write_text(BROKEN)
-    first = lines_of(mapping("lint", "plant.yaml", width=None), 1)[0]
+    first = lines_of(mapping("lint", "plant.yaml", width=None), 2)[0]
     assert first.startswith("plant.yaml:7:15: routes[0].identity.device: missing: a text as ")
 
 
+@pytest.mark.parametrize("command", ["lint", "test", "try", "diff"])
+def test_a_mapping_with_faults_is_exit_code_2(command: str) -> None:
+    Path("plant.yaml").write_text(BROKEN)
+    more = {"try": ["--capture", "c.jsonl"], "diff": ["plant.yaml", "--capture", "c.jsonl"]}
+    assert mapping(command, "plant.yaml", *more.get(command, [])).exit_code == 2
+
+
 def test_lint_of_what_is_not_there() -> None:
-    assert lines_of(mapping("lint", "absent.yaml", "khom", width=None), 1) == [
-        "the library has no mapping khom, and a file is named by its path, as ./my.yaml; did you mean khomp?",
+    assert lines_of(mapping("lint", "absent.yaml", "khom", width=None), 2) == [
+        "did you mean khomp? the library has no mapping khom, and a file is named by its path, as ./my.yaml",
         "",
         "absent.yaml can't be read: No such file or directory",
         "",
@@ -183,11 +193,11 @@ def test_try_shows_rows_as_a_table_and_what_is_wrong_in_the_payload() -> None:
         "plant/data: 0 rows",
         "",
         "other  2026-11-28T16:00:05Z, retained",
-        "dead letter: invalid_topic: topic: should be",
-        "traksense/tenant/site/device/kind",
+        "dead letter: invalid_topic: topic: no mapping has a route",
+        "for it",
         "00000000: ff00                                     ..",
         "",
-        "4 messages: 2 stored, 2 dead letters; nothing was changed",
+        "4 messages: 2 would be stored, 2 dead letters; nothing was changed",
     ]
 
 

@@ -56,10 +56,8 @@ tests:
         "  # read the comments in it, then",
         "  traksense-ingest mapping lint ./plant.yaml",
         "  traksense-ingest mapping try ./plant.yaml --live 30s",
-        "  # use it: for receivers and writers, which read it at start or at SIGHUP (kill -HUP)",
-        "  INGEST_MAPPINGS=./plant.yaml",
-        "  # what was rejected before",
-        "  traksense-ingest dlq replay --reason invalid_topic --dry-run",
+        "  # use it: restart receivers and writers with",
+        "  export INGEST_MAPPINGS=./plant.yaml",
     ]
 
 
@@ -93,10 +91,11 @@ def test_new_leaves_what_the_library_reads_to_it(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.splitlines() == [
         "1 message of 5: this is what `khomp` reads; INGEST_MAPPINGS=khomp",
-        "1 message of 5: this is what `chirpstack` reads; INGEST_MAPPINGS=chirpstack?tenant=acme",
+        "1 message of 5: this is what `chirpstack` reads; INGEST_MAPPINGS='chirpstack?tenant=acme'",
         "1 message of 5: this is what `v1` reads; no mapping is needed",
         "1 message on raw/7: no JSON and no text; docs/formats.md has the other formats, as `decode: {binary: …}`",
         "1 message without a payload: nothing to read",
+        "nothing to draft from",
     ]
     (found,) = json_of(mapping("new", "--capture", "c.jsonl", "--json"))
     assert found == {
@@ -113,7 +112,7 @@ def test_new_leaves_what_the_library_reads_to_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--tenant", "{x}"], "--tenant: '{x}' is no name"),
+        (["--tenant", "{x}"], "--tenant: '{x}' can't be a tenant's name"),
         (["--name", "A b"], "--name: 'A b' should be of lower case letters"),
     ],
 )
@@ -197,8 +196,15 @@ def test_test_shows_what_was_expected_and_what_was_found(tmp_path: Path) -> None
 
 def test_formats_lists_the_library() -> None:
     lines = lines_of(mapping("formats"))
-    assert [line.split("?")[0].split()[0] for line in lines[1 : lines.index("")]] == names()
+    listed = [line for line in lines[1 : lines.index("")] if not line.startswith(" ")]
+    assert [line.split("?")[0].split()[0] for line in listed] == names()
     assert max(map(cell_len, lines)) <= 60
+    for width in (60, 80, 100, None):
+        said = "".join(mapping("formats", width=width).stdout.split())
+        assert "…" not in said.replace("tz=…", "").replace("{tenant}/…", "")
+        for name in names():
+            assert name in said
+    assert "".join(format_of("khomp").mapping.description.split()) in "".join(mapping("formats").stdout.split())
     found = json_of(mapping("formats", "--json"))
     assert [each["name"] for each in found] == names()
     assert all(each.keys() == {"name", "description", "variables", "topics", "file"} for each in found)
@@ -209,7 +215,8 @@ def test_formats_of_one_has_an_example_and_its_rows() -> None:
     assert lines[lines.index("becomes") :] == [
         "becomes",
         "  umc/plantaA/f803320100024e1a  2026-11-28T16:00:00Z",
-        '  meta {"model": "nit21z", "gateway": "F8033202FFFE11B0", "…',
+        '  meta {"model": "nit21z", "gateway": "F8033202FFFE11B0",',
+        '  "asset": "AHU-07"}',
         "  point             value   unit",
         "  A_temp            4.25    °C",
         "  A_humid           81.5    %",
@@ -239,7 +246,10 @@ def test_a_copy_of_a_format_is_a_file_to_be_edited(tmp_path: Path) -> None:
 def test_a_format_that_is_not_there() -> None:
     result = mapping("formats", "chirpstak")
     assert result.exit_code == 2
-    assert "did you mean chirpstack?" in result.stderr
+    assert result.stderr.startswith(
+        "the library has no mapping 'chirpstak'; did you mean chirpstack? It has advantech, "
+    )
+    assert mapping("formats", "zzz").stderr.startswith("the library has no mapping 'zzz'; it has advantech, ")
     assert format_of("tasmota").needed == ["tz"]
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from click import Option
 
 from traksense_ingest.ops.mapping.draft.samples import words
 from traksense_ingest.ops.mapping.engine import Engine
 from traksense_ingest.ops.mapping.library import names, spec_of, variables
 from traksense_ingest.ops.mapping.rows import key_of, rows_of
-from traksense_ingest.ops.simulate.command import format_names
+from traksense_ingest.ops.simulate.command import format_names, simulate
 from traksense_ingest.ops.simulate.fleet import Plan, fleet
 from traksense_ingest.ops.simulate.formats import examples, simulated
 from traksense_ingest.shared.config import Settings
@@ -52,6 +54,34 @@ def test_every_row_is_one_of_its_own_and_counted(name: str) -> None:
     assert len({(message.topic, message.payload) for message in messages}) == len(messages)
 
 
+def test_help_lists_the_formats_that_can_be_simulated() -> None:
+    (text,) = [
+        parameter.help or ""
+        for parameter in simulate.params
+        if isinstance(parameter, Option) and parameter.name == "formats"
+    ]
+    assert text.partition(": ")[2].rstrip(".").replace(" or ", ", ").split(", ") == [*SIMULATED]
+
+
+@pytest.mark.parametrize(("name", "at"), [("chirpstack", ("fCnt",)), ("ttn", ("uplink_message", "f_cnt"))])
+def test_frames_are_counted_by_each_device(name: str, at: tuple[str, ...]) -> None:
+    counts: dict[int, list[int]] = {}
+    for message in fleet(plan(name)):
+        value = json.loads(message.payload)
+        for key in at:
+            value = value[key]
+        counts.setdefault(message.device, []).append(value)
+    for found in counts.values():
+        assert found == list(range(found[0], found[0] + 15))
+
+
+def test_each_device_has_a_name_of_its_own() -> None:
+    messages = [json.loads(message.payload)["deviceInfo"] for message in fleet(plan("chirpstack"))]
+    names = {(info["devEui"], info["deviceName"]) for info in messages}
+    assert len(names) == len({name for _, name in names}) == 4
+    assert {name.rpartition("-")[0] for _, name in names} == {"freezer-12"}
+
+
 def test_the_same_plan_gives_the_same_messages() -> None:
     assert list(fleet(plan("khomp"))) == list(fleet(plan("khomp")))
     assert list(fleet(plan("khomp"))) != list(fleet(replace(plan("khomp"), seed=8)))
@@ -76,8 +106,14 @@ def test_bad_messages_are_rejected_and_nothing_else_is() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("khom", "--format: the library has no 'khom', it has "),
+        (
+            "khom",
+            "--format: the library has no mapping 'khom'; did you mean khomp? Those that can be simulated: "
+            + ", ".join(SIMULATED),
+        ),
+        ("zzz", "--format: the library has no mapping 'zzz'; those that can be simulated: chirpstack, "),
         ("sparkplug", "--format: sparkplug can't be simulated: its example isn't JSON"),
+        ("emqx-envelope", "--format: emqx-envelope can't be simulated: its messages are those of other mappings"),
         ("homie", "--format: homie can't be simulated: its example has no time of its own"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import click
 
 from traksense_ingest.ops.mapping.columns import screen_width, wrapped
 from traksense_ingest.ops.mapping.draft.draft import Draft, Sorted, draft_of, sorted_by_reader
+from traksense_ingest.ops.mapping.draft.rejected import rejected
 from traksense_ingest.ops.mapping.engine import Engine
-from traksense_ingest.ops.mapping.formats import shown_path, write_new
-from traksense_ingest.ops.mapping.library import Format, everything
+from traksense_ingest.ops.mapping.formats import require_new, shown_path, write_new
+from traksense_ingest.ops.mapping.library import Format, assignment, everything
 from traksense_ingest.ops.mapping.sources import Source
 from traksense_ingest.ops.terminal import number, printable
 from traksense_ingest.shared import config
@@ -31,6 +33,8 @@ BUILT_IN = "v1"
 def draft(source: Source, tenant: str | None, name: str | None, output: Path | None, *, as_json: bool) -> None:
     """The command. What to do next is on stderr, so that stdout is the file. Raises IngestError if nothing came."""
     _check(tenant, name)
+    if output:
+        require_new(output, "--output")
     settings = config.load()
     messages = asyncio.run(_collected(source, settings))
     if not messages:
@@ -45,12 +49,15 @@ def draft(source: Source, tenant: str | None, name: str | None, output: Path | N
         return
     if made and not output:
         click.echo(made.text, nl=False)
-    click.echo("\n".join(_next_steps(found, made, library, tenant, output)), err=True)
+    said = [*_facts(found, library, tenant), _outcome(found, made, output)]
+    click.echo("\n".join(line for text in said for line in wrapped(text, screen_width())), err=True)
+    if made:
+        click.echo("\n".join(_next_steps(made, output, settings)), err=True)
 
 
 def _check(tenant: str | None, name: str | None) -> None:
     if tenant is not None and not (1 <= len(tenant) <= NAME_MAX and tenant.isprintable() and not set(tenant) & {*"{}"}):
-        raise click.UsageError(f"--tenant: {tenant!r} is no name: 1 to {NAME_MAX} characters, no braces")
+        raise click.UsageError(f"--tenant: {tenant!r} can't be a tenant's name: 1 to {NAME_MAX} characters, no braces")
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name):
         raise click.UsageError(f"--name: {name!r} should be of lower case letters, digits, - and _")
 
@@ -89,27 +96,21 @@ def _setting(name: str, library: dict[str, Format], tenant: str | None) -> str |
     return library[name].setting({"tenant": tenant} if tenant else {}) if name in library else None
 
 
-def _next_steps(
-    found: Sorted, made: Draft | None, library: dict[str, Format], tenant: str | None, output: Path | None
-) -> Iterator[str]:
-    width = screen_width()
-    for line in _facts(found, library, tenant):
-        yield from wrapped(line, width)
+def _outcome(found: Sorted, made: Draft | None, output: Path | None) -> str:
     if made is None:
-        return
+        return "nothing to draft from" + (": no file was written" if output else "")
     routes, tests = len(made.mapping.routes), len(made.mapping.tests)
     counts = f"{number(routes, 'route')} and {number(tests, 'test')}, which {'passes' if tests == 1 else 'pass'}"
     into = f"{output}: " if output else ""
-    yield from wrapped(f"{into}drafted from {number(len(found.samples), 'message')}: {counts}", width)
-    path = shown_path(output or Path(f"{made.name}.yaml"))
-    yield "" if output else f"save it as {path}, then"
-    yield from _commands(path)
+    return f"{into}drafted from {number(len(found.samples), 'message')}: {counts}"
 
 
 def _facts(found: Sorted, library: dict[str, Format], tenant: str | None) -> Iterator[str]:
     for name, count in found.known.most_common():
         setting = _setting(name, library, tenant)
-        how = f"INGEST_MAPPINGS={setting}" if setting else "no mapping is needed"
+        how = assignment(setting) if setting else "no mapping is needed"
+        if setting and (needed := [each for each in library[name].needed if each != "tenant" or not tenant]):
+            how += f" with your {' and '.join(needed)} in place of the …"
         yield f"{number(count, 'message')} of {sum_of(found)}: this is what `{name}` reads; {how}"
     for topic, count in found.unreadable.most_common(5):
         yield (
@@ -125,11 +126,22 @@ def sum_of(found: Sorted) -> int:
     return found.known.total() + found.unreadable.total() + found.empty + len(found.samples)
 
 
-def _commands(path: str) -> Iterator[str]:
+def _next_steps(made: Draft, output: Path | None, settings: Settings) -> Iterator[str]:
+    """Commands as a shell takes them."""
+    path = shown_path(output or Path(f"{made.name}.yaml"))
+    yield "" if output else f"save it as {path}, then"
     yield "  # read the comments in it, then"
-    yield f"  traksense-ingest mapping lint {path}"
-    yield f"  traksense-ingest mapping try {path} --live 30s"
-    yield "  # use it: for receivers and writers, which read it at start or at SIGHUP (kill -HUP)"
-    yield f"  INGEST_MAPPINGS={path}"
-    yield "  # what was rejected before"
-    yield "  traksense-ingest dlq replay --reason invalid_topic --dry-run"
+    yield f"  traksense-ingest mapping lint {shlex.quote(path)}"
+    yield f"  traksense-ingest mapping try {shlex.quote(path)} --live 30s"
+    yield "  # use it: restart receivers and writers with"
+    yield f"  export {assignment(_with(path, settings.ingest_mappings))}"
+    for reason, count in asyncio.run(rejected(made.mapping, settings)):
+        yield f"  # {number(count, 'message')} on these topics {'was' if count == 1 else 'were'} rejected before"
+        yield f"  traksense-ingest dlq replay --reason {reason} --dry-run"
+
+
+def _with(path: str, used: str) -> str:
+    """What is used already, and the file, unless that is among it or in one of its folders."""
+    file = Path(path).absolute()
+    own = {Path(part.strip().partition("?")[0]).absolute() for part in used.split(",") if part.strip()}
+    return used if own & {file, file.parent} else ",".join(filter(None, (used, path)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from traksense_ingest.ops.mapping.draft.samples import Form, Group, Keys, all_fields, values_at, words
-from traksense_ingest.shared.messages import NAME_MAX
+from traksense_ingest.shared.messages import NAME_MAX, ROOT
 
 TENANT, SITE, DEVICE, POINT = "tenant", "site", "device", "point"
 
@@ -44,6 +44,7 @@ class Identity:
     templates: dict[str, str] = field(default_factory=dict)
     guessed: set[str] = field(default_factory=set)  # which of tenant, site and device a person should look at
     fields: set[Keys] = field(default_factory=set)
+    constant: int | None = None  # a level of which one value was seen, and others may come
 
     def capture(self, level: int, name: str) -> None:
         """A level of the topic is it."""
@@ -66,6 +67,7 @@ class _Finder:
         self._fields = [keys for keys in all_fields(self._documents) if self._is_name(keys)]
 
     def find(self, tenant: str | None) -> Identity:
+        self._levels_of_version_1(tenant)
         if tenant is None:
             self._named_level(TENANT)
         self._named_level(SITE)
@@ -93,8 +95,19 @@ class _Finder:
     def _varies(self, index: int) -> bool:
         return len(set(self._levels[index])) > 1
 
+    def _levels_of_version_1(self, tenant: str | None) -> None:
+        """traksense/tenant/site/device/kind: its names, whatever the payload is."""
+        if len(self._levels) != 5 or set(self._levels[0]) != {ROOT}:
+            return
+        free = {*self._free()}
+        for index, role in enumerate((TENANT, SITE, DEVICE), start=1):
+            if index in free and (role != TENANT or tenant is None):
+                self._found.capture(index, role)
+
     def _named_level(self, role: str) -> None:
         """A level behind a literal one that says what it is: devices/{device}."""
+        if role in self._found.templates:
+            return
         for index in self._free():
             before = set(self._levels[index - 1]) if index else set()
             if len(before) == 1 and before.pop().lower() in _BEFORE[role] and not self._says_kind(index):
@@ -179,6 +192,13 @@ class _Finder:
             is_written = all(set(value).isdisjoint("{}") for value in self._levels[index])
             if index not in self._found.captures and (self._varies(index) or not is_written):
                 self._found.unnamed.add(index)
+        self._found.constant = self._constant()
+
+    def _constant(self) -> int | None:
+        """The last level before the device, but the first one, that could be another one elsewhere."""
+        device = next((index for index, name in self._found.captures.items() if name == DEVICE), 0)
+        levels = [index for index in self._free() if 0 < index < device and index not in self._found.unnamed]
+        return next((index for index in reversed(levels) if not self._says_kind(index)), None)
 
     def _field(self, names: Collection[str]) -> Keys | None:
         if self._group.form is Form.SENML:

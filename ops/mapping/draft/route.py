@@ -11,7 +11,7 @@ from traksense_ingest.ops.mapping.draft.identity import DEVICE, SITE, TENANT
 from traksense_ingest.ops.mapping.draft.points import Entry, readings_of, time_entry
 from traksense_ingest.ops.mapping.draft.samples import Form, Group
 from traksense_ingest.ops.mapping.draft.times import Time, time_of
-from traksense_ingest.ops.mapping.draft.topics import Addressed
+from traksense_ingest.ops.mapping.draft.topics import Addressed, wider
 from traksense_ingest.shared.mapping.decoding import FormatName
 
 RECEIVED = {"missing": "received", "received": {"round": "1s"}}
@@ -99,6 +99,10 @@ def _time(form: Form, time: Time | None) -> Any:
 
 def _comments(addressed: Addressed, form: Form, time: Time | None) -> dict[str, str]:
     found = {role: _COMMENTS[role] for role in (SITE, DEVICE) if role in addressed.identity.guessed}
+    if others := wider(addressed):
+        value, topic = map(yaml.quoted, others)
+        what = "every site; then leave out site below" if SITE in addressed.identity.guessed else "every other, too"
+        found["topics"] = f"only {value} was seen here: {topic} would read {what}"
     if form is Form.SENML:
         return found
     if time is None:
@@ -111,6 +115,8 @@ def _comments(addressed: Addressed, form: Form, time: Time | None) -> dict[str, 
 def lines(route: Drafted, tenant: str | None = None) -> Iterator[str]:
     """As YAML, an item of `routes`; `tenant` where the file's isn't this route's."""
     yield f"  - name: {route.name}"
+    if "topics" in route.comments:
+        yield f"    # {route.comments['topics']}"
     yield f"    topics: {yaml.quoted(route.topic)}"
     if route.when:
         yield f"    when: {yaml.flow(dict.fromkeys(route.when, 'exists'))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from traksense_ingest.ops.mapping.draft.identity import Identity, identity_of
+from traksense_ingest.ops.mapping.draft.identity import SITE, Identity, identity_of
 from traksense_ingest.ops.mapping.draft.samples import Form, Group, Sample, is_plain
 
 
@@ -47,12 +47,24 @@ def _with(found: list[Addressed], group: Group, tenant: str | None) -> list[Addr
 
 def _addressed(group: Group, tenant: str | None) -> Addressed:
     identity = identity_of(group, tenant)
-    first = group.samples[0].levels
-    levels = (
+    return Addressed(group, identity, "/".join(_levels(group, identity)))
+
+
+def _levels(group: Group, identity: Identity) -> list[str]:
+    return [
         f"{{{identity.captures[index]}}}" if index in identity.captures else "+" if index in identity.unnamed else level
-        for index, level in enumerate(first)
-    )
-    return Addressed(group, identity, "/".join(levels))
+        for index, level in enumerate(group.samples[0].levels)
+    ]
+
+
+def wider(route: Addressed) -> tuple[str, str] | None:
+    """The value of a level of which one was seen, and the topic that reads others too, as the site if it can be."""
+    identity, index = route.identity, route.identity.constant
+    if index is None:
+        return None
+    levels = _levels(route.group, identity)
+    value, levels[index] = levels[index], "{site}" if SITE in identity.guessed else "+"
+    return value, "/".join(levels)
 
 
 def _takes_any(route: Addressed, samples: Sequence[Sample]) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.mapping.router import Candidate, Router
-from traksense_ingest.shared.messages import EMPTY, MAPPING
+from traksense_ingest.shared.messages import EMPTY, MAPPING, ROOT
 from traksense_ingest.writer.decode.decode import Clock, Decoder, reject_for, utc_now
 from traksense_ingest.writer.decode.formats import FormatError, FormatLimits
 from traksense_ingest.writer.decode.mapped.aliases import Aliases, UnknownAlias, with_names
@@ -45,6 +45,7 @@ class MappedRoutes:
         self._reached = reached
         self._aliases = Aliases() if aliases is None else aliases
         self._v1 = V1(Decoder(max_payload_bytes, max_future_s, clock))
+        self._has_named = bool(mappings.named)
         routes = mappings.routes
         self._routes = tuple(CompiledRoute(route, self._readers, self._check, reached) for route in routes)
         self._openers: Dict[str, Opener] = {
@@ -77,7 +78,7 @@ class MappedRoutes:
             raise Poison("invalid_topic", "topic", "the entry has no such field")
         bounds = self._router.find(topic)
         if not bounds or not payload:
-            return _nothing_to_decode(bounds, entry, topic)
+            return _nothing_to_decode(bounds, entry, topic, self._has_named)
         if (
             bounds[0].plain_topic is not None
             and self._reached is None
@@ -182,21 +183,23 @@ def _kind(bounds: tuple[Bound, ...], topic: bytes) -> str:
     return bounds[0].route.kind if bounds else kind_of(topic)
 
 
-def _nothing_to_decode(bounds: tuple[Bound, ...], entry: Entry, topic: bytes) -> Ignored:
+def _nothing_to_decode(bounds: tuple[Bound, ...], entry: Entry, topic: bytes, has_named: bool) -> Ignored:
     """An empty payload is ignored on any topic; everything else here is poison."""
     if entry.payload == b"":
         return Ignored(entry, _kind(bounds, topic), EMPTY)
     if not bounds:
-        raise _no_route(topic)
+        raise _no_route(topic, has_named)
     raise Poison("parse_error", "payload", "the entry has no such field")
 
 
-def _no_route(topic: bytes) -> Poison:
-    """Version 1 has words for what is wrong with a topic of its own."""
+def _no_route(topic: bytes, has_named: bool) -> Poison:
+    """Version 1 has words for what is wrong with a topic of its own, and without mappings every topic is one."""
     try:
         parse_topic(topic)
     except Poison as poison:
-        return poison
+        is_utf8 = topic.decode(errors="ignore").encode() == topic
+        if not has_named or topic.startswith(f"{ROOT}/".encode()) or not is_utf8:
+            return poison
     return Poison("invalid_topic", "topic", "no mapping has a route for it")
 
 
