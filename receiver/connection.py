@@ -53,6 +53,11 @@ class Connection:
         """What the broker allows."""
         return self._client.allowed
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has ended."""
+        return self._client.is_lost
+
     async def subscribe(self, filters: Sequence[str], qos: int) -> list[str]:
         """Subscribe to the filters; returns those that the broker grants at a lower QoS.
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from typing import Any
+
 import pytest
 
 from tests.support.stack import Stack, telem
 from tests.support.streams import backlog_is, entries
 from tests.support.waiting import eventually
+from traksense_ingest.receiver.filters import KEY, Filters
 
 PLAIN = {"MQTT_TOPICS": "traksense/+/+/+/telem"}
 BOTH = {"MQTT_TOPICS": "traksense/+/+/+/telem,other/#"}
@@ -45,3 +50,31 @@ async def test_redis_that_refuses_to_remember_filters_is_logged_once(retaining: 
     await stack.publish(telem())
     await eventually(stack.backlog)
     assert receiver.log.count("can't be unsubscribed: ingest:{receivers}:filters: WRONGTYPE") == 1
+
+
+async def test_what_becomes_obsolete_while_the_broker_has_yet_to_answer_is_not_forgotten(stack: Stack) -> None:
+    asked: list[list[str]] = []
+    answers = asyncio.Event()
+
+    class Slow:
+        async def unsubscribe(self, names: list[str], _timeout_s: float) -> None:
+            asked.append(names)
+            await answers.wait()
+
+    async def known() -> list[str]:
+        found: Any = stack.redis.hget(KEY, "r")
+        return sorted(json.loads(await found))
+
+    slow: Any = Slow()
+    filters = Filters(stack.redis, "r", ["a", "b"])
+    await filters.remember()
+    filters.replace(["b"])
+    unsubscribing = asyncio.create_task(filters.unsubscribe_obsolete(slow))
+    await eventually(lambda: asked)
+    await filters.announce(["c"])
+    filters.replace(["c"])
+    answers.set()
+    await unsubscribing
+    assert await known() == ["b", "c"]
+    await filters.unsubscribe_obsolete(slow)
+    assert (asked, await known()) == ([["a"], ["b"]], ["c"])
