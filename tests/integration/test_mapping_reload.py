@@ -124,6 +124,34 @@ async def test_status_says_who_runs_with_what(stack: Stack, folder: Folder) -> N
     assert (await report_of(stack))[1]["writers"] == []
 
 
+async def test_status_says_who_has_refused_its_last_reload(stack: Stack, folder: Folder) -> None:
+    receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_CLIENT_ID="receiver-0")
+    writer = await stack.writer(INGEST_MAPPINGS=folder)
+    folder.put(BROKEN, "broken")
+    for process in (receiver, writer):
+        process.signal(signal.SIGHUP)
+        await process.counts("ingest_mapping_reload_errors_total", 1)
+
+    async def refused() -> list[dict[str, str]]:
+        return list((await report_of(stack))[1]["mappings"]["refused_reloads"])
+
+    async def are(count: int) -> bool:
+        return len(await refused()) == count
+
+    await eventually(partial(are, 2))
+    by_receiver, by_writer = await refused()
+    assert by_receiver["process"] == "receiver receiver-0"
+    assert by_writer["process"].startswith("writer ")
+    assert all("broken.yaml:3:" in each["error"] and each["error"].endswith("more)") for each in await refused())
+    shown = await stack.status(COLUMNS=300)
+    assert shown.returncode == 0
+    assert "receiver receiver-0 has refused its last reload, see its log: " in shown.stdout
+    folder.remove("broken")
+    await reload(receiver, writer)
+    await eventually(partial(are, 0))
+    assert "refused" not in (await stack.status()).stdout
+
+
 @pytest.mark.parametrize("service", ["receiver", "writer"])
 async def test_a_broken_mapping_ends_a_process_at_start_with_all_faults(
     stack: Stack, folder: Folder, service: str
