@@ -26,7 +26,7 @@ from traksense_ingest.shared.streams.sharding import ShardKey
 
 KEY = "ingest:{receivers}:filters"
 TRIES = 3  # connections: a broker may end one because of an UNSUBSCRIBE that it does not like
-
+NAMES_MAX = 5  # filters in a warning
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Filters:
         self._client_id = client_id
         self.wanted = wanted
         self._obsolete: list[str] = []
+        self._asked: set[str] = set()  # to be unsubscribed; the broker has yet to answer
         self._tries = 0
 
     async def remember(self) -> None:
@@ -95,21 +96,35 @@ class Filters:
         self._tries = 0
 
     async def unsubscribe_obsolete(self, connection: Connection) -> None:
-        """Unsubscribe what is no longer wanted; what fails is tried again with the next connections."""
-        if not self._obsolete or self._tries == TRIES:
+        """Unsubscribe what is no longer wanted; what fails is tried again with the next connections.
+
+        May be called again before the broker has answered, for what is obsolete by then.
+        """
+        names = [name for name in self._obsolete if name not in self._asked]
+        if not names or not self._may_try(names):
             return
-        self._tries += 1
-        names, about = self._obsolete, {"component": "broker", "filters": self._obsolete}
+        self._asked.update(names)
         try:
             await connection.unsubscribe(names, math.inf)
-        except MqttError as error:
-            log.warning("could not unsubscribe from %s: %s", ", ".join(names), describe(error), extra=about)
+        except MqttError:
             return
-        log.info("unsubscribed from %s", ", ".join(names), extra=about)
+        finally:
+            self._asked.difference_update(names)
+        log.info("unsubscribed from %s", ", ".join(names), extra={"component": "broker", "filters": names})
         gone = {*names} - {*self.wanted}  # by now there may be other mappings
         self._obsolete = [name for name in self._obsolete if name not in gone]
         with contextlib.suppress(*REDIS_ERRORS):  # then the next start unsubscribes them again
             await self._write([name for name in await self._read() if name not in gone])
+
+    def _may_try(self, names: Sequence[str]) -> bool:
+        """A connection ends for many reasons: only when several have ended without an answer that is logged, once."""
+        self._tries += 1
+        if self._tries == TRIES + 1:
+            listed, count = ", ".join(names[:NAMES_MAX]), len(names) - NAMES_MAX
+            text = "could not unsubscribe from %s: %d connections have ended before the broker has answered"
+            about = {"component": "broker", "filters": names}
+            log.warning(text, f"{listed} and {count} more" if count > 0 else listed, TRIES, extra=about)
+        return self._tries <= TRIES
 
     async def forget(self) -> None:
         """The session has ended. Raises what redis-py raises."""

@@ -147,8 +147,9 @@ class Subscriber:
 
     async def unsubscribe_obsolete(self, connection: Connection) -> NoReturn:
         """Beside the work: a broker may never answer."""
-        while True:
-            self._has_obsolete.clear()
-            await self._filters.unsubscribe_obsolete(connection)
-            end_if_cancelled()
-            await self._has_obsolete.wait()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._has_obsolete.clear()
+                tasks.create_task(self._filters.unsubscribe_obsolete(connection), name="unsubscribe")
+                await self._has_obsolete.wait()
+                end_if_cancelled()

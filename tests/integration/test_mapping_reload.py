@@ -12,6 +12,7 @@ from tests.support.mapping_files import TOPIC, Folder, reading, readings
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
 from tests.support.status_reports import report_of
+from tests.support.streams import entries
 from tests.support.waiting import eventually
 
 OTHER = "others/acme/plant1/n7"
@@ -172,12 +173,17 @@ async def test_a_broken_mapping_ends_a_replay_before_it_begins(stack: Stack, fol
     assert "broken.yaml:6:" in replay.stderr
 
 
-async def test_a_broker_that_never_answers_unsubscribe_holds_nothing_up(stack: Stack, folder: Folder) -> None:
-    """As rumqttd, the embedded one: what it goes on delivering is not of the new mappings."""
+async def test_the_embedded_broker_answers_unsubscribe_for_each_filter(stack: Stack, folder: Folder) -> None:
+    """Only for those that this connection has subscribed to."""
+    folder.put(readings(name="more", topic="more/{tenant}/{site}/{device}"), "more")
     receiver = await stack.receiver(INGEST_MAPPINGS=folder)
     folder.put(other(), "others")
     folder.remove()
+    folder.remove("more")
     await reload(receiver)
-    await stack.publish((OTHER, reading()))
+    await receiver.says("unsubscribed from ")
+    await stack.publish((TOPIC, reading()), (OTHER, reading()))
     await eventually(stack.backlog)
-    assert "others" in "".join(receiver.get("/metrics")[1].splitlines())
+    assert [fields[b"topic"] for fields in await entries(stack)] == [OTHER.encode()]
+    assert receiver.stop() == 0
+    assert "ERROR" not in receiver.log
