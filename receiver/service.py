@@ -90,7 +90,7 @@ async def watch(
     metrics: ReceiverMetrics,
 ) -> None:
     """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; whether its
-    group gets any messages; and whether mappings are to be loaded again."""
+    group gets any messages; and whether mappings are to be reloaded."""
     heartbeat = Heartbeat(client, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(heartbeat.run(), name="heartbeat")
@@ -199,8 +199,8 @@ class Receiver:
             self._subscriber.close()
 
     async def use(self, topics: Topics) -> None:
-        """Use other mappings from the first SUBACK on that accepts their filters. Raises Unusable where the broker
-        refuses one of them: then all is as it was."""
+        """Use new mappings once a SUBACK accepts their filters. Raises Unusable if the broker refuses one of them: then
+        the current mappings stay in use."""
         if not self._leaving:
             await self._subscriber.use(topics)
 

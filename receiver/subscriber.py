@@ -1,8 +1,8 @@
 """What a receiver subscribes to, over one connection after another.
 
-Other mappings count from the first SUBACK on that accepts their filters, of this connection or, without one, of the
-next. Until then, and when the broker refuses one of the filters, those that are in use stay. A SUBSCRIBE replaces
-nothing, so the filters before need not be subscribed to again; what was granted of the new ones is unsubscribed.
+New mappings are used once a SUBACK accepts their filters: over this connection or, without one, over the next. Until
+then, and if the broker refuses a filter, the current mappings stay in use. A SUBSCRIBE replaces nothing, so the current
+filters need not be subscribed to again; new ones that were granted before a refusal are unsubscribed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Change:
-    """Other mappings, to be used once the broker has accepted their filters."""
+    """New mappings, to be used once the broker accepts their filters."""
 
     topics: Topics
     filters: Sequence[str]
@@ -92,7 +92,7 @@ class Subscriber:
             self._change = change
             await self._try_at_once(change)
         if not change.is_settled.is_set():
-            log.info("mappings are read; they count once the broker has accepted their filters")
+            log.info("mappings read; they are used once the broker accepts their filters")
             await change.is_settled.wait()
         if change.refusal:
             raise change.refusal

@@ -19,8 +19,8 @@ DIGEST = 8  # characters of it
 Group = tuple[Digests, list[str]]  # the mappings, and the processes that run with them
 
 
-def refusals(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None) -> list[tuple[str, str]]:
-    """The processes that run and have refused their last reload, and why."""
+def failed_reloads(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None) -> list[tuple[str, str]]:
+    """The processes that run and whose last reload failed, and why."""
     return [(name, each.reload_error) for name, each in _running(receivers, writers) if each.reload_error]
 
 
@@ -40,10 +40,10 @@ def _running(
     yield from ((f"writer {each.name}", each) for each in writers or ())
 
 
-def refusal_lines(found: Sequence[tuple[str, str]]) -> Iterator[Text]:
+def failed_reload_lines(found: Sequence[tuple[str, str]]) -> Iterator[Text]:
     """A line for each process that runs with older mappings than its files have."""
     for name, error in found[:NAMES_MAX]:
-        yield Text(f"{printable(name)} has refused its last reload, see its log: {printable(error)}", style="red")
+        yield Text(f"{printable(name)}: its last reload failed, see its log: {printable(error)}", style="red")
     if len(found) > NAMES_MAX:
         yield Text(f"and {len(found) - NAMES_MAX} more processes", style="red")
 
@@ -63,12 +63,12 @@ def mapping_lines(found: Sequence[Group]) -> Iterator[Text]:
         yield Text(f"mappings: {_listed(named)}")
 
 
-def as_json(found: Sequence[Group], refused: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """Whether all processes have the same, each group, and who has refused its last reload."""
+def as_json(found: Sequence[Group], failed: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Whether all processes have the same, each group, and whose last reload failed."""
     return {
         "same": len(found) < 2,
         "groups": [{"mappings": dict(mappings), "processes": names} for mappings, names in found],
-        "refused_reloads": [{"process": name, "error": error} for name, error in refused],
+        "failed_reloads": [{"process": name, "error": error} for name, error in failed],
     }
 
 

@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from traksense_ingest.ops.status.dependency import Dependency, State
-from traksense_ingest.ops.status.mappings import groups, mapping_lines, refusal_lines, refusals
+from traksense_ingest.ops.status.mappings import failed_reload_lines, failed_reloads, groups, mapping_lines
 from traksense_ingest.ops.status.processes import consumers, count_running, gone_receivers, running_receivers
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import backlogs, balances
@@ -47,7 +47,7 @@ def plain(status: Status) -> str:
 
 def _mappings(status: Status) -> Iterator[Text]:
     yield from mapping_lines(groups(status.receivers, status.writers))
-    yield from refusal_lines(refusals(status.receivers, status.writers))
+    yield from failed_reload_lines(failed_reloads(status.receivers, status.writers))
 
 
 def _lines(texts: Sequence[Text], width: int) -> int:

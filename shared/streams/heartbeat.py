@@ -46,7 +46,7 @@ class Receiver:
     appended_per_s: float = 0.0  # … lately
     stopped: bool = False  # by a clean shutdown, which leaves its session at the broker
     mappings: Digests | None = None  # None: of a version without mappings
-    reload_error: str | None = None  # why it has not taken the mappings of its last SIGHUP
+    reload_error: str | None = None  # why its last reload of the mappings failed
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     @property

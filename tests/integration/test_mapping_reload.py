@@ -45,7 +45,7 @@ async def reload(*processes: Process) -> None:
 
 
 def _reloads(process: Process) -> int:
-    return process.log.count("mappings are loaded again")
+    return process.log.count("mappings reloaded")
 
 
 def _has_reloaded(process: Process, done: int) -> bool:
@@ -60,7 +60,7 @@ async def test_a_mapping_that_is_added_and_one_that_is_removed(retaining: Stack,
     folder.put(other(), "others")
     folder.remove()
     await reload(writer, receiver)
-    assert "readings is gone" in writer.log
+    assert "readings removed" in writer.log
     await receiver.says("unsubscribed from readings/+/+/+")
     await stack.publish((TOPIC, reading(6)), (OTHER, reading(7)), telem())
     await stack.has_rows("ts_measure", 3)
@@ -125,7 +125,7 @@ async def test_status_says_who_runs_with_what(stack: Stack, folder: Folder) -> N
     assert (await report_of(stack))[1]["writers"] == []
 
 
-async def test_status_says_who_has_refused_its_last_reload(stack: Stack, folder: Folder) -> None:
+async def test_status_says_whose_last_reload_failed(stack: Stack, folder: Folder) -> None:
     receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_CLIENT_ID="receiver-0")
     writer = await stack.writer(INGEST_MAPPINGS=folder)
     folder.put(BROKEN, "broken")
@@ -133,24 +133,24 @@ async def test_status_says_who_has_refused_its_last_reload(stack: Stack, folder:
         process.signal(signal.SIGHUP)
         await process.counts("ingest_mapping_reload_errors_total", 1)
 
-    async def refused() -> list[dict[str, str]]:
-        return list((await report_of(stack))[1]["mappings"]["refused_reloads"])
+    async def failed() -> list[dict[str, str]]:
+        return list((await report_of(stack))[1]["mappings"]["failed_reloads"])
 
     async def are(count: int) -> bool:
-        return len(await refused()) == count
+        return len(await failed()) == count
 
     await eventually(partial(are, 2))
-    by_receiver, by_writer = await refused()
+    by_receiver, by_writer = await failed()
     assert by_receiver["process"] == "receiver receiver-0"
     assert by_writer["process"].startswith("writer ")
-    assert all("broken.yaml:3:" in each["error"] and each["error"].endswith("more)") for each in await refused())
+    assert all("broken.yaml:3:" in each["error"] and each["error"].endswith("more)") for each in await failed())
     shown = await stack.status(COLUMNS=300)
     assert shown.returncode == 0
-    assert "receiver receiver-0 has refused its last reload, see its log: " in shown.stdout
+    assert "receiver receiver-0: its last reload failed, see its log: " in shown.stdout
     folder.remove("broken")
     await reload(receiver, writer)
     await eventually(partial(are, 0))
-    assert "refused" not in (await stack.status()).stdout
+    assert "failed" not in (await stack.status()).stdout
 
 
 @pytest.mark.parametrize("service", ["receiver", "writer"])

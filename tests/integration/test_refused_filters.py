@@ -21,7 +21,7 @@ from traksense_ingest.ops.embedded import free_port
 
 PLUGIN = Path("/usr/lib/x86_64-linux-gnu/mosquitto_dynamic_security.so")
 OTHER, FORBIDDEN = "others/acme/plant1/n7", "forbidden/{tenant}/{site}/{device}"
-KEPT = "mappings are not loaded again, those that were loaded before stay: it refuses to subscribe to forbidden/+/+/+"
+KEPT = "mappings not reloaded, the current ones stay in use: it refuses to subscribe to forbidden/+/+/+"
 ERRORS = "ingest_mapping_reload_errors_total"
 
 needs_plugin = pytest.mark.skipif(not PLUGIN.exists(), reason="needs Mosquitto's dynamic security plugin")
@@ -90,8 +90,8 @@ async def test_filters_that_are_refused_at_the_next_connection(refusing: Stack, 
     await receiver.says("broker is unreachable")
     folder.put(readings(name="forbidden", topic=FORBIDDEN), "forbidden")
     receiver.signal(signal.SIGHUP)
-    await receiver.says("mappings are read; they count once the broker has accepted their filters")
-    assert "mappings are loaded again" not in receiver.log
+    await receiver.says("mappings read; they are used once the broker accepts their filters")
+    assert "mappings reloaded" not in receiver.log
     stack.broker.start()
     await is_as_before(stack, receiver)
 
@@ -106,7 +106,7 @@ async def is_as_before(stack: Stack, receiver: Process) -> None:
     await receiver.counts(ERRORS, 1)
     await receiver.ready()
     assert receiver.log.count(KEPT) == 1
-    assert "mappings are loaded again" not in receiver.log
+    assert "mappings reloaded" not in receiver.log
     assert "Traceback" not in receiver.log
     assert 'name="forbidden"' not in receiver.get("/metrics")[1]
     await stack.publish((TOPIC, reading()), telem())
@@ -121,10 +121,10 @@ async def test_filters_that_are_accepted_at_the_next_connection(retaining: Stack
     folder.put(others(), "others")
     folder.remove()
     receiver.signal(signal.SIGHUP)
-    await receiver.says("mappings are read")
+    await receiver.says("mappings read")
     assert 'name="readings"' in receiver.get("/metrics")[1], "the old ones count until then"
     stack.broker.start()
-    await receiver.says("mappings are loaded again")
+    await receiver.says("mappings reloaded")
     await receiver.says("unsubscribed from readings/+/+/+")
     assert receiver.metric(ERRORS) == 0
     await stack.publish((TOPIC, reading()), (OTHER, reading()))
@@ -142,4 +142,4 @@ async def test_a_broker_that_hangs_up_on_the_new_filters(stack: Stack, folder: F
         await receiver.counts(ERRORS, 1)
         await receiver.ready()
     assert broker.subscribed == 2 + hang_ups
-    assert "those that were loaded before stay: the broker has ended 3 connections at their filters" in receiver.log
+    assert "the current ones stay in use: the broker has ended 3 connections at their filters" in receiver.log
