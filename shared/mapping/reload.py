@@ -74,6 +74,7 @@ class LiveMappings(Generic[T]):
         await apply(prepared)
         before, self.digests, self.prepared, self.reload_error = self.digests, digests, prepared, None
         self._metrics.show_mappings(digests)
+        self._metrics.mapping_last_reload_successful.set(1)
         log.info("mappings reloaded: %s", _difference(before, digests), extra={"mappings": digests})
 
     def _load(self) -> tuple[dict[str, str], T]:
@@ -83,6 +84,7 @@ class LiveMappings(Generic[T]):
 
     def _keep(self, error: Exception) -> None:
         self._metrics.mapping_reload_errors.inc()
+        self._metrics.mapping_last_reload_successful.set(0)
         self.reload_error = _summary(error)
         if isinstance(error, MappingError):
             log.error("mappings not reloaded, the current ones stay in use: %d errors", len(error.faults))

@@ -132,6 +132,7 @@ async def test_status_says_whose_last_reload_failed(stack: Stack, folder: Folder
     for process in (receiver, writer):
         process.signal(signal.SIGHUP)
         await process.counts("ingest_mapping_reload_errors_total", 1)
+        assert process.metric("ingest_mapping_last_reload_successful") == 0
 
     async def failed() -> list[dict[str, str]]:
         return list((await report_of(stack))[1]["mappings"]["failed_reloads"])
@@ -150,6 +151,7 @@ async def test_status_says_whose_last_reload_failed(stack: Stack, folder: Folder
     folder.remove("broken")
     await reload(receiver, writer)
     await eventually(partial(are, 0))
+    assert [process.metric("ingest_mapping_last_reload_successful") for process in (receiver, writer)] == [1, 1]
     assert "failed" not in (await stack.status()).stdout
 
 
