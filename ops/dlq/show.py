@@ -50,11 +50,11 @@ def _now(letter: DeadLetter, settings: Settings) -> str:
     """What would become of it with the mappings of INGEST_MAPPINGS."""
     try:
         forecaster = Forecaster(settings)
+        asyncio.run(warn_of_others(settings, forecaster.mappings))
         forecast = forecaster.of(letter)
     except MappingError as error:
         faults = number(len(error.faults), "fault")
         return f"not known: INGEST_MAPPINGS has {faults}; `traksense-ingest mapping lint` shows them"
-    asyncio.run(warn_of_others(settings, forecaster.mappings))
     return f"{forecast.outcome}: {forecast.detail}"
 
 

@@ -73,8 +73,8 @@ class LiveMappings(Generic[T]):
         digests, prepared = await asyncio.to_thread(self._load)
         await apply(prepared)
         before, self.digests, self.prepared, self.reload_error = self.digests, digests, prepared, None
-        self._metrics.show_mappings(digests)
         self._metrics.mapping_last_reload_successful.set(1)
+        self._metrics.show_mappings(digests)
         log.info("mappings reloaded: %s", _difference(before, digests), extra={"mappings": digests})
 
     def _load(self) -> tuple[dict[str, str], T]:
