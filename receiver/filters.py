@@ -7,6 +7,7 @@ as the broker may keep the session, which may be for ever: a field of some hundr
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -53,6 +54,7 @@ class Filters:
         self._obsolete: list[str] = []
         self._asked: set[str] = set()  # to be unsubscribed; the broker has yet to answer
         self._tries = 0
+        self._changing = asyncio.Lock()  # what Redis has: read and written, in two steps
 
     async def remember(self) -> None:
         """Before the first SUBSCRIBE: read what was subscribed, and add what is going to be.
@@ -65,11 +67,12 @@ class Filters:
     async def _record(self, names: Sequence[str]) -> Sequence[str]:
         """Add these to what Redis has; returns what it had."""
         try:
-            with errors_name_key(KEY):
-                known = await self._read()
-                if not set(known).issuperset(names):
-                    await self._write([*dict.fromkeys([*known, *names])])
-                return known
+            async with self._changing:
+                with errors_name_key(KEY):
+                    known = await self._read()
+                    if not set(known).issuperset(names):
+                        await self._write([*dict.fromkeys([*known, *names])])
+                    return known
         except ResponseError as error:
             text = "filters that MQTT_TOPICS no longer names can't be unsubscribed: %s"
             log.warning(text, describe(error), extra={"component": "redis", "client_id": self._client_id})
@@ -114,7 +117,8 @@ class Filters:
         gone = {*names} - {*self.wanted}  # by now there may be other mappings
         self._obsolete = [name for name in self._obsolete if name not in gone]
         with contextlib.suppress(*REDIS_ERRORS):  # then the next start unsubscribes them again
-            await self._write([name for name in await self._read() if name not in gone])
+            async with self._changing:
+                await self._write([name for name in await self._read() if name not in gone])
 
     def _may_try(self, names: Sequence[str]) -> bool:
         """A connection ends for many reasons: only when several have ended without an answer that is logged, once."""
