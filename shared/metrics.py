@@ -86,6 +86,10 @@ class Metrics:
             ["name", "digest"],
             registry=self.registry,
         )
+        self.mapping_last_reload_successful = self._gauge(
+            "ingest_mapping_last_reload_successful", "0 if the last reload of the mappings by SIGHUP failed, else 1."
+        )
+        self.mapping_last_reload_successful.set(1)
         self.connected = Gauge(
             "ingest_connected",
             "1 while the component (broker, redis, database; a writer's clock and messages) can be used, else 0.",

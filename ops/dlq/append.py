@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
+from traksense_ingest.ops.dlq.writers_mappings import warn
 from traksense_ingest.receiver.append import COMMANDS
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.config import Settings
@@ -112,12 +113,14 @@ def _received_ms(letter: DeadLetter) -> int:
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
     """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
-    sharding = Sharding(settings.ingest_shards, Shards(load(settings.ingest_mappings).routes).key)
+    mappings = load(settings.ingest_mappings)
+    sharding = Sharding(settings.ingest_shards, Shards(mappings.routes).key)
     async with (
         stream.connect(settings.redis_url) as pool,
         pool.client() as client,  # one connection: what it confirms is what it has written
     ):
         await stream.require(client, settings.ingest_shards, COMMANDS)
+        await warn(pool, mappings.digests)
         # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
         barrier = DurabilityBarrier(Durability(settings.ingest_durability, is_logged=False), client)
         yield Streams(client, sharding, settings.ingest_queue_max, barrier)
