@@ -1,4 +1,4 @@
-"""Which route takes a message, whose it is, and what becomes of ACKs, events, states, envelopes and what is ignored."""
+"""Which route takes a message, whose it is, and what becomes of ACKs, events, states and what is ignored."""
 
 from __future__ import annotations
 
@@ -241,38 +241,3 @@ def test_what_a_mapping_ignores() -> None:
     outcome = own.outcome("acme/x", '{"type": "status"}')
     assert isinstance(outcome, Ignored)
     assert (outcome.reason, outcome.mapping) == ("mapping", "test")
-
-
-ENVELOPE = decoding("""
-  - {name: out, topics: "{tenant}/out", time: {path: ts, format: unix_ms, missing: received},
-     envelope: {payload: p, topic: t}}
-  - {name: b64, topics: "{tenant}/b64", envelope: {payload: p, topic: t, unpack: base64}}
-  - {name: in, topics: "{tenant}/{device}/in", points: [{path: v}]}
-""")
-
-
-@pytest.mark.parametrize("inner", [{"v": 1}, '{"v": 1}'])
-def test_an_envelope(inner: object) -> None:
-    message = json.dumps({"ts": 1795881600000, "t": "acme/d/in", "p": inner})
-    outcome = ENVELOPE.outcome("acme/out", message)
-    assert isinstance(outcome, Decoded)
-    (row,) = rows_of(outcome)
-    assert (row.tenant_id, row.device_id, row.v_num, row.ts) == ("acme", "d", 1, datetime(2026, 11, 28, 16, tzinfo=UTC))
-    assert outcome.entry.payload == message.encode(), "a dead letter has its exact bytes"
-
-
-@pytest.mark.parametrize(
-    ("topic", "payload", "what"),
-    [
-        ("acme/out", {"t": "umc/d/in", "p": {"v": 1}}, "test/out: tenant: umc is not acme, whose envelope it is in"),
-        ("acme/out", {"t": "acme/out", "p": {}}, "test/out: an envelope in an envelope is not opened"),
-        ("acme/out", {"p": {}}, "test/out: t: is missing"),
-        ("acme/out", {"t": 5, "p": {}}, "test/out: t: Input should be a topic, is 5"),
-        ("acme/out", {"t": "acme/d/in"}, "test/out: p: is missing"),
-        ("acme/out", {"t": "acme/d/in", "p": "{"}, "test/in: payload: not JSON"),
-        ("acme/out", {"t": "no/body/knows", "p": "{}"}, "invalid_topic: "),
-        ("acme/b64", {"t": "acme/d/in", "p": "*"}, "test/b64: p: not Base64"),
-    ],
-)
-def test_an_envelope_that_is_poison(topic: str, payload: dict[str, Any], what: str) -> None:
-    assert what in reason_of(ENVELOPE.outcome(topic, json.dumps(payload)))

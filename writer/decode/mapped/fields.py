@@ -107,9 +107,9 @@ def _by_python(value: Any, where: str) -> str:
 def _is_deeper(value: Any, levels: int) -> bool:
     """Whether arrays and objects are nested in more levels. How many json can take depends on the version of Python."""
     inside = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         inside = [item for each in inside for item in _items(each)]
-    return bool(inside)
+    return any(isinstance(item, dict | list) for item in inside)
 
 
 def _items(value: Any) -> Iterable[Any]:

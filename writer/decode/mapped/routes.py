@@ -223,7 +223,10 @@ def _check_tenant(label: str, allowed: tuple[str, ...] | None, outcome: Decoded)
     """A message inside is of the tenant that may publish the envelope."""
     if allowed is None:
         return
-    for part in (*outcome.rows, *outcome.devices):
-        if part.tenant_id not in allowed:
-            what = f"{printable(part.tenant_id)} is not {listed(allowed)}, whose envelope it is in"
+    found = [part.tenant_id for part in (*outcome.rows, *outcome.devices)]
+    if outcome.birth is not None and outcome.birth.tenant_id is not None:
+        found.append(outcome.birth.tenant_id)
+    for tenant in found:
+        if tenant not in allowed:
+            what = f"{printable(tenant)} is not {listed(allowed)}, whose envelope it is in"
             raise Poison("parse_error", f"{label}: tenant", what)
