@@ -78,7 +78,7 @@ class Metrics:
         )
         self.mapping_reload_errors = self._counter(
             "ingest_mapping_reload_errors_total",
-            "Times that SIGHUP changed nothing, because of a fault in a mapping or a topic that the broker refuses.",
+            "Times that SIGHUP changed nothing, because of an error in a mapping or a topic that the broker refuses.",
         )
         self._mapping_info = Gauge(
             "ingest_mapping_info",

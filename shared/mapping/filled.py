@@ -24,7 +24,7 @@ def is_of_captures(template: Template) -> bool:
 
 
 def filtered(text: str, each: Filter) -> str:
-    """A text that is there, after one filter; `or` is the caller's."""
+    """A string that is there, after one filter; `or` is the caller's."""
     return _FILTERS[each.name](text, each.argument)
 
 

@@ -36,7 +36,7 @@ class LiveMappings(Generic[T]):
     """Those of INGEST_MAPPINGS, and what the service has made of them."""
 
     def __init__(self, spec: str, check: Check, prepare: Prepare[T], metrics: Metrics) -> None:
-        """Raises MappingError with all faults of all files."""
+        """Raises MappingError with all errors of all files."""
         self._spec = spec
         self._check = check
         self._prepare = prepare
@@ -71,7 +71,7 @@ class LiveMappings(Generic[T]):
         await apply(prepared)
         before, self.digests, self.prepared = self.digests, digests, prepared
         self._metrics.show_mappings(digests)
-        log.info("mappings are loaded again: %s", _difference(before, digests), extra={"mappings": digests})
+        log.info("mappings reloaded: %s", _difference(before, digests), extra={"mappings": digests})
 
     def _load(self) -> tuple[dict[str, str], T]:
         mappings = load(self._spec)
@@ -81,15 +81,15 @@ class LiveMappings(Generic[T]):
     def _keep(self, error: Exception) -> None:
         self._metrics.mapping_reload_errors.inc()
         if isinstance(error, MappingError):
-            log.error("mappings are not loaded again, those that were loaded before stay: %d faults", len(error.faults))
+            log.error("mappings not reloaded, the current ones stay in use: %d errors", len(error.faults))
             for fault in error.faults:
                 log.error("%s", fault)
         else:
-            text = "mappings are not loaded again, those that were loaded before stay: %s"
+            text = "mappings not reloaded, the current ones stay in use: %s"
             log.error(text, describe(error), exc_info=None if isinstance(error, Unusable) else error)
 
 
 def _difference(before: dict[str, str], now: dict[str, str]) -> str:
     changes = [f"{name} {digest}" for name, digest in now.items() if before.get(name) != digest]
-    gone = [f"{name} is gone" for name in before if name not in now]
-    return ", ".join([*changes, *gone]) or "nothing has changed"
+    gone = [f"{name} removed" for name in before if name not in now]
+    return ", ".join([*changes, *gone]) or "no changes"

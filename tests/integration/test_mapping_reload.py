@@ -44,7 +44,7 @@ async def reload(*processes: Process) -> None:
 
 
 def _reloads(process: Process) -> int:
-    return process.log.count("mappings are loaded again")
+    return process.log.count("mappings reloaded")
 
 
 def _has_reloaded(process: Process, done: int) -> bool:
@@ -59,7 +59,7 @@ async def test_a_mapping_that_is_added_and_one_that_is_removed(retaining: Stack,
     folder.put(other(), "others")
     folder.remove()
     await reload(writer, receiver)
-    assert "readings is gone" in writer.log
+    assert "readings removed" in writer.log
     await receiver.says("unsubscribed from readings/+/+/+")
     await stack.publish((TOPIC, reading(6)), (OTHER, reading(7)), telem())
     await stack.has_rows("ts_measure", 3)

@@ -68,19 +68,20 @@ BROKEN = PLANT.replace("unix_ms", "unixms").replace("unit:", "unti:").replace("{
 def test_lint_shows_every_fault_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "plant.yaml").write_text(BROKEN)
     assert lines_of(mapping("lint", "plant.yaml"), 1) == [
-        "plant.yaml:7:15: routes[0].identity.device: missing: a text",
-        'as "{name}" of the topic or "{.path}" of the payload',
+        "plant.yaml:7:15: routes[0].identity.device: missing:",
+        '"{name}" for a capture of the topic, "{.path}" for a value',
+        "of the payload, or a string",
         "    7 |     identity: {site: north}",
         "      |               ^",
         "",
         "plant.yaml:8:30: routes[0].time.format: unixms is not",
-        "allowed, auto, rfc3339, unix, unix_ms, unix_us or unix_ns",
-        "is; did you mean unix_ms?",
+        "allowed; allowed: auto, rfc3339, unix, unix_ms, unix_us or",
+        "unix_ns; did you mean unix_ms?",
         "    8 |     time: {path: ts, format: unixms}",
         "      |                              ^",
         "",
-        "plant.yaml:10:22: routes[0].points[0]: unknown key unti,",
-        "allowed are path, name, only, required, time, distinct_by,",
+        "plant.yaml:10:22: routes[0].points[0]: unknown key unti;",
+        "allowed: path, name, only, required, time, distinct_by,",
         "unit, units, type, divide, scale, offset, map, else,",
         "numbers_in_text, bools, null, absent; did you mean unit?",
         '   10 |       - {path: temp, unti: "°C"}',
@@ -101,12 +102,12 @@ def test_lint_shows_every_fault_with_its_line(tmp_path: Path) -> None:
 def test_in_a_pipe_a_fault_is_one_line() -> None:
     Path("plant.yaml").write_text(BROKEN)
     first = lines_of(mapping("lint", "plant.yaml", width=None), 1)[0]
-    assert first.startswith("plant.yaml:7:15: routes[0].identity.device: missing: a text as ")
+    assert first.startswith("plant.yaml:7:15: routes[0].identity.device: missing: ")
 
 
 def test_lint_of_what_is_not_there() -> None:
     assert lines_of(mapping("lint", "absent.yaml", "khom", width=None), 1) == [
-        "the library has no mapping khom, and a file is named by its path, as ./my.yaml; did you mean khomp?",
+        "the library has no mapping khom; a file is named by its path, such as ./my.yaml; did you mean khomp?",
         "",
         "absent.yaml can't be read: No such file or directory",
         "",

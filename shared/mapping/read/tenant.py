@@ -27,7 +27,7 @@ class TenantRule:
         if self.origin is None and actual is TenantFrom.PAYLOAD:
             at.fault(f"identity.tenant is from the payload, so {_PAYLOAD_NEEDS}")
         elif self.origin is not None and _rank(actual) > _rank(self.origin):
-            at.fault(f"identity.tenant {quoted(template.text)} is from the {actual}, tenant says {self.origin}")
+            at.fault(f"identity.tenant {quoted(template.text)} is from the {actual}, but tenant is from: {self.origin}")
         if template.literal and self.one_of is not None and template.literal not in self.one_of:
             at.fault(f"identity.tenant {quoted(template.literal)} is not one of {listed(self.one_of)}")
         return Tenant(self.origin or actual, self.one_of)
@@ -36,7 +36,7 @@ class TenantRule:
 def tenant(at: Cursor) -> TenantRule:
     """A tenant's name, or `{from: topic}`."""
     if not at.is_object:
-        name = at.text("a tenant, or where it comes from, as {from: topic},")
+        name = at.text("a tenant, or where it comes from, such as {from: topic}")
         return TenantRule(TenantFrom.LITERAL, name, (name,))
     keys = at.keys("from", "value", "one_of")
     inside = keys.required("from", listed(list(TenantFrom)))
@@ -50,10 +50,10 @@ def tenant(at: Cursor) -> TenantRule:
 
 
 def _one_of(at: Cursor) -> tuple[str, ...]:
-    """A list, or one text as `acme|umc`, so that a variable can be it."""
+    """A list, or one string such as `acme|umc`, so that a variable can be it."""
     found = [name.strip() for item in at.one_or_more() for name in item.text("a tenant").split("|")]
     if not all(found) or not found:
-        at.fault("an empty name of a tenant")
+        at.fault("expected the name of a tenant, found an empty string")
     return tuple(dict.fromkeys(found))
 
 
