@@ -84,7 +84,7 @@ def test_a_rejected_message_has_the_kind_and_the_tenant_of_its_route() -> None:
             "{from: payload, one_of: [acme]}",
             "{.t}",
             {"t": {}},
-            "identity.tenant: t should be a text, a number or a boolean",
+            "identity.tenant: t should be a string, a number or a boolean",
         ),
         (
             "{from: payload, one_of: [acme]}",
@@ -182,8 +182,8 @@ def test_an_ack() -> None:
         ("ack", {"st": "done"}, "ack.cmd_id: id is missing"),
         ("ack", {"id": "", "st": "done"}, "ack.cmd_id: should have 1 to 256 characters, has 0"),
         ("ack", {"id": "1"}, "st: is missing, and is required"),
-        ("ack", {"id": "1", "st": "x"}, 'st: "x" is none of "done", "failed"'),
-        ("plain", {"id": "1", "ok": "yes"}, 'ok: "yes" is none of true, false, 1 and 0'),
+        ("ack", {"id": "1", "st": "x"}, 'st: "x" is not one of "done", "failed"'),
+        ("plain", {"id": "1", "ok": "yes"}, 'ok: "yes" is not one of true, false, 1, 0'),
     ],
 )
 def test_an_ack_that_is_poison(topic: str, payload: dict[str, Any], what: str) -> None:

@@ -1,4 +1,4 @@
-"""The fields of binary data: numbers, bits and texts, compiled once into functions of their bytes."""
+"""The fields of binary data: numbers, bits and strings, compiled once into functions of their bytes."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _text(_field: BinaryField, where: str) -> Convert:
 
 
 def _mapped(value_of: Convert, field: BinaryField) -> Convert:
-    """What the table has no entry for stays. True is no 1 in it, and 1.0 is 1, as in conditions."""
+    """What the table has no entry for stays. True is not 1 in it, and 1.0 is 1, as in conditions."""
     table = {(isinstance(key, bool), key): value for key, value in field.map}
 
     def mapped(data: bytes) -> Any:
@@ -156,7 +156,7 @@ def _scaled(value_of: Convert, field: BinaryField, where: str) -> Convert:
         if isinstance(value, float):
             value = Fraction(Decimal(repr(value)))
         elif not isinstance(value, int) or isinstance(value, bool):
-            return value  # null, and what the table made a text or a boolean
+            return value  # null, and what the table made a string or a boolean
         try:
             return _quotient(value * times + plus, over)
         except OverflowError:

@@ -17,7 +17,7 @@ EXACT = 2**53  # below it each integer is a float
 
 
 def compile_arithmetic(scale: Decimal | None, divide: Decimal | None, offset: Decimal | None) -> Any:
-    """From a number to value × scale ÷ divide + offset; what is none stays. None where there is nothing to do."""
+    """From a number to value × scale ÷ divide + offset; others stay. None where there is nothing to do."""
     if scale is None and divide is None and offset is None:
         return None
     factor = Fraction(scale if scale is not None else 1) / Fraction(divide if divide is not None else 1)

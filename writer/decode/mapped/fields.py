@@ -98,7 +98,7 @@ def _by_python(value: Any, where: str) -> str:
         text = compact_json(value, where)
         text.encode()
     except UnicodeEncodeError:
-        raise Poison("parse_error", where, "has half a surrogate pair, which is no character") from None
+        raise Poison("parse_error", where, "has half a surrogate pair, which is not a valid character") from None
     except TypeError as error:
         raise Poison("parse_error", where, f"can't be stored as JSON: {error}") from None
     return text

@@ -1,4 +1,4 @@
-"""A route's time rule, compiled: which moment a record, or an item of it, is of."""
+"""A route's time rule, compiled: what time a record, or an item of it, has."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RangeCheck:
 
 
 def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
-    """The moment by a rule. None only by Missing.NONE."""
+    """The time by a rule. None only by Missing.NONE."""
     without_time = _without_time(rule, missing or rule.missing)
     too_early = _without_time(rule, rule.before_is, rule.before)
     find, parse = _find(rule), _parse(rule)
@@ -101,7 +101,7 @@ def _joined(getters: tuple[Get, ...], absent: ScalarTable[bool], names: tuple[st
                 return MISSING
             text = text_of(value, NoText(name))
             if isinstance(text, NoText):
-                raise Wrong(f"{name} should be a text or a number, is {shown(value)}")
+                raise Wrong(f"{name} should be a string or a number, is {shown(value)}")
             texts.append(text)
         return " ".join(texts)
 
