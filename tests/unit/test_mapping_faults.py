@@ -60,6 +60,8 @@ def test_of_tests(tests: str, fault: str) -> None:
 def test_tenants() -> None:
     literal = ROUTE.replace("name: m", "name: m\ntenant: {from: literal, value: acme, one_of: [umc]}")
     assert "identity.tenant acme is not one of umc" in faults(literal)[0]
+    other = with_route("identity: {tenant: umc}").replace("name: m", "name: m\ntenant: {from: literal, value: acme}")
+    assert "identity.tenant umc is not one of acme" in faults(other)[0]
     topic = with_route("identity: {tenant: '{.t}'}").replace("name: m", "name: m\ntenant: {from: topic}")
     assert "identity.tenant {.t} is from the payload, but tenant is from: topic" in faults(topic)[0]
     chosen = with_route("identity: {tenant: '{tenant|or:.t}'}")

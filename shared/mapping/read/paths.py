@@ -84,8 +84,8 @@ def template_up_to(characters: int) -> Callable[[Cursor], Template]:
 
 
 def names(at: Cursor) -> Names:
-    """Names of points, with * for any characters."""
-    texts = [item.text("a name") for item in at.one_or_more()]
+    """A list of names of points, with * for any characters."""
+    texts = [item.text("a name") for item in at.items("a list of names")]
     return Names(frozenset(text for text in texts if "*" not in text), tuple(text for text in texts if "*" in text))
 
 

@@ -46,7 +46,10 @@ def tenant(at: Cursor) -> TenantRule:
         keys.required("one_of", "the tenants that the payload may name")
     if "value" in keys and origin is not TenantFrom.LITERAL:
         keys.found["value"].fault("only together with from: literal")
-    return TenantRule(origin, keys.read("value", Cursor.text, None), one_of)
+    value = keys.read("value", Cursor.text, None)
+    if value is not None and origin is TenantFrom.LITERAL and one_of is None:
+        one_of = (value,)
+    return TenantRule(origin, value, one_of)
 
 
 def _one_of(at: Cursor) -> tuple[str, ...]:
