@@ -115,6 +115,16 @@ class Template:
         return tuple(part for part in self.parts if isinstance(part, Reference))
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """Those of its references, and of their filters `or`."""
+        return tuple(
+            path
+            for reference in self.references
+            for path in (reference.path, *(each.path for each in reference.filters))
+            if path is not None
+        )
+
+    @property
     def literal(self) -> str | None:
         """Its text, where it has no references."""
         return None if self.references else "".join(str(part) for part in self.parts)

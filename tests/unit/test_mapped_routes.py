@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support import mapped
 from tests.support.mapped import RECEIVED, reason_of, rows_of, values_of
+from traksense_ingest.writer.decode.mapped import reading
 from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Ignored, Outcome, Rejected
 
 HEAD = """
@@ -59,6 +61,24 @@ def test_the_first_route_whose_conditions_hold(payload: dict[str, Any], expected
 )
 def test_what_no_route_takes(topic: str | bytes, payload: str | bytes, reason: str) -> None:
     assert reason_of(TWO.outcome(topic, payload)).startswith(reason)
+
+
+def test_a_payload_is_read_once_in_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = """
+  - {name: a, topics: "{tenant}/{device}/x", when: {type: a}, points: [{path: v}]}
+  - {name: b, topics: "{tenant}/{device}/x", when: {type: b}, decode: cbor, points: [{path: v}]}
+  - {name: c, topics: "{tenant}/{device}/x", when: {type: c}, points: [{path: v}]}
+"""
+    read: list[bytes] = []
+
+    def loads(payload: bytes) -> Any:
+        read.append(payload)
+        return json.loads(payload)
+
+    own = decoding(routes)
+    monkeypatch.setattr(reading, "orjson", SimpleNamespace(loads=loads, JSONDecodeError=ValueError))
+    assert values_of(own.outcome("acme/d/x", '{"type": "c", "v": 5}')) == {"v": 5}
+    assert len(read) == 1
 
 
 def test_an_empty_payload_is_ignored() -> None:

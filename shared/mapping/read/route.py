@@ -18,7 +18,7 @@ from traksense_ingest.shared.mapping.read.points import PointReader, distinct_by
 from traksense_ingest.shared.mapping.read.tenant import TenantRule
 from traksense_ingest.shared.mapping.read.topics import topics
 from traksense_ingest.shared.mapping.read.values import conditions, time_rule
-from traksense_ingest.shared.mapping.text import Template
+from traksense_ingest.shared.mapping.text import Root, Template
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 ANY_ROUTE = ("name", "topics", "except_topics", "when", "decode", "unpack", "shard")
@@ -174,7 +174,7 @@ class _Scope:
         found = template(at) if at else None
         if found and at and has_topics:
             captures.check(at, found, self.captured, self.some)
-            if any(reference.path.text[:1] != "@" for reference in found.references):
+            if any(path.root is not Root.CAPTURE for path in found.paths):
                 at.fault("a shard can only use the topic's captures: nothing is decoded yet")
         return found
 

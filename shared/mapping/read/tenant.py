@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from traksense_ingest.shared.mapping.faults import listed, quoted
+from traksense_ingest.shared.mapping.filled import is_of_topic
 from traksense_ingest.shared.mapping.model import Tenant, TenantFrom
 from traksense_ingest.shared.mapping.read.cursor import Cursor
-from traksense_ingest.shared.mapping.text import FilterName, Path, Root, Template
+from traksense_ingest.shared.mapping.text import Template
 
 _PAYLOAD_NEEDS = "tenant: {from: payload, one_of: […]} is needed: a device must not choose its tenant freely"
 
@@ -61,15 +61,9 @@ def _one_of(at: Cursor) -> tuple[str, ...]:
 
 
 def _origin(template: Template, captured: frozenset[str]) -> TenantFrom:
-    paths = [path for reference in template.references for path in _paths(reference.path, reference.filters)]
-    if all(path.root is Root.CAPTURE and path.text[1:] in captured for path in paths):
-        return TenantFrom.TOPIC if paths else TenantFrom.LITERAL
+    if is_of_topic(template, captured):
+        return TenantFrom.TOPIC if template.references else TenantFrom.LITERAL
     return TenantFrom.PAYLOAD
-
-
-def _paths(path: Path, filters: Sequence[object]) -> list[Path]:
-    others = [getattr(item, "path", None) for item in filters if getattr(item, "name", None) is FilterName.OR]
-    return [path, *(other for other in others if other is not None)]
 
 
 def _rank(origin: TenantFrom) -> int:

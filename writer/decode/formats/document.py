@@ -6,10 +6,11 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from traksense_ingest.shared.mapping.text import Index, Key, Path
+from traksense_ingest.writer.entry import EPOCH
 from traksense_ingest.writer.outcome import Poison
 
 Document = Any  # objects with strings for names, lists, strings, numbers (never NaN or infinite), booleans and None
@@ -19,7 +20,6 @@ NESTING_MAX = 64  # of CBOR and MessagePack; JSON's is orjson's, 1024
 PREFIX_MAX = 512  # characters of a name that is repeated in others: else a payload grows with the square of its size
 ITEMS_MAX = 10_000  # metrics of one Sparkplug payload: as many as v1 allows points
 DIGITS_MAX = 20  # of a 64-bit integer in a string: int() takes a time that grows with the square of its digits
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = 1_000_000  # of them in a second
 
 
@@ -100,9 +100,9 @@ def seconds(microseconds: int) -> int | float:
     return microseconds / MICROSECOND if rest else whole
 
 
-def microseconds_of(moment: datetime) -> int:
+def microseconds_of(time: datetime) -> int:
     """Since the epoch."""
-    since = moment - EPOCH
+    since = time - EPOCH
     return (since.days * 86_400 + since.seconds) * MICROSECOND + since.microseconds
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from traksense_ingest.shared.mapping.filled import is_of_topic
 from traksense_ingest.shared.mapping.model import Fields, Literally, Source
 from traksense_ingest.shared.mapping.text import Path, Root
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
-from traksense_ingest.writer.decode.mapped.templates import compile_template, is_of_topic
+from traksense_ingest.writer.decode.mapped.templates import compile_template
 from traksense_ingest.writer.decode.schema import compact_json
 from traksense_ingest.writer.outcome import Poison
 

@@ -24,6 +24,9 @@ from traksense_ingest.writer.decode.topic import kind_of, parse_topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Poison, Rejected
 
+Document = tuple[Any, int, FormatError | None]  # what paths lead into, the unpacked size, or why there is none
+NO_DOCUMENTS: Dict[Read, Document] = {}
+
 
 class MappedRoutes:
     """Decodes entries by the routes of mappings. Nothing of a route is worked out twice, and of a topic only once while
@@ -89,16 +92,22 @@ class MappedRoutes:
     def _first(self, bounds: tuple[Bound, ...], entry: Entry, payload: bytes, is_inner: bool) -> Decoded | Ignored:
         """By the first route that takes it: whose `when` holds, or that has none."""
         read: Read | None = None
+        documents = NO_DOCUMENTS  # of the candidates so far that read it in other ways
         document: Any = None
         unpacked, error, refused = 0, None, None
         for bound in bounds:
             route = bound.route
             if route.read is not read:
+                if read is not None:
+                    documents = {**documents, read: (document, unpacked, error)}
                 read, error = route.read, None
-                try:
-                    document, unpacked = read(payload, entry.received_at)
-                except FormatError as wrong:
-                    error = wrong
+                if read in documents:
+                    document, unpacked, error = documents[read]
+                else:
+                    try:
+                        document, unpacked = read(payload, entry.received_at)
+                    except FormatError as wrong:
+                        error = wrong
             if error is not None:
                 if route.when is None:
                     return self._not_read(bound, entry, error)

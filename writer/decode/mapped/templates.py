@@ -125,25 +125,10 @@ def _replaced(text: Text, replacement: Text) -> Text:
 
 def names_captured(*templates: Template | None) -> set[str]:
     """The captures that templates refer to."""
-    paths = [path for template in templates if template for path in _paths(template)]
+    paths = [path for template in templates if template for path in template.paths]
     return {path.steps[0].name for path in paths if path.root is Root.CAPTURE}  # type: ignore[union-attr]
 
 
 def reads_payload(template: Template) -> bool:
     """Whether it refers to anything but captures."""
-    return any(path.root is not Root.CAPTURE for path in _paths(template))
-
-
-def _paths(template: Template) -> list[Path]:
-    references = template.references
-    return [
-        path
-        for reference in references
-        for path in (reference.path, *(filter_.path for filter_ in reference.filters))
-        if path is not None
-    ]
-
-
-def is_of_topic(template: Template, captures: set[str]) -> bool:
-    """Whether a topic's captures alone decide it."""
-    return not reads_payload(template) and names_captured(template) <= captures
+    return any(path.root is not Root.CAPTURE for path in template.paths)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import Missing, TimeRule
+from traksense_ingest.writer.decode.decode import Clock
 from traksense_ingest.writer.decode.mapped.clock_times import NoTime, Parse, compile_format
 from traksense_ingest.writer.decode.mapped.conditions import ScalarTable
 from traksense_ingest.writer.decode.mapped.paths import compile_path
@@ -17,7 +18,6 @@ from traksense_ingest.writer.decode.timestamp import EARLIEST, out_of_range
 from traksense_ingest.writer.entry import EPOCH
 from traksense_ingest.writer.outcome import Poison
 
-Clock = Callable[[], datetime]
 Moment = Callable[[Any, Scope], datetime | None]  # raises Wrong, Poison("out_of_range")
 Find = Callable[[Any, Scope], Any]  # MISSING or None where there is no time; raises Wrong
 
