@@ -60,7 +60,7 @@ class Metrics:
         self._ignored = Counter(
             "ingest_ignored_total",
             "Messages that are not stored, and need not be: an empty payload, retained with MQTT_RETAINED=ignore, or "
-            "ignored by a mapping; and readings of a point of which their message has another one of that moment.",
+            "ignored by a mapping; and readings of a point of which their message has another one of that time.",
             ["reason", "mapping"],
             registry=self.registry,
         )
