@@ -53,8 +53,8 @@ def _now(letter: DeadLetter, settings: Settings) -> str:
         asyncio.run(warn_of_others(settings, forecaster.mappings))
         forecast = forecaster.of(letter)
     except MappingError as error:
-        faults = number(len(error.faults), "fault")
-        return f"not known: INGEST_MAPPINGS has {faults}; `traksense-ingest mapping lint` shows them"
+        errors = number(len(error.faults), "error")
+        return f"not known: INGEST_MAPPINGS has {errors}; `traksense-ingest mapping lint` shows them"
     return f"{forecast.outcome}: {forecast.detail}"
 
 
