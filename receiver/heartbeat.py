@@ -87,6 +87,7 @@ class Heartbeat:
             appended_per_s=round((appended - before) / max(now - then, 1e-9), 1),
             stopped=stopped,
             mappings=self._mappings.digests,
+            reload_error=self._mappings.reload_error,
         )
 
     def _value(self, name: str) -> float:

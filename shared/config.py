@@ -141,7 +141,7 @@ class Settings(BaseSettings):
     ingest_mappings: str = Field(
         "",
         description="names of shipped mappings, or paths of files or folders, separated by commas; "
-        "NAME?site=lab sets a variable of one",
+        "NAME?tenant=acme sets a variable of one",
     )
     ingest_durability: Annotated[Literal["auto", "memory", "aof"], Lower] = Field(
         "auto", description="auto, memory or aof"

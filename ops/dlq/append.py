@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from redis.exceptions import RedisError
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
+from traksense_ingest.ops.dlq.writers_mappings import warn
 from traksense_ingest.receiver.append import COMMANDS
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.config import Settings
@@ -135,11 +136,13 @@ def _received_ms(letter: DeadLetter) -> int:
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
     """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
-    sharding = Sharding(settings.ingest_shards, Shards(load(settings.ingest_mappings).routes).key)
+    mappings = load(settings.ingest_mappings)
+    sharding = Sharding(settings.ingest_shards, Shards(mappings.routes).key)
     # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
     durability = Durability(settings.ingest_durability, settings.ingest_replicas, is_logged=False)
     async with connect(settings.redis_url) as clients:
         await require(clients, settings.ingest_shards, COMMANDS)
+        await warn(clients, mappings.digests)
         found = Streams(clients, sharding, settings.ingest_queue_max, durability)
         try:
             yield found

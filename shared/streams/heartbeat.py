@@ -20,8 +20,8 @@ from traksense_ingest.shared.streams.scripts import Scripts
 
 KEY = "ingest:{receivers}"
 WRITERS_KEY = "ingest:{writers}"
-_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped", "mappings")
-_WRITER_FIELDS = ("process", "mappings")
+_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped", "mappings", "reload_error")
+_WRITER_FIELDS = ("process", "mappings", "reload_error")
 PERIOD_S = 2.0
 GONE_S = 15.0  # a process sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
 NAMES_MAX = 1000  # at 300 bytes each; a fleet has some dozen, random client ids make a new one at each start
@@ -44,6 +44,7 @@ class Receiver:
     appended_per_s: float = 0.0  # … lately
     stopped: bool = False  # by a clean shutdown, which leaves its session at the broker
     mappings: Digests | None = None  # None: of a version without mappings
+    reload_error: str | None = None  # why its last reload of the mappings failed
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     @property
@@ -63,6 +64,7 @@ class Writer:
     name: str  # that its consumers' names begin with
     process: str = ""  # its host and process id
     mappings: Digests | None = None
+    reload_error: str | None = None
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     def as_dict(self) -> dict[str, Any]:
@@ -137,13 +139,24 @@ def _receiver(name: str, state: dict[str, Any], idle_s: float) -> Receiver:
         appended_per_s=float(state["appended_per_s"]),
         stopped=bool(state.get("stopped")),
         mappings=_digests(state.get("mappings")),
+        reload_error=_text(state.get("reload_error")),
         idle_s=idle_s,
     )
 
 
 def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
-    return Writer(name=name, process=str(state["process"]), mappings=_digests(state.get("mappings")), idle_s=idle_s)
+    return Writer(
+        name=name,
+        process=str(state["process"]),
+        mappings=_digests(state.get("mappings")),
+        reload_error=_text(state.get("reload_error")),
+        idle_s=idle_s,
+    )
 
 
 def _digests(value: Any) -> Digests | None:
     return None if value is None else {str(name): str(digest) for name, digest in value.items()}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -13,8 +13,10 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from tests.support.mapping_files import readings
 from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings, load
+from traksense_ingest.shared.mapping.load import load as load_mappings
 from traksense_ingest.shared.runtime.service import GRACE_S
 
 DIRECTORY = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -103,6 +105,27 @@ def test_the_probes_ask_what_the_service_answers(workload: dict[str, Any]) -> No
     assert service["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
     port = {"receiver": 9100, "writer": 9101}[service["name"]]
     assert service["ports"] == [{"name": "metrics", "containerPort": port}]
+
+
+@each_service
+def test_mapping_files_come_from_a_config_map_that_the_page_creates(workload: dict[str, Any]) -> None:
+    """Where there is none, the pod starts all the same."""
+    (volume,), (mount,) = pod(workload)["volumes"], container(workload)["volumeMounts"]
+    assert volume["configMap"] == {"name": "traksense-mappings", "optional": True}
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    commands = re.findall(r"create configmap (\S+) --from-file=", OPERATIONS)
+    assert set(commands) == {volume["configMap"]["name"]}
+    assert f"`INGEST_MAPPINGS: khomp,{mount['mountPath']}/`" in OPERATIONS
+
+
+def test_a_folder_of_a_config_map_is_read_as_kubernetes_makes_it(tmp_path: Path) -> None:
+    """Each file is a link into `..data`, which is a link to the folder of the last update."""
+    versions = tmp_path / "..2026_11_28"
+    versions.mkdir()
+    (versions / "readings.yaml").write_text(readings())
+    (tmp_path / "..data").symlink_to(versions.name)
+    (tmp_path / "readings.yaml").symlink_to("..data/readings.yaml")
+    assert load_mappings(f"{tmp_path}/").named == {"readings"}
 
 
 @each_workload

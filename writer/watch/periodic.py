@@ -85,7 +85,10 @@ async def watch_heartbeat(clients: Clients, name: str, mappings: LiveMappings[An
     async def beat() -> None:
         nonlocal warned
         try:
-            await heartbeat.register_writer(clients, Writer(name=name, process=process, mappings=mappings.digests))
+            digests, error = mappings.digests, mappings.reload_error
+            await heartbeat.register_writer(
+                clients, Writer(name=name, process=process, mappings=digests, reload_error=error)
+            )
         except REDIS_ERRORS as error:
             if isinstance(error, ResponseError) and not is_of_server(error) and not warned:
                 warned = True
