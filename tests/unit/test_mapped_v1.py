@@ -69,7 +69,7 @@ def agree(entry: Entry) -> None:
     assert as_value(outcome) == as_value(by_pydantic(entry))
 
 
-@settings(max_examples=examples(5000))
+@settings(max_examples=examples(2500))
 @given(messages, st.booleans())
 def test_both_agree_on_messages_that_are_nearly_right(sent: tuple[str, bytes], retained: bool) -> None:
     kind, payload = sent
@@ -114,7 +114,7 @@ def texts(draw: st.DrawFn) -> str:
     return space + _object(draw(st.permutations(fields))) + space
 
 
-@settings(max_examples=examples(5000))
+@settings(max_examples=examples(2500))
 @given(texts())
 @example(f'{{"schema":"v1","ts":"{TS}","points":[],"meta":{{"a":1e16,"b":0.00001}}}}')
 def test_both_agree_on_json_as_it_may_be_written(text: str) -> None:
