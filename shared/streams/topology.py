@@ -23,7 +23,7 @@ from traksense_ingest.shared.database_url import Host
 from traksense_ingest.shared.failure import Unsupported
 
 ANSWER_S = 2.0  # how long one node may take to connect, and to answer
-FRESH_S = 0.1  # so old may an answer be that others have asked for
+FRESH_S = 0.1  # for so long one answer serves all who ask
 
 T = TypeVar("T")
 
@@ -133,7 +133,8 @@ class Cluster(Nodes):
             slots = await self.ask_each(_slots_if_ok)
         except NoMaster:
             slots = await self.ask_each(_slots)
-        self._known = [*dict.fromkeys((*self._known, *(host for _, _, host in slots), *self._named))]
+        answered, masters = self._known[0], (host for _, _, host in slots)
+        self._known = [*dict.fromkeys((answered, *masters, *self._named))]  # without those that were replaced
         return slots
 
     def _no_answer(self) -> str:
