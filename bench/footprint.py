@@ -72,7 +72,8 @@ async def measure(services: Services, directory: Path, count: int) -> Footprint:
     postgres = services.postgres_type(directory / "postgres", free_port())
     with services.redis(directory) as redis, postgres as database:
         await migrate(database.url)
-        async with connect(redis.url) as client:
+        async with connect(redis.url) as clients:
+            client = clients.of(key_of(0))
             sent = list(islice(messages(), count))
             empty, (memory, file) = await in_redis(client), await append(client, sent)
             usage = int(await client.memory_usage(key_of(0), samples=0) or 0)

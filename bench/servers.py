@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from redis.asyncio import Redis
 
 from bench.packets import V5, V311
 from traksense_ingest.ops.embedded import Broker, Server, free_port
 from traksense_ingest.ops.embedded.debian import DEBIAN, EMBEDDED, Services
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.keys import key_of
 
 KINDS: Mapping[str, Services] = {services.name: services for services in (EMBEDDED, DEBIAN)}
 # For latency: when each row was committed, and how long its write to disk took. Both cost next to nothing.
@@ -105,9 +105,8 @@ async def _fresh_database(url: str) -> AsyncIterator[str]:
 
 
 async def _require_empty(url: str) -> None:
-    client: Redis = stream.connect(url)
-    async with client:
-        async for key in client.scan_iter(match="ingest:*", count=10_000):
+    async with stream.connect(url) as clients:
+        async for key in clients.of(key_of(0)).scan_iter(match="ingest:*", count=10_000):
             raise NotEmpty(f"this Redis has {key.decode()}: the benchmark needs one without streams")
 
 
@@ -127,9 +126,8 @@ def _broker_version(kind: Services) -> str:
 
 
 async def _redis_version(url: str) -> str:
-    client: Redis = stream.connect(url)
-    async with client:
-        info: dict[str, Any] = await client.info("server")
+    async with stream.connect(url) as clients:
+        info: dict[str, Any] = await clients.of(key_of(0)).info("server")
     return f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {info['redis_version']}"
 
 

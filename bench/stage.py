@@ -55,13 +55,13 @@ class Stage:
     @asynccontextmanager
     async def opened(cls, servers: Servers, directory: Path) -> AsyncIterator[Self]:
         """A stage on servers that run."""
-        redis = stream.connect(servers.redis_url)
+        clients = stream.connect(servers.redis_url)
         database = await asyncpg.connect(servers.database_url, command_timeout=None)
         try:
-            yield cls(servers, redis, database, directory)
+            yield cls(servers, clients.of(key_of(0)), database, directory)
         finally:
             await database.close()
-            await redis.aclose()
+            await clients.aclose()
 
     def receiver(self, **variables: object) -> Receiver:
         """A receiver that isn't started yet."""

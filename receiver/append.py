@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from redis.asyncio import Redis
-
 from traksense_ingest.receiver.backpressure import Backpressure
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.receiver.message import Message
@@ -17,7 +15,7 @@ from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
 from traksense_ingest.shared.streams import connection as redis_connection
-from traksense_ingest.shared.streams.client import errors_name_key, length_of
+from traksense_ingest.shared.streams.client import Clients, errors_name_key, length_of
 from traksense_ingest.shared.streams.keys import RETAINED, key_of
 from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 
@@ -33,14 +31,14 @@ class Appender:
     def __init__(
         self,
         shard: int,
-        client: Redis,
+        clients: Clients,
         cap: int,
         durability: Durability,
         redis: Component,
         metrics: ReceiverMetrics,
     ) -> None:
         self._stream = key_of(shard)
-        self._client = client.client()  # one connection: what it confirms is what it has written
+        self._client = clients.of(self._stream).client()  # one connection: what it confirms is what it has written
         self._scripts = Scripts.of(self._client)
         self._cap = cap
         self._backpressure = Backpressure(self._stream, cap, metrics)

@@ -53,6 +53,11 @@ class Connection:
         """What the broker allows."""
         return self._client.allowed
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it has ended."""
+        return self._client.is_lost
+
     async def subscribe(self, filters: Sequence[str], qos: int) -> list[str]:
         """Subscribe to the filters; returns those that the broker grants at a lower QoS.
 
@@ -82,10 +87,11 @@ class Connection:
     async def unsubscribe(self, filters: Sequence[str], timeout_s: float) -> None:
         """Unsubscribe from the filters; one that was not subscribed to is no error.
 
-        Raises MqttError when the connection is lost or it takes longer.
+        A packet for each, since rumqttd answers a packet as often as it has filters; and for one that was not
+        subscribed to it never answers. Raises MqttError when the connection is lost or it takes longer.
         """
         try:
-            await self._client.unsubscribe(list(filters), timeout=timeout_s)
+            await asyncio.gather(*(self._client.unsubscribe(name, timeout=timeout_s) for name in filters))
         except aiomqtt.MqttError:
             if self._client.is_lost:
                 raise

@@ -1,4 +1,4 @@
-"""When a message counts as safe: in Redis's memory, or in its append-only file on disk."""
+"""When a message counts as safe: in Redis's memory or in its append-only file on disk, and on so many replicas."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from traksense_ingest.shared.errors import ConfigurationError
+from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 
+REPLICAS_MS = 1_000  # how long replicas may take to answer that they are there
 WAIT_MS = 4_000  # below the socket's timeout of 5 s
 ASK_AGAIN_S = 1.0  # how often a server that guarantees less than it could is asked again
 
@@ -39,6 +41,10 @@ class Guarantee(Enum):
     )
 
 
+_FAILOVER = (
+    "INGEST_REPLICAS is 0: if a replica takes the place of this Redis, what it did not have yet is lost, though it was "
+    "acknowledged"
+)
 _WARNINGS = frozenset({Guarantee.A_SECOND, Guarantee.MAY_NOT_WAIT, Guarantee.NO_FILE})
 _NOT_ENOUGH = {
     Guarantee.MAY_NOT_WAIT: "INGEST_DURABILITY=aof, but the user in REDIS_URL may not run WAITAOF",
@@ -47,29 +53,46 @@ _NOT_ENOUGH = {
 
 
 class Durability:
-    """What a server guarantees under INGEST_DURABILITY. One for all connections: a change is logged once."""
+    """What a server guarantees under INGEST_DURABILITY and INGEST_REPLICAS. One for all connections: a change is logged
+    once."""
 
-    def __init__(self, wanted: str, *, is_logged: bool = True) -> None:
-        """`wanted` is INGEST_DURABILITY. `is_logged` is False for a caller that keeps its messages elsewhere, too."""
+    def __init__(self, wanted: str, replicas: int = 0, *, may_fail_over: bool = False, is_logged: bool = True) -> None:
+        """`wanted` is INGEST_DURABILITY. `may_fail_over`: a replica may take the server's place by itself.
+        `is_logged` is False for a caller that keeps its messages elsewhere, too."""
         self._wanted = wanted
+        self.replicas = replicas
         self._is_logged = is_logged
         self._last_logged: Guarantee | None = None
+        self._may_fail_over = may_fail_over
+        self._is_warned = False  # of what a failover may lose
 
     async def ask(self, client: Redis) -> Guarantee:
         """What the server guarantees now, on one connection; logs what can be lost all the same, when that has changed.
 
-        Raises ConfigurationError when INGEST_DURABILITY=aof and the server has no append-only file. An outage is no
-        answer: it is raised, and so is what a replica says.
+        Raises ConfigurationError when INGEST_DURABILITY=aof and the server has no append-only file, and Unusable with
+        fewer replicas than INGEST_REPLICAS. An outage is no answer: it is raised, and so is what a replica says.
         """
         await client.ping()  # so that what is wrong with the connection isn't taken for an answer to WAITAOF
-        guarantee = Guarantee.MEMORY if self._wanted == "memory" else await _guarantee_of(client)
+        guarantee, replicas = (Guarantee.MEMORY, 0) if self._wanted == "memory" else await _guarantee_of(client)
         if self._wanted == "aof" and guarantee in _NOT_ENOUGH:
             raise ConfigurationError(_NOT_ENOUGH[guarantee])
-        if guarantee is not self._last_logged and self._is_logged:
+        if self.replicas and (connected := await _wait(client, self.replicas, REPLICAS_MS)) < self.replicas:
+            raise Unusable(f"it has {counted(connected)}, and INGEST_REPLICAS is {self.replicas}")
+        if self._is_logged:
+            self._log(guarantee, replicas)
+        return guarantee
+
+    def _log(self, guarantee: Guarantee, replicas: int) -> None:
+        """`replicas` are those that the server has, where it has said so."""
+        about = {"component": "redis", "guarantee": guarantee.name, "replicas": self.replicas}
+        if guarantee is not self._last_logged:
             self._last_logged = guarantee
             level = logging.WARNING if guarantee in _WARNINGS else logging.INFO
-            log.log(level, "durability: %s", guarantee.value, extra={"component": "redis", "guarantee": guarantee.name})
-        return guarantee
+            copies = f", and {counted(self.replicas)} must have it, too (INGEST_REPLICAS)" if self.replicas else ""
+            log.log(level, "durability: %s%s", guarantee.value, copies, extra=about)
+        if (replicas or self._may_fail_over) and not self.replicas and not self._is_warned:
+            self._is_warned = True
+            log.warning("durability: %s", _FAILOVER, extra=about)
 
 
 class DurabilityBarrier:
@@ -81,6 +104,7 @@ class DurabilityBarrier:
         self._guarantee: Guarantee | None = None
         self._asked_at = 0.0
         self._is_late = False  # the disk, and that was logged
+        self._missing = 0  # replicas, and that was logged
 
     def forget(self) -> None:
         """Something failed: the next connection may lead to another server, or to one with another configuration."""
@@ -97,12 +121,20 @@ class DurabilityBarrier:
         Raises RedisError when nothing is known of it: the connection was lost, the server became a replica. Raises
         ConfigurationError when the server has lost its append-only file and that was a condition.
         """
-        while self._guarantee is Guarantee.WAITAOF and not await self._is_on_disk():
+        while self._must_wait and not await self._is_safe():
             end_if_cancelled()
 
-    async def _is_on_disk(self) -> bool:
+    @property
+    def _must_wait(self) -> bool:
+        return self._guarantee is Guarantee.WAITAOF or self._durability.replicas > 0
+
+    async def _is_safe(self) -> bool:
+        """Whether it is on disk, where that is guaranteed, and on so many replicas (with WAITAOF: on their disks)."""
+        replicas = self._durability.replicas
+        if self._guarantee is not Guarantee.WAITAOF:
+            return self._has_replicas(await _wait(self._client, replicas, WAIT_MS))
         try:
-            local, _replicas = await self._client.waitaof(1, 0, WAIT_MS)
+            local, copies = await self._client.waitaof(1, replicas, WAIT_MS)
         except ResponseError as error:
             if not _is_answer(error):
                 raise
@@ -112,7 +144,19 @@ class DurabilityBarrier:
             about = {"component": "redis", "seconds": WAIT_MS / 1000}
             log.warning("redis has not written its append-only file for %d s", WAIT_MS // 1000, extra=about)
         self._is_late = local < 1
-        return not self._is_late
+        return self._has_replicas(copies) and not self._is_late
+
+    def _has_replicas(self, copies: int) -> bool:
+        """`copies` are replicas that have what was written; logs those that are missing, when that has changed."""
+        replicas = self._durability.replicas
+        missing, before = max(0, replicas - copies), self._missing
+        if missing and missing != before:
+            about = {"component": "redis", "replicas": copies}
+            log.warning(
+                "%d of %s %s it, waiting", copies, counted(replicas), "has" if copies == 1 else "have", extra=about
+            )
+        self._missing = missing
+        return not missing
 
     async def _ask(self) -> None:
         self._guarantee = await self._durability.ask(self._client)
@@ -122,16 +166,28 @@ class DurabilityBarrier:
         return self._guarantee not in (Guarantee.WAITAOF, Guarantee.MEMORY)
 
 
-async def _guarantee_of(client: Redis) -> Guarantee:
+def counted(replicas: int) -> str:
+    """With the noun: 1 replica, 2 replicas."""
+    return f"{replicas} replica{'s' * (replicas != 1)}"
+
+
+async def _wait(client: Redis, replicas: int, timeout_ms: int) -> int:
+    """How many replicas have what this connection has written. A connection that has written nothing: how many there
+    are."""
+    return int(await client.wait(replicas, timeout_ms))
+
+
+async def _guarantee_of(client: Redis) -> tuple[Guarantee, int]:
+    """And how many replicas there are, if the answer says so."""
     try:
-        await client.waitaof(1, 0, 1)
+        _, replicas = await client.waitaof(1, 0, 1)
     except NoPermissionError:
-        return Guarantee.MAY_NOT_WAIT
+        return Guarantee.MAY_NOT_WAIT, 0
     except ResponseError as error:
         if not _is_answer(error):
             raise
-        return Guarantee.NO_FILE if _is_off(error) else await _guarantee_without_waitaof(client)
-    return Guarantee.WAITAOF
+        return Guarantee.NO_FILE if _is_off(error) else await _guarantee_without_waitaof(client), 0
+    return Guarantee.WAITAOF, int(replicas)
 
 
 def _is_answer(error: ResponseError) -> bool:

@@ -7,6 +7,7 @@ as the broker may keep the session, which may be for ever: a field of some hundr
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -15,18 +16,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiomqtt import MqttError
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from traksense_ingest.receiver.connection import Connection
 from traksense_ingest.shared.failure import REDIS_ERRORS, describe
 from traksense_ingest.shared.mapping.mappings import Mappings, Shards
-from traksense_ingest.shared.streams.client import errors_name_key
+from traksense_ingest.shared.streams.client import Clients, errors_name_key
 from traksense_ingest.shared.streams.sharding import ShardKey
 
 KEY = "ingest:{receivers}:filters"
 TRIES = 3  # connections: a broker may end one because of an UNSUBSCRIBE that it does not like
-
+NAMES_MAX = 5  # filters in a warning
 
 log = logging.getLogger(__name__)
 
@@ -46,52 +46,88 @@ def topics_of(mappings: Mappings) -> Topics:
 class Filters:
     """Those to subscribe to, and obsolete ones that an earlier receiver of this client id has left in the session."""
 
-    def __init__(self, client: Redis, client_id: str, wanted: Sequence[str]) -> None:
-        self._client = client
+    def __init__(self, clients: Clients, client_id: str, wanted: Sequence[str]) -> None:
+        self._client = clients.of(KEY)
         self._client_id = client_id
         self.wanted = wanted
         self._obsolete: list[str] = []
+        self._asked: set[str] = set()  # to be unsubscribed; the broker has yet to answer
         self._tries = 0
+        self._changing = asyncio.Lock()  # what Redis has: read and written, in two steps
 
     async def remember(self) -> None:
         """Before the first SUBSCRIBE: read what was subscribed, and add what is going to be.
 
         Raises what redis-py raises in an outage. Where Redis refuses it, that is logged, and nothing is unsubscribed.
         """
+        known = await self._record(self.wanted)
+        self._obsolete = [name for name in known if name not in self.wanted]
+
+    async def _record(self, names: Sequence[str]) -> Sequence[str]:
+        """Add these to what Redis has; returns what it had."""
         try:
-            with errors_name_key(KEY):
-                known = await self._read()
-                self._obsolete = [name for name in known if name not in self.wanted]
-                if not set(known).issuperset(self.wanted):
-                    await self._write([*self._obsolete, *self.wanted])
+            async with self._changing:
+                with errors_name_key(KEY):
+                    known = await self._read()
+                    if not set(known).issuperset(names):
+                        await self._write([*dict.fromkeys([*known, *names])])
+                    return known
         except ResponseError as error:
             text = "filters that MQTT_TOPICS no longer names can't be unsubscribed: %s"
             log.warning(text, describe(error), extra={"component": "redis", "client_id": self._client_id})
+            return ()
 
-    async def replace(self, wanted: Sequence[str]) -> None:
-        """Before they are subscribed to, at other mappings: those that are wanted now. Raises what redis-py raises."""
+    async def announce(self, others: Sequence[str]) -> None:
+        """Before they are subscribed to, at other mappings: whatever the broker answers, the session may have them.
+
+        Raises what redis-py raises in an outage; what Redis refuses is logged as by `remember`.
+        """
+        await self._record([*self.wanted, *others])
+
+    def replace(self, wanted: Sequence[str]) -> None:
+        """The broker has accepted these: the others are obsolete."""
         before, self.wanted = self.wanted, wanted
-        self._obsolete = [
-            name for name in {**dict.fromkeys(self._obsolete), **dict.fromkeys(before)} if name not in wanted
-        ]
+        self._add_obsolete(before)
+
+    def withdraw(self, others: Sequence[str]) -> None:
+        """The broker has not accepted all of these, and may have some of them."""
+        self._add_obsolete(others)
+
+    def _add_obsolete(self, names: Sequence[str]) -> None:
+        self._obsolete = [name for name in dict.fromkeys([*self._obsolete, *names]) if name not in self.wanted]
         self._tries = 0
-        await self.remember()
 
     async def unsubscribe_obsolete(self, connection: Connection) -> None:
-        """Unsubscribe what is no longer wanted; what fails is tried again with the next connections."""
-        if not self._obsolete or self._tries == TRIES:
+        """Unsubscribe what is no longer wanted; what fails is tried again with the next connections.
+
+        May be called again before the broker has answered, for what is obsolete by then.
+        """
+        names = [name for name in self._obsolete if name not in self._asked]
+        if not names or not self._may_try(names):
             return
-        self._tries += 1
-        names, about = ", ".join(self._obsolete), {"component": "broker", "filters": self._obsolete}
+        self._asked.update(names)
         try:
-            await connection.unsubscribe(self._obsolete, math.inf)
-        except MqttError as error:
-            log.warning("could not unsubscribe from %s: %s", names, describe(error), extra=about)
+            await connection.unsubscribe(names, math.inf)
+        except MqttError:
             return
-        log.info("unsubscribed from %s", names, extra=about)
-        self._obsolete = []
+        finally:
+            self._asked.difference_update(names)
+        log.info("unsubscribed from %s", ", ".join(names), extra={"component": "broker", "filters": names})
+        gone = {*names} - {*self.wanted}  # by now there may be other mappings
+        self._obsolete = [name for name in self._obsolete if name not in gone]
         with contextlib.suppress(*REDIS_ERRORS):  # then the next start unsubscribes them again
-            await self._write(self.wanted)
+            async with self._changing:
+                await self._write([name for name in await self._read() if name not in gone])
+
+    def _may_try(self, names: Sequence[str]) -> bool:
+        """A connection ends for many reasons: only when several have ended without an answer that is logged, once."""
+        self._tries += 1
+        if self._tries == TRIES + 1:
+            listed, count = ", ".join(names[:NAMES_MAX]), len(names) - NAMES_MAX
+            text = "could not unsubscribe from %s: %d connections have ended before the broker has answered"
+            about = {"component": "broker", "filters": names}
+            log.warning(text, f"{listed} and {count} more" if count > 0 else listed, TRIES, extra=about)
+        return self._tries <= TRIES
 
     async def forget(self) -> None:
         """The session has ended. Raises what redis-py raises."""

@@ -10,7 +10,6 @@ import socket
 import time
 from typing import Any, NoReturn
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from traksense_ingest.shared.failure import describe
@@ -18,6 +17,7 @@ from traksense_ingest.shared.mapping.reload import LiveMappings
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
+from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.connection import is_of_server
 from traksense_ingest.shared.streams.heartbeat import PERIOD_S, Receiver, deregister, register
 
@@ -31,13 +31,13 @@ class Heartbeat:
 
     def __init__(
         self,
-        client: Redis,
+        clients: Clients,
         client_id: str,
         broker: Component,
         mappings: LiveMappings[Any],
         metrics: ReceiverMetrics,
     ) -> None:
-        self._client = client
+        self._clients = clients
         self._client_id = client_id
         self._broker = broker
         self._mappings = mappings
@@ -62,7 +62,7 @@ class Heartbeat:
 
     async def _register(self) -> None:
         try:
-            is_new = await register(self._client, self._receiver())
+            is_new = await register(self._clients, self._receiver())
             if self._was_known is None:
                 self._was_known = not is_new
         except (RedisError, OSError) as error:
@@ -71,9 +71,9 @@ class Heartbeat:
     async def _stop(self) -> None:
         """Its session stays at the broker and still receives messages. A receiver that never subscribed has none."""
         if self._broker.was_up or self._was_known is not False:
-            await register(self._client, self._receiver(stopped=True))
+            await register(self._clients, self._receiver(stopped=True))
         else:
-            await deregister(self._client, self._client_id)
+            await deregister(self._clients, self._client_id)
 
     def _receiver(self, *, stopped: bool = False) -> Receiver:
         appended, now = int(self._value("ingest_appended_messages_total")), time.monotonic()
@@ -87,6 +87,7 @@ class Heartbeat:
             appended_per_s=round((appended - before) / max(now - then, 1e-9), 1),
             stopped=stopped,
             mappings=self._mappings.digests,
+            reload_error=self._mappings.reload_error,
         )
 
     def _value(self, name: str) -> float:

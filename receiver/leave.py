@@ -13,8 +13,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from redis.asyncio import Redis
-
 from traksense_ingest.receiver.connection import TIMEOUT_S
 from traksense_ingest.receiver.filters import Filters
 from traksense_ingest.receiver.intake import Intake
@@ -23,6 +21,7 @@ from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import REDIS_ERRORS, describe
 from traksense_ingest.shared.streams import heartbeat
+from traksense_ingest.shared.streams.client import Clients
 
 QUIET_S = 5.0  # a broker sends what waits as soon as there is room in flight
 POLL_S = 0.1
@@ -30,20 +29,20 @@ POLL_S = 0.1
 log = logging.getLogger(__name__)
 
 
-async def check_gone(client: Redis, client_id: str) -> None:
+async def check_gone(clients: Clients, client_id: str) -> None:
     """Raise ConfigurationError where that receiver still runs: each would end the other's connection."""
     with contextlib.suppress(*REDIS_ERRORS):
-        if any(each.client_id == client_id and not each.is_gone for each in await heartbeat.receivers(client)):
+        if any(each.client_id == client_id and not each.is_gone for each in await heartbeat.receivers(clients)):
             raise ConfigurationError(
                 f"MQTT_CLIENT_ID={client_id!r} still runs, or did within {heartbeat.GONE_S:.0f} s: stop it first"
             )
 
 
-async def forget(client: Redis, client_id: str, filters: Filters) -> None:
+async def forget(clients: Clients, client_id: str, filters: Filters) -> None:
     """Remove what Redis knows of this receiver and of its filters: its session has ended."""
     try:
         await filters.forget()
-        await heartbeat.deregister(client, client_id)
+        await heartbeat.deregister(clients, client_id)
     except REDIS_ERRORS as error:
         about = {"component": "redis", "client_id": client_id}
         log.warning("run `traksense-ingest status --dismiss %s`: %s", client_id, describe(error), extra=about)

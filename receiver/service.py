@@ -7,12 +7,9 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import NoReturn
-
-from redis.asyncio import Redis
 
 from traksense_ingest.receiver.append import COMMANDS, Appender
-from traksense_ingest.receiver.connection import SESSION_EXPIRY_S, Connection, connect, subscriptions
+from traksense_ingest.receiver.connection import Connection, connect, subscriptions
 from traksense_ingest.receiver.durability import Durability, Guarantee
 from traksense_ingest.receiver.filters import Filters, Topics, topics_of
 from traksense_ingest.receiver.group_check import GroupCheck
@@ -22,6 +19,7 @@ from traksense_ingest.receiver.intake import Intake
 from traksense_ingest.receiver.leave import check_gone, drained, end_session, forget
 from traksense_ingest.receiver.message import Message
 from traksense_ingest.receiver.reconnect import Reconnect
+from traksense_ingest.receiver.subscriber import Subscriber
 from traksense_ingest.shared import mqtt
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.errors import ConfigurationError
@@ -31,11 +29,13 @@ from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.ports import RECEIVER_METRICS
 from traksense_ingest.shared.runtime.health import Component, Health, HealthServer
-from traksense_ingest.shared.runtime.retry import retry_through_outage, wait_until_reachable
+from traksense_ingest.shared.runtime.retry import wait_until_reachable
 from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error
 from traksense_ingest.shared.streams import client as stream
-from traksense_ingest.shared.streams.sharding import Sharding
+from traksense_ingest.shared.streams.client import Clients
+from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 from traksense_ingest.shared.subscription import is_shared
 
 UNSUBSCRIBE_S = 30.0  # a session that holds a full in-flight window answers only when some of it is acknowledged
@@ -60,44 +60,45 @@ async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = Fals
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("receiver: metrics on port %d", server.port, extra={"port": server.port})
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
-        client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        durability = Durability(settings.ingest_durability)
-        filters = Filters(client, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
-        ask = partial(_ask, settings, client, durability, filters)
+        clients = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
+        may_fail_over = RedisUrl.parse(settings.redis_url).kind is not Kind.SERVER
+        durability = Durability(settings.ingest_durability, settings.ingest_replicas, may_fail_over=may_fail_over)
+        filters = Filters(clients, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
+        ask = partial(_ask, settings, clients, durability, filters)
         if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):
             if leaving:
-                await check_gone(client, settings.mqtt_client_id)
-            receiver = Receiver(settings, client, filters, mappings, durability, health, metrics, leaving=leaving)
+                await check_gone(clients, settings.mqtt_client_id)
+            receiver = Receiver(settings, clients, filters, mappings, durability, health, metrics, leaving=leaving)
             lifetimes.push_async_callback(receiver.aclose)
-            await run_until(stop, receiver.run(stop), watch(settings, client, mappings, receiver, health, metrics))
+            await run_until(stop, receiver.run(stop), watch(settings, clients, mappings, receiver, health, metrics))
             if receiver.has_left:
-                await forget(client, settings.mqtt_client_id, filters)
+                await forget(clients, settings.mqtt_client_id, filters)
 
 
-async def _ask(settings: Settings, client: Redis, durability: Durability, filters: Filters) -> Guarantee:
+async def _ask(settings: Settings, clients: Clients, durability: Durability, filters: Filters) -> Guarantee:
     """What Redis guarantees, once it allows what a receiver needs; reads what was subscribed before."""
-    await stream.require(client, settings.ingest_shards, COMMANDS)
-    guarantee = await durability.ask(client)
+    await stream.require(clients, settings.ingest_shards, COMMANDS)
+    guarantee = await durability.ask(clients.of(key_of(0)))
     await filters.remember()
     return guarantee
 
 
 async def watch(
     settings: Settings,
-    client: Redis,
+    clients: Clients,
     mappings: LiveMappings[Topics],
     receiver: Receiver,
     health: Health,
     metrics: ReceiverMetrics,
 ) -> None:
     """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; whether its
-    group gets any messages; and whether mappings are to be loaded again."""
-    heartbeat = Heartbeat(client, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
+    group gets any messages; and whether mappings are to be reloaded."""
+    heartbeat = Heartbeat(clients, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(heartbeat.run(), name="heartbeat")
         tasks.create_task(mappings.follow(receiver.use), name="mappings")
         tasks.create_task(
-            stream.watch_backlog(client, range(settings.ingest_shards), health.components["redis"], metrics),
+            stream.watch_backlog(clients, range(settings.ingest_shards), health.components["redis"], metrics),
             name="backlog",
         )
         if is_shared(settings):
@@ -111,7 +112,7 @@ class Receiver:
     def __init__(
         self,
         settings: Settings,
-        client: Redis,
+        clients: Clients,
         filters: Filters,
         mappings: LiveMappings[Topics],
         durability: Durability,
@@ -122,19 +123,15 @@ class Receiver:
     ) -> None:
         self._settings = settings
         self._filters = filters
-        self._mappings = mappings
-        self._sharding = Sharding(settings.ingest_shards, mappings.prepared.shard_key)
-        self._connection: Connection | None = None  # which is subscribed
-        self._subscribing = asyncio.Lock()
-        self._is_replaced = asyncio.Event()  # the filters, by those of other mappings
         self._leaving = leaving
         self.has_left = False  # its session has ended, with nothing in it
         self._broker: Component = health.components["broker"]
         self._redis: Component = health.components["redis"]
         self._metrics = metrics
         self._hints = Hints(settings.mqtt_protocol)
+        self._subscriber = Subscriber(settings, filters, mappings, self._redis, self._hints)
         self._appenders = [
-            Appender(shard, client, settings.ingest_queue_max, durability, self._redis, metrics)
+            Appender(shard, clients, settings.ingest_queue_max, durability, self._redis, metrics)
             for shard in range(settings.ingest_shards)
         ]
         self._left: list[Intake] = []  # of lost connections, with messages still to be appended
@@ -173,7 +170,7 @@ class Receiver:
         Forwarding begins before SUBSCRIBE: a session that holds a full in-flight window from the last time
         answers nothing until some of it is acknowledged.
         """
-        intake = Intake(self._appenders, self._sharding, self._choose, self._metrics)
+        intake = Intake(self._appenders, self._subscriber.sharding, self._choose, self._metrics)
         async with connect(self._settings, intake.deliver) as connection:
             intake.start(forwarders, connection.puback)
             try:
@@ -191,55 +188,23 @@ class Receiver:
         try:
             async with asyncio.TaskGroup() as tasks:
                 lost = tasks.create_task(connection.lost(), name="connection")
-                async with self._subscribing:
-                    await (self._unsubscribe(connection) if self._leaving else self._subscribe(connection))
-                    self._connection = connection
+                await (self._unsubscribe(connection) if self._leaving else self._subscribe(connection))
                 end_if_cancelled()
                 reconnect.subscribed()
-                cleanup = tasks.create_task(self._unsubscribe_obsolete(connection), name="filters")
+                cleanup = tasks.create_task(self._subscriber.unsubscribe_obsolete(connection), name="filters")
                 await (self._drain(connection, intake, stop) if self._leaving else stop.wait())
                 lost.cancel()
                 cleanup.cancel()
         except BaseExceptionGroup as group:
             raise_sole_error(group)
         finally:
-            self._connection = None
+            self._subscriber.close()
 
     async def use(self, topics: Topics) -> None:
-        """Subscribe to and shard by these topics of mappings from now on. Raises Unusable where the broker refuses one
-        of them: then all is as it was."""
-        if self._leaving:
-            return
-        async with self._subscribing:
-            before = self._filters.wanted
-            try:
-                self._sharding.replace(topics.shard_key)
-                await self._resubscribe(subscriptions(self._settings, topics.filters))
-            except Unusable:
-                self._sharding.replace(self._mappings.prepared.shard_key)
-                await self._resubscribe(before)
-                raise
-
-    async def _resubscribe(self, filters: Sequence[str]) -> None:
-        """Without a connection, or where it is lost meanwhile, the next one subscribes to them."""
-        if set(filters) == set(self._filters.wanted):
-            return
-        await retry_through_outage(self._redis, partial(self._filters.replace, filters))
-        if connection := self._connection:
-            try:
-                self._hints.subscribed(await connection.subscribe(filters, self._settings.mqtt_qos))
-                self._is_replaced.set()
-            except BROKER_ERRORS:
-                return
-            log.info("subscribed to %s", ", ".join(filters), extra={"component": "broker", "filters": filters})
-
-    async def _unsubscribe_obsolete(self, connection: Connection) -> NoReturn:
-        """Beside the work: a broker may never answer."""
-        while True:
-            self._is_replaced.clear()
-            await self._filters.unsubscribe_obsolete(connection)
-            end_if_cancelled()
-            await self._is_replaced.wait()
+        """Use new mappings once a SUBACK accepts their filters. Raises Unusable if the broker refuses one of them: then
+        the current mappings stay in use."""
+        if not self._leaving:
+            await self._subscriber.use(topics)
 
     def _choose(self, batch: Sequence[Message]) -> Sequence[Message]:
         """Those of a batch that are to be stored: all, or all but retained ones."""
@@ -250,11 +215,8 @@ class Receiver:
         return wanted
 
     async def _subscribe(self, connection: Connection) -> None:
-        settings, filters = self._settings, self._filters.wanted
-        self._hints.connected(connection.allowed, SESSION_EXPIRY_S)
-        lowered = await connection.subscribe(filters, settings.mqtt_qos)
+        settings, filters = self._settings, await self._subscriber.open(connection)
         self._broker.up()
-        self._hints.subscribed(lowered)
         log.info(
             "connected to %s as %s, subscribed at QoS %d to %s",
             redacted(settings.mqtt_url),

@@ -20,6 +20,7 @@ from traksense_ingest.shared import tls
 from traksense_ingest.shared.database_url import DatabaseUrl
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.messages import FILTERS, is_filter
+from traksense_ingest.shared.streams.redis_url import RedisUrl
 
 _POSTGRES_FORM = (
     "postgresql://user:password@host:port/database, or several hosts: user:password@host:port,host:port/database "
@@ -45,6 +46,11 @@ def _url(*schemes: str) -> AfterValidator:
 
 def _database_url(value: str) -> str:
     DatabaseUrl.parse(value)
+    return value
+
+
+def _redis_url(value: str) -> str:
+    RedisUrl.parse(value)
     return value
 
 
@@ -102,9 +108,10 @@ class Settings(BaseSettings):
     mqtt_tls_cert: Path | None = Field(None, description="the path of a PEM file: the client's certificate")
     mqtt_tls_key: Path | None = Field(None, description="the path of a PEM file: that certificate's key")
 
-    redis_url: Annotated[str, _url("redis", "rediss", "unix")] = Field(
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field(
         "redis://localhost:6379/0",
-        description="redis://, rediss:// or unix:// (special characters of a password percent-encoded)",
+        description="redis://, rediss:// or unix://, redis+cluster://host:port,host:port or "
+        "redis+sentinel://host:port,host:port/service (special characters of a password percent-encoded)",
     )
     ingest_shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = Field(
         1, description=f"how many streams, 1 to {SHARDS_MAX}; the same for receivers and writers"
@@ -134,10 +141,13 @@ class Settings(BaseSettings):
     ingest_mappings: str = Field(
         "",
         description="names of shipped mappings, or paths of files or folders, separated by commas; "
-        "NAME?site=lab sets a variable of one",
+        "NAME?tenant=acme sets a variable of one",
     )
     ingest_durability: Annotated[Literal["auto", "memory", "aof"], Lower] = Field(
         "auto", description="auto, memory or aof"
+    )
+    ingest_replicas: Annotated[int, Field(ge=0, le=100)] = Field(
+        0, description="Redis's replicas that must have a message before it is acknowledged, 0 to 100"
     )
 
     ingest_retention_days: Days = Field(
@@ -272,7 +282,7 @@ def _tls_files(settings: Settings) -> Iterator[tuple[str, tls.Files]]:
 def _parameters(url: str) -> Mapping[str, str]:
     if url.lower().startswith("postgres"):
         return DatabaseUrl.parse(url).parameters
-    return dict(parse_qsl(urlsplit(url).query))
+    return dict(parse_qsl(RedisUrl.parse(url).server.partition("?")[2]))
 
 
 _POSTGRES_TLS = ("sslrootcert", "sslcert", "sslkey", "sslpassword")

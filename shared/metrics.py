@@ -60,7 +60,7 @@ class Metrics:
         self._ignored = Counter(
             "ingest_ignored_total",
             "Messages that are not stored, and need not be: an empty payload, retained with MQTT_RETAINED=ignore, or "
-            "ignored by a mapping; and readings of a point of which their message has another one of that moment.",
+            "ignored by a mapping; and readings of a point of which their message has another one of that time.",
             ["reason", "mapping"],
             registry=self.registry,
         )
@@ -78,7 +78,7 @@ class Metrics:
         )
         self.mapping_reload_errors = self._counter(
             "ingest_mapping_reload_errors_total",
-            "Times that SIGHUP changed nothing, because of a fault in a mapping or a topic that the broker refuses.",
+            "Times that SIGHUP changed nothing, because of an error in a mapping or a topic that the broker refuses.",
         )
         self._mapping_info = Gauge(
             "ingest_mapping_info",
@@ -86,6 +86,10 @@ class Metrics:
             ["name", "digest"],
             registry=self.registry,
         )
+        self.mapping_last_reload_successful = self._gauge(
+            "ingest_mapping_last_reload_successful", "0 if the last reload of the mappings by SIGHUP failed, else 1."
+        )
+        self.mapping_last_reload_successful.set(1)
         self.connected = Gauge(
             "ingest_connected",
             "1 while the component (broker, redis, database; a writer's clock and messages) can be used, else 0.",

@@ -11,8 +11,6 @@ import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
-from redis.asyncio import Redis
-
 from traksense_ingest.shared import database
 from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.failure import Kind, describe, kind_of
@@ -22,6 +20,8 @@ from traksense_ingest.shared.runtime.health import Health, HealthServer
 from traksense_ingest.shared.runtime.retry import wait_until_reachable
 from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.client import Clients
+from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRows
 from traksense_ingest.writer.decode.clock import ClockWatch
 from traksense_ingest.writer.decode.current import CurrentRoutes
@@ -73,8 +73,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         server = lifetimes.enter_context(HealthServer(settings.metrics_host, port, metrics, health))
         log.info("writer: metrics on port %d", server.port, extra={"port": server.port})
         await lifetimes.enter_async_context(event_loop_heartbeat(health))
-        client = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
-        pool = await unless_stopped(stop, _wait_for_servers(settings, client, health))
+        clients = await lifetimes.enter_async_context(stream.connect(settings.redis_url))
+        pool = await unless_stopped(stop, _wait_for_servers(settings, clients, health))
         if pool is None:
             return
         lifetimes.callback(pool.terminate)  # every transaction has ended by then; a dead server can't delay us
@@ -84,8 +84,8 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         lifetimes.callback(context.recorder.dead_letters.flush)
         await run_until(
             stop,
-            _run_lanes(settings, client, context, metrics, shards, process, stop),
-            _watch(settings, client, pool, context, metrics, shards, process, routes),
+            _run_lanes(settings, clients, context, metrics, shards, process, stop),
+            _watch(settings, clients, pool, context, metrics, shards, process, routes),
             abort=pool.terminate,
         )
 
@@ -126,12 +126,12 @@ def lane_context(
     )
 
 
-async def _wait_for_servers(settings: Settings, client: Redis, health: Health) -> Any:
+async def _wait_for_servers(settings: Settings, clients: Clients, health: Health) -> Any:
     """The pool, once Redis and a database that the writer can store in are reachable."""
 
     async def ask_redis() -> None:
-        await client.ping()
-        await stream.require(client, settings.ingest_shards, COMMANDS)
+        await clients.of(key_of(0)).ping()
+        await stream.require(clients, settings.ingest_shards, COMMANDS)
 
     async def open_database() -> Any:
         await database.check(settings.database_url)
@@ -143,7 +143,7 @@ async def _wait_for_servers(settings: Settings, client: Redis, health: Health) -
 
 async def _run_lanes(
     settings: Settings,
-    client: Redis,
+    clients: Clients,
     context: LaneContext,
     metrics: WriterMetrics,
     shards: Shards,
@@ -156,7 +156,7 @@ async def _run_lanes(
         async with asyncio.TaskGroup() as tasks:
             for number in range(LANES):
                 source = Source(
-                    Consumer(client, shard, f"{process}-{number}"),
+                    Consumer(clients, shard, f"{process}-{number}"),
                     ReadSize(settings.ingest_batch_size),
                     settings.ingest_batch_ms,
                     settings.ingest_claim_idle_ms,
@@ -170,7 +170,7 @@ async def _run_lanes(
     async with asyncio.TaskGroup() as tasks:
         for shard in shards.own:
             tasks.create_task(serve_shard(shard, stop), name=f"shard {shard}")
-        drain = drain_leftover_shards(client, shards, serve_shard, redis, stop)
+        drain = drain_leftover_shards(clients, shards, serve_shard, redis, stop)
         tasks.create_task(drain, name="leftover shards")
     await _flush_pending_devices(context.storage)
 
@@ -201,7 +201,7 @@ async def _with_lease_renewal(lane: Lane, source: Source, stop: asyncio.Event) -
 
 async def _watch(
     settings: Settings,
-    client: Redis,
+    clients: Clients,
     pool: Any,
     context: LaneContext,
     metrics: WriterMetrics,
@@ -211,14 +211,14 @@ async def _watch(
 ) -> None:
     redis, database_ = context.components["redis"], context.components["database"]
     stuck = StuckTransactions(pool, settings.ingest_claim_idle_ms / 1000)
-    feed = SnapshotFeed(client, shards, redis)
-    ledgers = LedgerWatch(client, LedgerRows(database.Queries(pool)), feed.next, redis, database_)
+    feed = SnapshotFeed(clients, shards, redis)
+    ledgers = LedgerWatch(clients, LedgerRows(database.Queries(pool)), feed.next, redis, database_)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(watch_streams(feed, ledgers, metrics), name="streams")
         tasks.create_task(watch_ledgers(ledgers), name="ledgers")
-        tasks.create_task(watch_consumers(client, shards, redis), name="consumers")
-        tasks.create_task(watch_receivers(client, metrics), name="receivers")
-        tasks.create_task(watch_heartbeat(client, process, routes.mappings), name="heartbeat")
+        tasks.create_task(watch_consumers(clients, shards, redis), name="consumers")
+        tasks.create_task(watch_receivers(clients, metrics), name="receivers")
+        tasks.create_task(watch_heartbeat(clients, process, routes.mappings), name="heartbeat")
         tasks.create_task(routes.follow(), name="mappings")
         tasks.create_task(watch_database(stuck, database_), name="database")
         tasks.create_task(watch_devices(context.storage, database_), name="devices")

@@ -25,6 +25,7 @@ from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.writer.decode.decode import Decoder
 from traksense_ingest.writer.decode.mapped.routes import MappedRoutes
+from traksense_ingest.writer.decode.topic import parse_topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Outcome
 
@@ -154,7 +155,8 @@ def _routes(mappings: Mappings) -> Decode:
 
 
 def _by_pydantic() -> Decode:
-    return Decoder(MAX_PAYLOAD_BYTES, MAX_FUTURE_S, lambda: NOW).decode
+    decoder = Decoder(MAX_PAYLOAD_BYTES, MAX_FUTURE_S, lambda: NOW)
+    return lambda entry: decoder.decoded(entry, parse_topic(entry.topic or b""))
 
 
 async def _messages(decoders: Sequence[tuple[str, Decode, Case]], rounds: int) -> Sequence[Reading]:

@@ -181,6 +181,14 @@ def whole(width: int) -> list[Builder[Panel]]:
             "The share of dead letters among the messages that a writer settled in the last 5 minutes.",
             {"{{instance}}": of("ingest_rejected_share")},
             units.PercentUnit,
-            width=4 * width,
+            width=2 * width,
+        ),
+        graph(
+            "Mappings reloaded",
+            "0 after a reload of the mappings that failed: the process keeps the mappings from before. "
+            "traksense-ingest status says why.",
+            {"{{job}} {{instance}}": of("ingest_mapping_last_reload_successful")},
+            units.Short,
+            width=2 * width,
         ),
     ]

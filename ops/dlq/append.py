@@ -9,19 +9,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
+from traksense_ingest.ops.dlq.writers_mappings import warn
 from traksense_ingest.receiver.append import COMMANDS
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.runtime.retry import Backoff
-from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams import connection as redis_connection
-from traksense_ingest.shared.streams.client import errors_name_key, length_of
+from traksense_ingest.shared.streams.client import Clients, connect, errors_name_key, length_of, require
 from traksense_ingest.shared.streams.connection import is_of_server
 from traksense_ingest.shared.streams.keys import REPLAYED, key_of
 from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
@@ -40,14 +39,40 @@ class Overflow(NamedTuple):
     letters: Sequence[DeadLetter]
 
 
+class _Stream:
+    """One stream, over one connection: what that confirms is what it has written."""
+
+    def __init__(self, clients: Clients, shard: int, durability: Durability) -> None:
+        self.name = key_of(shard)
+        self.client = clients.of(self.name).client()
+        self.scripts = Scripts.of(self.client)
+        self.barrier = DurabilityBarrier(durability, self.client)
+
+    async def try_append(self, room: int, letters: Sequence[DeadLetter]) -> tuple[int, int]:
+        """How many were appended, all or none, and how long the stream is now."""
+        known = [index for index, letter in enumerate(letters, 1) if letter.received_at is not None]
+        words: list[bytes | int] = []
+        for letter in letters:  # not retained: to be stored as any other message
+            words += (letter.topic.encode(), letter.payload, _received_ms(letter))
+        arguments = append_arguments(room, words, REPLAYED, known)
+        with errors_name_key(self.name):
+            appended, length = await self.scripts.append(keys=[self.name], args=arguments)
+        return appended, length
+
+    async def end_connection(self) -> None:
+        """The next one may reach another server."""
+        self.barrier.forget()
+        await redis_connection.end(self.client)
+
+
 class Streams:
     """The streams, each of which a replay fills at most by half."""
 
-    def __init__(self, client: Redis, sharding: Sharding, cap: int, barrier: DurabilityBarrier) -> None:
-        self._client = client
-        self._scripts = Scripts.of(client)
+    def __init__(self, clients: Clients, sharding: Sharding, cap: int, durability: Durability) -> None:
+        self._clients = clients
+        self._durability = durability
+        self._streams: dict[int, _Stream] = {}  # those that something is appended to
         self._sharding = sharding
-        self._barrier = barrier
         self.room = max(1, cap // 2)  # entries; the script refuses what would be more
 
     async def append(self, letters: Sequence[DeadLetter]) -> list[Overflow]:
@@ -60,17 +85,23 @@ class Streams:
 
     async def has_room(self, overflow: Overflow) -> bool:
         """Whether the stream has room now."""
-        return await self._retry_through_failover(lambda: length_of(self._client, overflow.stream)) < self.room
+        name = overflow.stream
+        return await self._retry_through_failover(lambda: length_of(self._clients.of(name), name)) < self.room
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        for stream in self._streams.values():
+            await stream.client.aclose()
 
     async def _retry_through_failover(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """The operation's result. Any error ends the connection: the next one may reach the new master."""
+        """The operation's result. Any error ends the connections: the next ones may reach the new master."""
         backoff, deadline = Backoff(), time.monotonic() + FAILOVER_S
         while True:
             try:
                 return await operation()
             except RedisError as error:
-                self._barrier.forget()
-                await redis_connection.end(self._client)
+                for stream in self._streams.values():
+                    await stream.end_connection()
                 if not is_of_server(error) or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(backoff.delay())
@@ -79,29 +110,22 @@ class Streams:
         by_shard: dict[int, list[DeadLetter]] = defaultdict(list)
         for letter in letters:
             by_shard[self._sharding.shard_of(letter.topic.encode())].append(letter)
-        await self._barrier.prepare()
-        results = [await self._append(key_of(shard), some) for shard, some in by_shard.items()]
-        overflows = [result for result in results if result]
-        if sum(len(overflow.letters) for overflow in overflows) < len(letters):
-            await self._barrier.confirm()
-        return overflows
+        results = [await self._append(self._stream_of(shard), some) for shard, some in by_shard.items()]
+        return [result for result in results if result]
 
-    async def _append(self, name: str, letters: Sequence[DeadLetter]) -> Overflow | None:
-        appended, length = await self._try(name, letters)
+    async def _append(self, stream: _Stream, letters: Sequence[DeadLetter]) -> Overflow | None:
+        await stream.barrier.prepare()
+        appended, length = await stream.try_append(self.room, letters)
         if not appended and length < self.room:
-            appended, length = await self._try(name, letters[: self.room - length])
-        return None if appended == len(letters) else Overflow(name, length, letters[appended:])
+            appended, length = await stream.try_append(self.room, letters[: self.room - length])
+        if appended:
+            await stream.barrier.confirm()
+        return None if appended == len(letters) else Overflow(stream.name, length, letters[appended:])
 
-    async def _try(self, name: str, letters: Sequence[DeadLetter]) -> tuple[int, int]:
-        """How many were appended, all or none, and how long the stream is now."""
-        known = [index for index, letter in enumerate(letters, 1) if letter.received_at is not None]
-        words: list[bytes | int] = []
-        for letter in letters:  # not retained: to be stored as any other message
-            words += (letter.topic.encode(), letter.payload, _received_ms(letter))
-        arguments = append_arguments(self.room, words, REPLAYED, known)
-        with errors_name_key(name):
-            appended, length = await self._scripts.append(keys=[name], args=arguments)
-        return appended, length
+    def _stream_of(self, shard: int) -> _Stream:
+        if shard not in self._streams:
+            self._streams[shard] = _Stream(self._clients, shard, self._durability)
+        return self._streams[shard]
 
 
 def _received_ms(letter: DeadLetter) -> int:
@@ -112,12 +136,15 @@ def _received_ms(letter: DeadLetter) -> int:
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
     """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
-    sharding = Sharding(settings.ingest_shards, Shards(load(settings.ingest_mappings).routes).key)
-    async with (
-        stream.connect(settings.redis_url) as pool,
-        pool.client() as client,  # one connection: what it confirms is what it has written
-    ):
-        await stream.require(client, settings.ingest_shards, COMMANDS)
-        # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
-        barrier = DurabilityBarrier(Durability(settings.ingest_durability, is_logged=False), client)
-        yield Streams(client, sharding, settings.ingest_queue_max, barrier)
+    mappings = load(settings.ingest_mappings)
+    sharding = Sharding(settings.ingest_shards, Shards(mappings.routes).key)
+    # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
+    durability = Durability(settings.ingest_durability, settings.ingest_replicas, is_logged=False)
+    async with connect(settings.redis_url) as clients:
+        await require(clients, settings.ingest_shards, COMMANDS)
+        await warn(clients, mappings.digests)
+        found = Streams(clients, sharding, settings.ingest_queue_max, durability)
+        try:
+            yield found
+        finally:
+            await found.aclose()

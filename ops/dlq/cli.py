@@ -129,8 +129,8 @@ def replay(
 
     Their exact bytes, to a writer that may accept them now. Each is marked as replayed, and not replayed a second time
     without --again. What is rejected again becomes a new dead letter. A replay fills no stream by more than half of
-    INGEST_QUEUE_MAX: it waits for the writers instead. INGEST_SHARDS and INGEST_QUEUE_MAX must be those of the
-    receivers.
+    INGEST_QUEUE_MAX: it waits for the writers instead. INGEST_SHARDS, INGEST_QUEUE_MAX and INGEST_MAPPINGS must be
+    those of the receivers and writers.
 
     Ctrl-C ends it after the current batch. Exit code 1 if something that was asked for is not done.
 

@@ -12,6 +12,7 @@ import click
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
 from traksense_ingest.ops.dlq.replayer import ReplayQueue
+from traksense_ingest.ops.dlq.writers_mappings import warn_of_others
 from traksense_ingest.ops.terminal import number, printable
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.database import in_transaction
@@ -29,6 +30,7 @@ IGNORED = "would be ignored"
 async def dry_run(connection: Any, settings: Settings, queue: ReplayQueue, limit: int | None, *, as_json: bool) -> None:
     """Print what each row would become, and counts; changes nothing."""
     forecaster, counts, rows = Forecaster(settings), Counter[str](), []
+    await warn_of_others(settings, forecaster.mappings)
     async with in_transaction(connection, readonly=True):
         async for letter in queue.unlocked(limit):
             forecast = forecaster.of(letter)
@@ -55,7 +57,9 @@ class Forecaster:
     """Decodes within the limits that the operator set, as a writer would."""
 
     def __init__(self, settings: Settings) -> None:
-        self._routes = compiled(settings, load(settings.ingest_mappings))
+        mappings = load(settings.ingest_mappings)
+        self.mappings = mappings.digests
+        self._routes = compiled(settings, mappings)
 
     def of(self, letter: DeadLetter) -> Forecast:
         """The outcome now."""

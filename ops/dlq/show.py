@@ -14,6 +14,7 @@ from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_let
 from traksense_ingest.ops.dlq.dry_run import Forecaster
 from traksense_ingest.ops.dlq.payload import payload_lines, wrong_byte
 from traksense_ingest.ops.dlq.table import LETTERS, open_table
+from traksense_ingest.ops.dlq.writers_mappings import warn_of_others
 from traksense_ingest.ops.terminal import at, number, printable
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
@@ -48,10 +49,12 @@ async def _read(settings: Settings, id_: int) -> DeadLetter | None:
 def _now(letter: DeadLetter, settings: Settings) -> str:
     """What would become of it with the mappings of INGEST_MAPPINGS."""
     try:
-        forecast = Forecaster(settings).of(letter)
+        forecaster = Forecaster(settings)
+        asyncio.run(warn_of_others(settings, forecaster.mappings))
+        forecast = forecaster.of(letter)
     except MappingError as error:
-        faults = number(len(error.faults), "fault")
-        return f"not known: INGEST_MAPPINGS has {faults}; `traksense-ingest mapping lint` shows them"
+        errors = number(len(error.faults), "error")
+        return f"not known: INGEST_MAPPINGS has {errors}; `traksense-ingest mapping lint` shows them"
     return f"{forecast.outcome}: {forecast.detail}"
 
 

@@ -41,12 +41,12 @@ def mapping() -> None:
 @option("--strict", is_flag=True, help="Exit with code 1 if there are warnings.")
 @as_json
 def lint(specs: tuple[str, ...], strict: bool, as_json: bool) -> None:
-    """Show all faults of mappings.
+    """Show all errors of mappings.
 
-    Each fault is shown with its line, a caret below the column, what was found and what is allowed. Receivers and
+    Each error is shown with its line, a caret below the column, what was found and what is allowed. Receivers and
     writers don't start with a mapping that has one. A warning is about something that is allowed but probably a
     mistake: a route that no message can reach, topics that overlap, a name that is never used, a route without a test.
-    The exit code is 2 if there are faults, and 1 if there are warnings and --strict is given.
+    The exit code is 2 if there are errors, and 1 if there are warnings and --strict is given.
 
     \b
     Examples:
@@ -232,7 +232,7 @@ def new(
 
     It says which messages a mapping of the library already reads. For the others it drafts a mapping: which level of
     the topic is the device, which field is the time, and which values are points. Comments say what you have to decide,
-    and tests are made from the messages. The draft has no faults, and its tests pass.
+    and tests are made from the messages. The draft has no errors, and its tests pass.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The line of a file where a fault is, with a caret below the column."""
+"""The line of a file where an error is, with a caret below the column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `mapping lint`: faults and warnings, each with its line."""
+"""The command `mapping lint`: errors and warnings, each with its line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from traksense_ingest.shared.mapping.load import VARIABLE, load
 from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED
 
-FAULT, WARNING = "fault", "warning"
+FAULT, WARNING = "error", "warning"
 _HINT = re.compile(r"^(.*); (did you mean [^?]+\?)$", re.DOTALL)  # shown first: what is allowed may be long
 
 
 def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
-    """The command; exits with 2 if there are faults, as services do, or with 1 for warnings with `strict`."""
+    """The command; exits with 2 if there are errors, as services do, or with 1 for warnings with `strict`."""
     spec = spec_of(specs, config.load())
     try:
         mappings = load(spec)
@@ -36,7 +36,7 @@ def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
         faults = [_as_asked(fault) for fault in error.faults] if specs else list(error.faults)
         _show(FAULT, faults, as_json=as_json)
         if not as_json:
-            click.echo(f"{number(len(error.faults), 'fault')}")
+            click.echo(f"{number(len(error.faults), 'error')}")
         sys.exit(EXIT_MISCONFIGURED)
     warnings = sorted([*warnings_of(mappings), *untested(mappings)])
     _show(WARNING, warnings, as_json=as_json)
@@ -56,7 +56,7 @@ def _summary(mappings: Mappings, warnings: int) -> str:
     routes, tests = sum(len(file.routes) for file in files), sum(len(file.tests) for file in files)
     counts = f"{number(len(files), 'file')}, {number(routes, 'route')}, {number(tests, 'test')}"
     noted = f", {number(warnings, 'warning')}" if warnings else ""
-    return f"{counts}: no faults{noted}"
+    return f"{counts}: no errors{noted}"
 
 
 def _show(severity: str, faults: Sequence[Fault], *, as_json: bool) -> None:

@@ -115,16 +115,16 @@ def _message_of_letter(row: Any) -> Message:
 
 async def _entries(settings: Settings, number: int) -> AsyncGenerator[Message, None]:
     """With XREVRANGE, which changes no group."""
-    client, found = stream_client.connect(settings.redis_url), []
+    clients, found = stream_client.connect(settings.redis_url), []
     try:
         for shard in range(settings.ingest_shards):
             key = key_of(shard)
-            entries: Any = await client.xrevrange(key, count=number)
+            entries: Any = await clients.of(key).xrevrange(key, count=number)
             found += [_entry(key, *each) for each in entries]
     except (RedisError, OSError) as error:
         raise ingest_error("REDIS_URL", settings.redis_url, error) from error
     finally:
-        await client.aclose()
+        await clients.aclose()
     for entry in sorted(found, key=lambda entry: entry.appended_at)[-number:]:
         topic = (entry.topic or b"").decode(errors="surrogateescape")
         yield Message(topic, entry.payload or b"", entry.received_at, entry.retained)

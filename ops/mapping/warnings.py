@@ -1,4 +1,4 @@
-"""What is no fault of a mapping file, and still hardly meant: routes that take nothing, names that nobody uses."""
+"""What is not an error in a mapping file, but probably a mistake: routes that take nothing, names that nobody uses."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def warnings_of(mappings: Mappings) -> list[Fault]:
     for file in named:
         found += _unused_captures(file)
         found += _unused_variables(file)
+        found += _trusting_envelopes(file)
     return sorted(found + list(_overlapping(named)))
 
 
@@ -99,6 +100,18 @@ def _unused_variables(file: Mapping) -> Iterator[Fault]:
     for name, _ in file.vars:
         if f"${{{name}}}" not in text:
             yield Fault(_place_of(name, text, file), "vars", f"{name} is never used: ${{{name}}} is nowhere")
+
+
+def _trusting_envelopes(file: Mapping) -> Iterator[Fault]:
+    """Envelopes whose message inside may be of any tenant."""
+    for route in file.routes:
+        says_tenant = all("tenant" in pattern.captures for pattern in route.topics)
+        if route.envelope and route.tenant.one_of is None and not says_tenant:
+            what = (
+                "it trusts the inner topic: whoever may publish to its topics can store rows of any tenant; capture "
+                "{tenant} in its topics, or set one_of of the file's tenant"
+            )
+            yield Fault(route.place, route.label, what)
 
 
 def _place_of(name: str, text: str, file: Mapping) -> Place:

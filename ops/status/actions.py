@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from redis.asyncio import Redis
-
 from traksense_ingest.ops.advice import ingest_error
 from traksense_ingest.ops.status.ledgers import (
     including_recorded,
@@ -22,7 +20,7 @@ from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.failure import REDIS_ERRORS
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_OK
 from traksense_ingest.shared.streams import heartbeat
-from traksense_ingest.shared.streams.client import connect
+from traksense_ingest.shared.streams.client import Clients, connect
 from traksense_ingest.shared.streams.heartbeat import Receiver
 from traksense_ingest.shared.streams.keys import key_of, ledger_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRow, LedgerRows
@@ -75,35 +73,37 @@ async def _accept_loss(settings: Settings, patience_s: float) -> dict[str, int]:
 
     Raises IngestError, and what redis-py raises.
     """
-    async with ledger_rows(settings.database_url, patience_s) as rows, connect(settings.redis_url) as client:
-        shards = including_recorded(await shards_with_entries(client, settings.ingest_shards), await rows.read())
-        return {key_of(shard): await _write_off(client, rows, shard) for shard in shards}
+    async with ledger_rows(settings.database_url, patience_s) as rows, connect(settings.redis_url) as clients:
+        shards = including_recorded(await shards_with_entries(clients, settings.ingest_shards), await rows.read())
+        return {key_of(shard): await _write_off(clients, rows, shard) for shard in shards}
 
 
-async def _write_off(client: Redis, rows: LedgerRows, shard: int) -> int:
+async def _write_off(clients: Clients, rows: LedgerRows, shard: int) -> int:
     """Repeated until nothing is left: writers keep updating the row meanwhile."""
     accepted, stream = 0, key_of(shard)
     while True:
         row = (await rows.read()).get(stream) or LedgerRow(stream=stream)
-        now = await read_snapshot_after(client, shard, row)
+        now = await read_snapshot_after(clients, shard, row)
         lost = row.lost + row.lost_since(now)
         if not (lost or now.missing):
             return accepted
         revision = max(row.revision, now.revision) + 1
-        accepted += max(0, await Scripts.of(client).write_off(keys=[stream, ledger_of(shard)], args=[revision]))
-        now = await read_snapshot(client, shard)
+        accepted += max(
+            0, await Scripts.of(clients.of(stream)).write_off(keys=[stream, ledger_of(shard)], args=[revision])
+        )
+        now = await read_snapshot(clients, shard)
         if now.revision >= revision and await rows.replace(row, now, lost=-row.lost):
             accepted += lost
 
 
 async def _dismiss(settings: Settings, names: Sequence[str]) -> Dismissed:
     """By their names or by patterns such as `edge-*`. Raises what redis-py raises."""
-    async with connect(settings.redis_url) as client:
-        known = await heartbeat.receivers(client)
+    async with connect(settings.redis_url) as clients:
+        known = await heartbeat.receivers(clients)
         found = {name: _matching(name, known) for name in names}
         gone = sorted({each.client_id for matching in found.values() for each in matching if each.is_gone})
         if gone:
-            await heartbeat.deregister(client, *gone)
+            await heartbeat.deregister(clients, *gone)
     refusals = [_refusal(name, matching) for name, matching in found.items() if not any(m.is_gone for m in matching)]
     return Dismissed(gone, refusals)
 

@@ -58,7 +58,7 @@ class StatusCollector:
         self._broker = Address("broker", "MQTT_URL", settings.mqtt_url, patience_s)
         self._redis = Address("redis", "REDIS_URL", settings.redis_url, patience_s)
         self._database = Address("database", "DATABASE_URL", settings.database_url, patience_s)
-        self._client = connect(settings.redis_url)
+        self._clients = connect(settings.redis_url)
         self._ledgers = Ledgers(settings.database_url, patience_s)
         self._skipped = skipped
         self._before: Snapshot | None = None
@@ -72,7 +72,7 @@ class StatusCollector:
     async def __aexit__(self, *_: object) -> None:
         self._ledgers.close()
         with contextlib.suppress(*REDIS_ERRORS):
-            await self._client.aclose()
+            await self._clients.aclose()
 
     async def collect(self, sample_s: float) -> Status:
         """The whole status. Rates are those since the last time; the first time those of `sample_s`."""
@@ -98,15 +98,15 @@ class StatusCollector:
 
     async def _first_snapshot(self) -> Snapshot:
         await self._search()
-        return await take_snapshot(self._client, self._shards)
+        return await take_snapshot(self._clients, self._shards)
 
     async def _snapshot_after(self, rows: Rows) -> Snapshot:
         if self._searched.is_due(SEARCH_EVERY_S):
             await self._search()
-        return await take_snapshot_after(self._client, including_recorded(self._shards, rows), rows)
+        return await take_snapshot_after(self._clients, including_recorded(self._shards, rows), rows)
 
     async def _search(self) -> None:
-        self._shards = await shards_with_entries(self._client, self._settings.ingest_shards)
+        self._shards = await shards_with_entries(self._clients, self._settings.ingest_shards)
         self._searched = _Last(time.monotonic())
 
     async def _ask_broker(self) -> Dependency:
@@ -143,7 +143,7 @@ class StatusCollector:
     async def _copy(self, outdated: Sequence[LedgerRow]) -> None:
         async with self._ledgers.rows() as rows:
             for row in outdated:
-                now = await read_snapshot_after(self._client, number_of(row.stream), row, is_counted=not row.is_closed)
+                now = await read_snapshot_after(self._clients, number_of(row.stream), row, is_counted=not row.is_closed)
                 if now.is_counted and row.precedes(now):
                     await rows.replace(row, replace(now, revision=now.revision + 1))
 

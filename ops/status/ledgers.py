@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NoReturn, Self, TypeVar
 
 import asyncpg
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from traksense_ingest.ops.advice import explain_with_url
@@ -18,7 +17,7 @@ from traksense_ingest.shared.database import NotMigrated
 from traksense_ingest.shared.database_url import DatabaseUrl
 from traksense_ingest.shared.failure import DATABASE_ERRORS, Unusable, ended_by
 from traksense_ingest.shared.streams import heartbeat
-from traksense_ingest.shared.streams.client import left_behind
+from traksense_ingest.shared.streams.client import Clients, left_behind
 from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
 from traksense_ingest.shared.streams.keys import key_of, number_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRow, LedgerRows
@@ -40,21 +39,21 @@ class Snapshot:
     writers: Sequence[Writer] | None = None
 
 
-async def take_snapshot(client: Redis, numbers: Iterable[int]) -> Snapshot:
+async def take_snapshot(clients: Clients, numbers: Iterable[int]) -> Snapshot:
     """The state that rates are computed from. Raises what redis-py raises."""
-    return await _with_processes(client, [await read_snapshot(client, number) for number in numbers])
+    return await _with_processes(clients, [await read_snapshot(clients, number) for number in numbers])
 
 
-async def take_snapshot_after(client: Redis, numbers: Iterable[int], rows: Rows) -> Snapshot:
+async def take_snapshot_after(clients: Clients, numbers: Iterable[int], rows: Rows) -> Snapshot:
     """A snapshot that is newer than the rows. Raises what redis-py raises."""
     return await _with_processes(
-        client, [await read_snapshot_after(client, number, row_of(rows, number)) for number in numbers]
+        clients, [await read_snapshot_after(clients, number, row_of(rows, number)) for number in numbers]
     )
 
 
-async def shards_with_entries(client: Redis, shards: int) -> list[int]:
+async def shards_with_entries(clients: Clients, shards: int) -> list[int]:
     """INGEST_SHARDS, and those beyond that hold entries. Raises what redis-py raises."""
-    return [*range(shards), *await left_behind(client, shards)]
+    return [*range(shards), *await left_behind(clients, shards)]
 
 
 def including_recorded(shards: Iterable[int], rows: Rows) -> list[int]:
@@ -79,9 +78,9 @@ def rebased_after_reset(row: LedgerRow, now: StreamSnapshot) -> StreamSnapshot:
     return replace(now, removed=now.unaccounted) if now.missing > 0 and not row.precedes(now) else now
 
 
-async def _with_processes(client: Redis, shards: Sequence[StreamSnapshot]) -> Snapshot:
-    receivers = await _unless_refused(heartbeat.receivers(client))
-    writers = await _unless_refused(heartbeat.writers(client))
+async def _with_processes(clients: Clients, shards: Sequence[StreamSnapshot]) -> Snapshot:
+    receivers = await _unless_refused(heartbeat.receivers(clients))
+    writers = await _unless_refused(heartbeat.writers(clients))
     return Snapshot(time.monotonic(), shards, receivers, writers)
 
 

@@ -19,15 +19,33 @@ DIGEST = 8  # characters of it
 Group = tuple[Digests, list[str]]  # the mappings, and the processes that run with them
 
 
+def failed_reloads(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None) -> list[tuple[str, str]]:
+    """The processes that run and whose last reload failed, and why."""
+    return [(name, each.reload_error) for name, each in _running(receivers, writers) if each.reload_error]
+
+
 def groups(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None) -> list[Group]:
     """The processes that run, by their mappings: those of most processes first."""
-    running = [(f"receiver {each.client_id}", each.mappings) for each in receivers or () if not each.is_gone]
-    running += [(f"writer {each.name}", each.mappings) for each in writers or ()]
     found: dict[tuple[tuple[str, str], ...], Group] = {}
-    for name, mappings in running:
-        if mappings is not None:
-            found.setdefault(tuple(sorted(mappings.items())), (mappings, []))[1].append(name)
+    for name, each in _running(receivers, writers):
+        if each.mappings is not None:
+            found.setdefault(tuple(sorted(each.mappings.items())), (each.mappings, []))[1].append(name)
     return sorted(found.values(), key=lambda group: -len(group[1]))
+
+
+def _running(
+    receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None
+) -> Iterator[tuple[str, Receiver | Writer]]:
+    yield from ((f"receiver {each.client_id}", each) for each in receivers or () if not each.is_gone)
+    yield from ((f"writer {each.name}", each) for each in writers or ())
+
+
+def failed_reload_lines(found: Sequence[tuple[str, str]]) -> Iterator[Text]:
+    """A line for each process that runs with older mappings than its files have."""
+    for name, error in found[:NAMES_MAX]:
+        yield Text(f"{printable(name)}: its last reload failed, see its log: {printable(error)}", style="red")
+    if len(found) > NAMES_MAX:
+        yield Text(f"and {len(found) - NAMES_MAX} more processes", style="red")
 
 
 def mapping_lines(found: Sequence[Group]) -> Iterator[Text]:
@@ -45,11 +63,12 @@ def mapping_lines(found: Sequence[Group]) -> Iterator[Text]:
         yield Text(f"mappings: {_listed(named)}")
 
 
-def as_json(found: Sequence[Group]) -> dict[str, Any]:
-    """Whether all processes have the same, and each group."""
+def as_json(found: Sequence[Group], failed: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Whether all processes have the same, each group, and whose last reload failed."""
     return {
         "same": len(found) < 2,
         "groups": [{"mappings": dict(mappings), "processes": names} for mappings, names in found],
+        "failed_reloads": [{"process": name, "error": error} for name, error in failed],
     }
 
 

@@ -94,7 +94,9 @@ class Status:
                 "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
                 "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
                 "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
-                "mappings": mappings.as_json(mappings.groups(self.receivers, self.writers)),
+                "mappings": mappings.as_json(
+                    mappings.groups(self.receivers, self.writers), mappings.failed_reloads(self.receivers, self.writers)
+                ),
                 "shards": [self._shard_as_dict(shard) for shard in self.shards],
             },
             ensure_ascii=False,

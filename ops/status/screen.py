@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from traksense_ingest.ops.status.dependency import Dependency, State
-from traksense_ingest.ops.status.mappings import groups, mapping_lines
+from traksense_ingest.ops.status.mappings import failed_reload_lines, failed_reloads, groups, mapping_lines
 from traksense_ingest.ops.status.processes import consumers, count_running, gone_receivers, running_receivers
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import backlogs, balances
@@ -26,7 +26,7 @@ def screen(status: Status, width: int, height: int) -> Group:
         return _blocks(dependencies, [Text("streams, receivers and writers: not known without Redis", style="red")])
     receivers, gone, sums = (
         running_receivers(status.receivers, width),
-        [*gone_receivers(status.receivers), *mapping_lines(groups(status.receivers, status.writers))],
+        [*gone_receivers(status.receivers), *_mappings(status)],
         [*balances(status)],
     )
     tables = count_running(status.receivers) + len(status.now) + 2  # with their headings
@@ -43,6 +43,11 @@ def plain(status: Status) -> str:
     with console.capture() as captured:
         console.print(screen(status, PIPE, PIPE))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _mappings(status: Status) -> Iterator[Text]:
+    yield from mapping_lines(groups(status.receivers, status.writers))
+    yield from failed_reload_lines(failed_reloads(status.receivers, status.writers))
 
 
 def _lines(texts: Sequence[Text], width: int) -> int:

@@ -35,7 +35,7 @@ class FormatName(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The payload is one text; the path `.` is it."""
+    """The payload is one string; the path `.` is it."""
 
     encoding: str = "utf-8"  # or latin-1, ascii, utf-16
 
@@ -129,8 +129,9 @@ Format = FormatName | Text | Binary | Tlv | Js
 
 @dataclass(frozen=True, slots=True)
 class Decode:
-    """A payload's format. With `source` the payload is JSON: what is there (a text) is unpacked by `unpack`, decoded by
-    `format` and put into the document under the key `into`. Nothing is put there where `source` is missing or null."""
+    """A payload's format. With `source` the payload is JSON: what is there (a string) is unpacked by `unpack`, decoded
+    by `format` and put into the document under the key `into`. Nothing is put there where `source` is missing or
+    null."""
 
     format: Format
     source: Path | None = None
@@ -140,8 +141,8 @@ class Decode:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Another message inside: its topic, and its payload as a JSON text or as the value itself. It is routed again,
-    once. The route's `time`, if it has one, is when that message was received."""
+    """Another message inside: its topic, and its payload as a string or as the value itself. It is routed again, once.
+    The route's `time`, if it has one, is when that message was received."""
 
     payload: Path
     topic: Path

@@ -15,10 +15,11 @@ NAMES_COMPARED = 1000  # each costs some µs
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fault:
-    """`file:line:column: where: what`. The place is None for what no file says, as a name in INGEST_MAPPINGS."""
+    """An error: `file:line:column: where: what`. The place is None for what no file says, such as a name in
+    INGEST_MAPPINGS."""
 
     place: Place | None
-    where: str  # as routes[0].points[2].unit
+    where: str  # such as routes[0].points[2].unit
     what: str
 
     def __str__(self) -> str:
@@ -27,7 +28,7 @@ class Fault:
 
 
 class MappingError(ConfigurationError):
-    """Faults of mapping files, a line each."""
+    """Errors of mapping files, a line each."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("\n".join(map(str, faults)))
@@ -46,7 +47,7 @@ def did_you_mean(found: str, allowed: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text of a file as a fault shows it: short, on one line."""
+    """A string of a file as an error shows it: short, on one line."""
     shown = text if len(text) <= 60 else f"{text[:57]}…"
     return repr(shown)[1:-1].replace("\\'", "'") if shown.strip() else repr(shown)
 

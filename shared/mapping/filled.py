@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from traksense_ingest.shared.mapping.text import Filter, FilterName, Reference, Root, Template
 
@@ -14,17 +14,13 @@ def filled(template: Template, captures: Mapping[str, str]) -> str:
     return "".join(part if isinstance(part, str) else _value(part, captures) for part in template.parts)
 
 
-def is_of_captures(template: Template) -> bool:
-    """Whether it needs nothing of the payload."""
-    return all(
-        path.root is Root.CAPTURE
-        for reference in template.references
-        for path in (reference.path, *(each.path for each in reference.filters if each.path))
-    )
+def is_of_topic(template: Template, captured: Collection[str]) -> bool:
+    """Whether these captures of a topic alone decide it."""
+    return all(path.root is Root.CAPTURE and path.text[1:] in captured for path in template.paths)
 
 
 def filtered(text: str, each: Filter) -> str:
-    """A text that is there, after one filter; `or` is the caller's."""
+    """A string that is there, after one filter; `or` is the caller's."""
     return _FILTERS[each.name](text, each.argument)
 
 

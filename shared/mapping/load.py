@@ -30,8 +30,8 @@ class Chosen:
 
 
 def load(spec: str = "", library: File = LIBRARY) -> Mappings:
-    """What INGEST_MAPPINGS names, as `khomp,chirpstack?tenant=acme&site=x,./mine/,./one.yaml`, with v1 before and after
-    it. Raises MappingError with all faults of all files."""
+    """What INGEST_MAPPINGS names, such as `khomp,chirpstack?tenant=acme&site=x,./mine/,./one.yaml`, with v1 before and
+    after it. Raises MappingError with all errors of all files."""
     faults: list[Fault] = []
     chosen = list(entries(spec, faults))
     before = [_built_in(name, library) for name in FIRST]
@@ -58,7 +58,7 @@ def entries(spec: str, faults: list[Fault]) -> Iterator[Chosen]:
         if path:
             yield Chosen(text, path, dict(_settings(text, query, faults)))
         elif text:
-            faults.append(_fault(f"{quoted(text)}: a name is missing before the ?"))
+            faults.append(_fault(f"{quoted(text)}: expected a name before the ?"))
 
 
 def _settings(text: str, query: str, faults: list[Fault]) -> Iterator[tuple[str, str]]:
@@ -66,7 +66,7 @@ def _settings(text: str, query: str, faults: list[Fault]) -> Iterator[tuple[str,
     for setting in query.split("&") if query else ():
         name, is_set, value = setting.partition("=")
         if not is_set or not name or name in seen:
-            why = f"{name} comes twice" if name in seen else "should be name=value"
+            why = f"duplicate variable {name}" if name in seen else "expected name=value"
             faults.append(_fault(f"{quoted(text)}: {quoted(setting)}: {why}"))
         seen.add(name)
         yield name, unquote(value)
@@ -82,7 +82,7 @@ def _read_entry(entry: Chosen, library: File, faults: list[Fault]) -> list[Read]
 
 
 def _paths(entry: Chosen, library: File, faults: list[Fault]) -> Iterator[tuple[File, str]]:
-    """The files of an entry, and how faults name them."""
+    """The files of an entry, and how errors name them."""
     if not _is_path(entry.path):
         if entry.path in (names := formats(library)):
             yield library / f"{entry.path}.yaml", f"{entry.path}.yaml"
@@ -120,23 +120,23 @@ def _built_in(name: str, library: File) -> Read:
 
 
 def _repeated(reads: Sequence[Read]) -> Iterator[Fault]:
-    """Faults for the same name in two files."""
+    """Errors for the same name in two files."""
     first: dict[str, Read] = {}
     for read in reads:
         if read.name and first.setdefault(read.name, read) is not read:
             other = first[read.name].name_place
-            what = f"the name {read.name} is that of {other.file if other else 'another file'} too"
+            what = f"duplicate name {read.name}, first used in {other.file if other else 'another file'}"
             yield Fault(read.name_place, "name", what)
 
 
 def _no_format(name: str, names: Sequence[str]) -> Fault:
     hint = did_you_mean(name, names) or f"; it has {', '.join(names)}"
-    return _fault(f"the library has no mapping {quoted(name)}, and a file is named by its path, as ./my.yaml{hint}")
+    return _fault(f"the library has no mapping {quoted(name)}; a file is named by its path, such as ./my.yaml{hint}")
 
 
 def _no_variable(entry: Chosen, name: str, declared: Collection[str]) -> Fault:
-    known = f"known are {', '.join(sorted(declared))}" if declared else "it has none"
-    return _fault(f"{quoted(entry.path)} has no variable {quoted(name)}, {known}{did_you_mean(name, declared)}")
+    known = f"known: {', '.join(sorted(declared))}" if declared else "it has none"
+    return _fault(f"{quoted(entry.path)} has no variable {quoted(name)}; {known}{did_you_mean(name, declared)}")
 
 
 def _fault(what: str) -> Fault:

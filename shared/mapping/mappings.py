@@ -7,7 +7,7 @@ from collections.abc import Mapping as Dict
 from dataclasses import dataclass
 from typing import TypeVar
 
-from traksense_ingest.shared.mapping.filled import filled, is_of_captures
+from traksense_ingest.shared.mapping.filled import filled, is_of_topic
 from traksense_ingest.shared.mapping.filters import uncovered
 from traksense_ingest.shared.mapping.model import Mapping, Route
 from traksense_ingest.shared.mapping.router import Candidate, Router
@@ -73,15 +73,7 @@ def _template(route: Route) -> tuple[Template, ...] | None:
         return None
     parts = (route.identity.tenant, route.identity.device)
     captured = {name for pattern in route.topics for name in pattern.captures}
-    return parts if all(_is_of_topic(part, captured) for part in parts) and parts[1].references else None
-
-
-def _is_of_topic(template: Template, captured: set[str]) -> bool:
-    return is_of_captures(template) and all(
-        path.text[1:] in captured
-        for reference in template.references
-        for path in (reference.path, *(each.path for each in reference.filters if each.path))
-    )
+    return parts if all(is_of_topic(part, captured) for part in parts) and parts[1].references else None
 
 
 def _key(templates: tuple[Template, ...] | None, candidate: Candidate) -> bytes | None:

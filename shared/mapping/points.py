@@ -62,9 +62,9 @@ class Condition:
 
 
 class TimeFormat(StrEnum):
-    """How a moment is written."""
+    """How a time is written."""
 
-    DEFAULT = "default"  # rfc3339 for a text, unix for a number
+    DEFAULT = "default"  # rfc3339 for a string, unix for a number
     AUTO = "auto"  # the same, and a number is in s, ms, µs or ns by its size
     RFC3339 = "rfc3339"
     UNIX = "unix"
@@ -84,13 +84,13 @@ class Missing(StrEnum):
     """What a message without a time has."""
 
     REJECT = "reject"
-    RECEIVED = "received"  # the moment of its receipt
+    RECEIVED = "received"  # the time of its receipt
     NONE = "none"  # no time: an ACK's ts_exec
 
 
 @dataclass(frozen=True, slots=True)
 class TimeRule:
-    """Which moment: the first of `paths` that is there, or all of them joined with a space (`paths_joined`)."""
+    """Which time: the first of `paths` that is there, or all of them joined with a space (`paths_joined`)."""
 
     paths: tuple[Path, ...] = ()
     joined: bool = False
@@ -115,7 +115,8 @@ class Else(StrEnum):
 class Value:
     """What is done to a value, in this order: `absent`, `bools`, `numbers_in_text`, `map`, the arithmetic, `type`.
 
-    Words that `bools` doesn't have, texts that are no numbers, and for arithmetic what is no number, stay as they are.
+    Words that `bools` doesn't have, strings that aren't numbers, and for arithmetic what isn't a number, stay as they
+    are.
     """
 
     unit: Template | None = None  # none where what it refers to is missing, null or empty
@@ -148,7 +149,7 @@ class Point:
     """What all entries of `points` have. Its conditions (`only`) are about what its paths start from."""
 
     place: Place
-    where: str  # its place in the file, as points[2], for texts
+    where: str  # its place in the file, such as points[2], for errors
     name: Template
     value: Value
     only: tuple[Condition, ...] = ()
@@ -211,7 +212,7 @@ class ZipPoint(Many):
 class LeavesPoint(Many):
     """Every scalar below, by its dotted path; `.` in its templates and conditions is the record, not the leaf.
 
-    `leaves` may be many, as params.{component}: the leaves of each object and array that it leads to.
+    `leaves` may be many, such as params.{component}: the leaves of each object and array that it leads to.
     """
 
     leaves: Path = field(kw_only=True)

@@ -25,6 +25,8 @@ Check = Callable[[Mappings], None]  # raises MappingError
 Prepare = Callable[[Mappings], T]  # makes what the service needs of them; raises MappingError
 Apply = Callable[[T], Awaitable[None]]  # uses them from now on; raises Unusable where that can't be
 
+SUMMARY_MAX = 300  # characters
+
 log = logging.getLogger(__name__)
 
 
@@ -36,12 +38,13 @@ class LiveMappings(Generic[T]):
     """Those of INGEST_MAPPINGS, and what the service has made of them."""
 
     def __init__(self, spec: str, check: Check, prepare: Prepare[T], metrics: Metrics) -> None:
-        """Raises MappingError with all faults of all files."""
+        """Raises MappingError with all errors of all files."""
         self._spec = spec
         self._check = check
         self._prepare = prepare
         self._metrics = metrics
         self._requested = asyncio.Event()
+        self.reload_error: str | None = None  # why the last reload failed
         self.digests, self.prepared = self._load()
         metrics.show_mappings(self.digests)
 
@@ -69,9 +72,10 @@ class LiveMappings(Generic[T]):
     async def _reload(self, apply: Apply[T]) -> None:
         digests, prepared = await asyncio.to_thread(self._load)
         await apply(prepared)
-        before, self.digests, self.prepared = self.digests, digests, prepared
+        before, self.digests, self.prepared, self.reload_error = self.digests, digests, prepared, None
+        self._metrics.mapping_last_reload_successful.set(1)
         self._metrics.show_mappings(digests)
-        log.info("mappings are loaded again: %s", _difference(before, digests), extra={"mappings": digests})
+        log.info("mappings reloaded: %s", _difference(before, digests), extra={"mappings": digests})
 
     def _load(self) -> tuple[dict[str, str], T]:
         mappings = load(self._spec)
@@ -80,16 +84,26 @@ class LiveMappings(Generic[T]):
 
     def _keep(self, error: Exception) -> None:
         self._metrics.mapping_reload_errors.inc()
+        self._metrics.mapping_last_reload_successful.set(0)
+        self.reload_error = _summary(error)
         if isinstance(error, MappingError):
-            log.error("mappings are not loaded again, those that were loaded before stay: %d faults", len(error.faults))
+            log.error("mappings not reloaded, the current ones stay in use: %d errors", len(error.faults))
             for fault in error.faults:
                 log.error("%s", fault)
         else:
-            text = "mappings are not loaded again, those that were loaded before stay: %s"
+            text = "mappings not reloaded, the current ones stay in use: %s"
             log.error(text, describe(error), exc_info=None if isinstance(error, Unusable) else error)
+
+
+def _summary(error: Exception) -> str:
+    """One line for `status`; the log has all faults."""
+    faults = error.faults if isinstance(error, MappingError) else ()
+    text = " ".join(str(faults[0]).split()) if faults else describe(error)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return (text if len(text) <= SUMMARY_MAX else f"{text[: SUMMARY_MAX - 1]}…") + more
 
 
 def _difference(before: dict[str, str], now: dict[str, str]) -> str:
     changes = [f"{name} {digest}" for name, digest in now.items() if before.get(name) != digest]
-    gone = [f"{name} is gone" for name in before if name not in now]
-    return ", ".join([*changes, *gone]) or "nothing has changed"
+    gone = [f"{name} removed" for name in before if name not in now]
+    return ", ".join([*changes, *gone]) or "no changes"

@@ -46,7 +46,7 @@ class _Node:
         self.any: _Node | None = None  # {x}: not empty
         self.plus: _Node | None = None  # +
         self.prefixes: list[int] = []  # lengths of the keys of `mixed`, ascending
-        self.mixed: dict[str, dict[Level, _Node]] = {}  # levels as {app}@{org}, by the text that they begin with
+        self.mixed: dict[str, dict[Level, _Node]] = {}  # levels such as {app}@{org}, by the text that they begin with
         self.ends: list[_Target] = []
         self.rest: list[_Target] = []  # `#`, {x...}
 

@@ -1,4 +1,4 @@
-"""The small languages inside a mapping's texts, parsed: paths into a payload, templates, topics with captures."""
+"""The small languages inside a mapping's strings, parsed: paths into a payload, templates, topics with captures."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class FilterName(StrEnum):
     TRIM = "trim"  # these characters from both ends; without an argument white space
     LAST = "last"  # what is after the last of this separator; all of it where there is none
     FIRST = "first"  # what is before the first of it
-    DEFAULT = "default"  # this text where the value is missing, null or empty
+    DEFAULT = "default"  # this string where the value is missing, null or empty
     OR = "or"  # the value of `Filter.path` where it is missing, null or empty
 
 
@@ -104,7 +104,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with references; a plain text is a template without any."""
+    """A string with references; a plain one is a template without any."""
 
     text: str  # as written
     parts: tuple[str | Reference, ...]
@@ -113,6 +113,16 @@ class Template:
     def references(self) -> tuple[Reference, ...]:
         """Those parts that are none of its literal text."""
         return tuple(part for part in self.parts if isinstance(part, Reference))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Those of its references, and of their filters `or`."""
+        return tuple(
+            path
+            for reference in self.references
+            for path in (reference.path, *(each.path for each in reference.filters))
+            if path is not None
+        )
 
     @property
     def literal(self) -> str | None:

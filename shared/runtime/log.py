@@ -26,6 +26,7 @@ FIELDS = (
     "filters",
     "mappings",
     "guarantee",
+    "replicas",
     "variable",
     "task",
     "port",

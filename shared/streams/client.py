@@ -2,51 +2,148 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.crc import key_slot
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from traksense_ingest.shared.config import SHARDS_MAX, redacted
+from traksense_ingest.shared.database_url import Host
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import describe
 from traksense_ingest.shared.metrics import Metrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage, watch
 from traksense_ingest.shared.streams import connection as redis_connection
-from traksense_ingest.shared.streams.keys import key_of, ledger_of
+from traksense_ingest.shared.streams.connection import Server
+from traksense_ingest.shared.streams.keys import key_of, ledger_of, number_of
+from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 from traksense_ingest.shared.streams.scripts import Scripts
+from traksense_ingest.shared.streams.topology import Cluster, Sentinels
 
 SOCKET_TIMEOUT_S = 5.0
 BLOCK_MS = 500  # how long a read waits for entries: well below the socket's timeout, and the wait at shutdown
 
 
-def connect(url: str) -> Redis:
-    """A client that reports every failure at once.
+class Clients(ABC):
+    """A client for each key."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @abstractmethod
+    def of(self, key: str) -> Redis:
+        """The client of a key."""
+
+    @abstractmethod
+    async def by_server(self, keys: Sequence[str]) -> list[tuple[Redis, Sequence[str]]]:
+        """The keys that one server has, and a client that leads to it, for pipelines. Raises what redis-py raises."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Close all connections."""
+
+
+class ServerClients(Clients):
+    """The same client for all keys."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    def of(self, key: str) -> Redis:  # noqa: ARG002
+        """The client."""
+        return self._client
+
+    async def by_server(self, keys: Sequence[str]) -> list[tuple[Redis, Sequence[str]]]:
+        """One server has them all."""
+        return [(self._client, keys)]
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._client.aclose()
+
+
+class ClusterClients(Clients):
+    """A client for each slot of a Redis Cluster, which connects to the slot's master: WAITAOF confirms what one
+    connection has written."""
+
+    def __init__(self, url: str, cluster: Cluster) -> None:
+        """`url` is one of a single server, whose host and port are replaced."""
+        self._url = url
+        self._cluster = cluster
+        self._by_slot: dict[int, Redis] = {}
+
+    def of(self, key: str) -> Redis:
+        """The client of its slot."""
+        slot = key_slot(key.encode())
+        if slot not in self._by_slot:
+            self._by_slot[slot] = _client(self._url, Server(Kind.CLUSTER, partial(self._cluster.locate, slot)))
+        return self._by_slot[slot]
+
+    async def by_server(self, keys: Sequence[str]) -> list[tuple[Redis, Sequence[str]]]:
+        """By the cluster's answer; a slot that has moved since is an error of the pipeline."""
+        found: dict[Host, list[str]] = defaultdict(list)
+        for key in keys:
+            found[await self._cluster.locate(key_slot(key.encode()))].append(key)
+        return [(self.of(some[0]), some) for some in found.values()]
+
+    async def aclose(self) -> None:
+        """Close the connections of all of them."""
+        for client in self._by_slot.values():
+            await client.aclose()
+
+
+def connect(url: str) -> Clients:
+    """Clients that report every failure at once.
 
     redis-py's silent retries are off: a retried append duplicates, and a retried read strands entries.
     XREADGROUP's reply is left as Redis gives it: [[stream, [[id, [field, value, …]], …]]]. Raises
     ConfigurationError for a parameter in the URL that redis-py doesn't know.
     """
     try:
-        client = Redis.from_url(
-            url,
-            protocol=2,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=SOCKET_TIMEOUT_S,
-            socket_connect_timeout=SOCKET_TIMEOUT_S,
-        )
-        redis_connection.use(client)
-        pool: Any = client.connection_pool
+        parsed = RedisUrl.parse(url)
+        pool: Any = _without_retries(parsed.server).connection_pool
         pool.make_connection()  # does not connect: only checks the URL's parameters
     except (TypeError, ValueError, RedisError) as error:
         raise ConfigurationError(f"REDIS_URL={redacted(url)!r} is not allowed: {describe(error)}") from None
+    plain, options = pool.connection_class, pool.connection_kwargs
+    match parsed.kind:
+        case Kind.SERVER:
+            return ServerClients(_client(parsed.server, Server()))
+        case Kind.CLUSTER:
+            return ClusterClients(parsed.server, Cluster(parsed.hosts, plain, options))
+        case Kind.SENTINEL:
+            options = {**options, "username": parsed.sentinel_user, "password": parsed.sentinel_password}
+            sentinels = Sentinels(parsed.hosts, parsed.service, plain, options)
+            return ServerClients(_client(parsed.server, Server(Kind.SENTINEL, sentinels.locate)))
+
+
+def _client(url: str, server: Server) -> Redis:
+    client = _without_retries(url)
+    redis_connection.use(client, server)
     client.set_response_callback("XREADGROUP", _raw_reply)
     return client
+
+
+def _without_retries(url: str) -> Redis:
+    return Redis.from_url(
+        url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=SOCKET_TIMEOUT_S,
+    )
 
 
 def _raw_reply(response: Any, **_: Any) -> Any:
@@ -63,24 +160,26 @@ def errors_name_key(*keys: str) -> Iterator[None]:
         raise
 
 
-async def left_behind(client: Redis, shards: int) -> list[int]:
-    """Shards beyond the first `shards` that hold entries, of a run with more of them; one round trip."""
-    beyond = range(shards, SHARDS_MAX)
-    pipeline = client.pipeline(transaction=False)
-    for shard in beyond:
-        pipeline.xlen(key_of(shard))
-    lengths: list[Any] = await pipeline.execute(raise_on_error=False)
-    # Keys of another type, or that this user may not read, are not ours.
-    return [shard for shard, length in zip(beyond, lengths, strict=True) if isinstance(length, int) and length]
+async def left_behind(clients: Clients, shards: int) -> list[int]:
+    """Shards beyond the first `shards` that hold entries, of a run with more of them; one round trip to each server."""
+    found = []
+    for client, streams in await clients.by_server([key_of(shard) for shard in range(shards, SHARDS_MAX)]):
+        pipeline = client.pipeline(transaction=False)
+        for stream in streams:
+            pipeline.xlen(stream)
+        lengths: list[Any] = await pipeline.execute(raise_on_error=False)
+        # Keys of another type, or that this user may not read, are not ours.
+        found += [key for key, length in zip(streams, lengths, strict=True) if isinstance(length, int) and length]
+    return sorted(map(number_of, found))
 
 
-async def require(client: Redis, shards: int, commands: Iterable[str]) -> None:
+async def require(clients: Clients, shards: int, commands: Iterable[str]) -> None:
     """Raise NoPermissionError unless this user may run the commands, on each shard.
 
     `{stream}` and `{ledger}` in them stand for the keys. Raises ResponseError before Redis 7.
     """
-    denied_commands = Scripts.of(client).denied_commands
     for shard in range(shards):
+        denied_commands = Scripts.of(clients.of(key_of(shard))).denied_commands
         keys = {"stream": key_of(shard), "ledger": ledger_of(shard)}
         required = [command.format(**keys) for command in commands]
         if denied := await denied_commands(keys=[keys["stream"]], args=required):
@@ -88,12 +187,12 @@ async def require(client: Redis, shards: int, commands: Iterable[str]) -> None:
             raise NoPermissionError(f"this user may not run: {names}; docs/security.md has what it needs")
 
 
-async def watch_backlog(client: Redis, shards: Iterable[int], redis: Component, metrics: Metrics) -> None:
+async def watch_backlog(clients: Clients, shards: Iterable[int], redis: Component, metrics: Metrics) -> None:
     """Keep `ingest_queue_size` and `ingest_longest_stream_size` up to date, and notice that Redis is unreachable though
     nothing else uses it. For a user that may not take snapshots."""
 
     async def read() -> list[int]:
-        return [await length_of(client, key_of(shard)) for shard in shards]
+        return [await length_of(clients.of(key), key) for key in map(key_of, shards)]
 
     async def set_gauges() -> None:
         lengths = await retry_through_outage(redis, read)

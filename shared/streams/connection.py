@@ -15,6 +15,8 @@ from redis.asyncio.connection import AbstractConnection
 from redis.connection import HiredisRespSerializer
 
 from traksense_ingest.shared.failure import Unsupported
+from traksense_ingest.shared.streams.redis_url import Kind
+from traksense_ingest.shared.streams.topology import Locate
 
 # Error replies about the command alone: a script to be loaded, a group to be created, a permission that is missing.
 _OF_COMMAND = frozenset({"NOSCRIPT", "NOGROUP", "NOPERM"})
@@ -32,16 +34,29 @@ _OF_SERVER = frozenset(
         "UNBLOCKED",  # … while we waited for entries
     }
 )
-_OF_CLUSTER = frozenset({"ASK", "CLUSTERDOWN", "CROSSSLOT", "MOVED", "TRYAGAIN"})
+# … and about a slot: another node has it, is about to, or none has.
+_OF_SLOT = frozenset({"ASK", "CLUSTERDOWN", "MOVED", "TRYAGAIN"})
+_OF_CLUSTER = _OF_SLOT | {"CROSSSLOT"}
 
-_CLUSTER = "this is a node of a Redis Cluster, which is not supported yet; name a Redis that runs without one"
-_SENTINEL = "this is a Sentinel, which holds no data; name the Redis that it watches over"
+_SLOT_ERRORS = {
+    "ASK": "the slot is being moved to another node",
+    "CLUSTERDOWN": "the cluster doesn't work: it has too few masters, or a slot without one",
+    "MOVED": "another node has the slot now",
+    "TRYAGAIN": "the slot is being moved to another node",
+}
+
+_CLUSTER = "this is a node of a Redis Cluster; write redis+cluster://host:port"
+_NO_CLUSTER = "this is not a node of a Redis Cluster; write redis://host:port"
+_SENTINEL = "this is a Sentinel, which holds no data; write redis+sentinel://host:port/service"
 
 
 class Server:
     """What all connections of one client know of their server."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind = Kind.SERVER, locate: Locate | None = None) -> None:
+        """`locate` finds it anew at each connection, where it may be another one each time."""
+        self.kind = kind
+        self.locate = locate
         self.outages = 0  # that its connections have met; each made before the last one is not used again
 
 
@@ -63,6 +78,20 @@ class Connection(AbstractConnection):
         if self._has_failed or self._is_outdated:
             await self.disconnect(nowait=True)
         await super().connect()  # type: ignore[no-untyped-call]
+
+    async def connect_check_health(self, *args: Any, **options: Any) -> None:
+        """As redis-py's; what the search for the server has raised is raised as it is."""
+        try:
+            await super().connect_check_health(*args, **options)
+        except exceptions.ConnectionError as error:
+            if isinstance(error.__cause__, exceptions.RedisError):
+                raise error.__cause__ from None
+            raise
+
+    async def _connect(self) -> None:
+        if self.server.locate is not None:
+            self.host, self.port = await self.server.locate()
+        await super()._connect()  # type: ignore[no-untyped-call, safe-super]
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         """Authenticate, select the database, and check the server's mode and role.
@@ -88,9 +117,13 @@ class Connection(AbstractConnection):
             return await super().read_response(*args, **options)
         except exceptions.RedisError as error:
             code = _code_of(error)
-            if code in _OF_CLUSTER:
+            if code in _OF_CLUSTER and self.server.kind is not Kind.CLUSTER:
                 await self.disconnect(nowait=True)  # in a pipeline other replies may follow
                 raise Unsupported(_CLUSTER) from error
+            if code in _OF_SLOT:
+                await self.disconnect(nowait=True)
+                self._end_all()
+                raise exceptions.ConnectionError(f"{code}: {_SLOT_ERRORS[code]}", status_code=code) from error
             self._has_failed = code not in _OF_COMMAND
             if is_of_server(error) or isinstance(error, exceptions.TimeoutError):
                 self._end_all()
@@ -114,17 +147,21 @@ class Connection(AbstractConnection):
         except exceptions.ResponseError:  # a proxy that doesn't know the command
             return
         server = dict(zip(reply[::2], reply[1::2], strict=False))
-        if server.get(b"mode") == b"cluster":
-            raise Unsupported(_CLUSTER)
-        if server.get(b"mode") == b"sentinel":
-            raise Unsupported(_SENTINEL)
+        self._check_mode(server.get(b"mode", b""))
         if server.get(b"role") in (b"replica", b"slave"):
             raise exceptions.ReadOnlyError("this Redis is a replica, which takes no writes", status_code="READONLY")
+
+    def _check_mode(self, mode: bytes) -> None:
+        if mode == b"sentinel":
+            raise Unsupported(_SENTINEL)
+        is_cluster = self.server.kind is Kind.CLUSTER
+        if is_cluster != (mode == b"cluster") and mode:
+            raise Unsupported(_NO_CLUSTER if is_cluster else _CLUSTER)
 
 
 def is_of_server(error: exceptions.RedisError) -> bool:
     """Whether the server as a whole refuses to work, whatever was asked."""
-    return _code_of(error) in _OF_SERVER
+    return _code_of(error) in _OF_SERVER | _OF_SLOT
 
 
 def _code_of(error: exceptions.RedisError) -> str:
@@ -132,11 +169,10 @@ def _code_of(error: exceptions.RedisError) -> str:
     return error.status_code or str(error).partition(" ")[0]
 
 
-def use(client: Redis) -> None:
+def use(client: Redis, server: Server) -> None:
     """Make a client that has not connected yet use such connections."""
     pool: Any = client.connection_pool
-    namespace = {"server": Server()}
-    pool.connection_class = type("Connection", (Connection, pool.connection_class), namespace)
+    pool.connection_class = type("Connection", (Connection, pool.connection_class), {"server": server})
 
 
 async def end(client: Redis) -> None:

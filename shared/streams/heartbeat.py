@@ -15,15 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
-
-from traksense_ingest.shared.streams.client import errors_name_key
+from traksense_ingest.shared.streams.client import Clients, errors_name_key
 from traksense_ingest.shared.streams.scripts import Scripts
 
 KEY = "ingest:{receivers}"
 WRITERS_KEY = "ingest:{writers}"
-_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped", "mappings")
-_WRITER_FIELDS = ("process", "mappings")
+_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped", "mappings", "reload_error")
+_WRITER_FIELDS = ("process", "mappings", "reload_error")
 PERIOD_S = 2.0
 GONE_S = 15.0  # a process sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
 NAMES_MAX = 1000  # at 300 bytes each; a fleet has some dozen, random client ids make a new one at each start
@@ -46,6 +44,7 @@ class Receiver:
     appended_per_s: float = 0.0  # … lately
     stopped: bool = False  # by a clean shutdown, which leaves its session at the broker
     mappings: Digests | None = None  # None: of a version without mappings
+    reload_error: str | None = None  # why its last reload of the mappings failed
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     @property
@@ -65,6 +64,7 @@ class Writer:
     name: str  # that its consumers' names begin with
     process: str = ""  # its host and process id
     mappings: Digests | None = None
+    reload_error: str | None = None
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     def as_dict(self) -> dict[str, Any]:
@@ -72,48 +72,48 @@ class Writer:
         return asdict(self)
 
 
-async def register(client: Redis, receiver: Receiver) -> bool:
+async def register(clients: Clients, receiver: Receiver) -> bool:
     """Store a receiver's state, running or stopped; whether its client id is new. Raises what redis-py raises."""
-    return await _register(client, KEY, receiver.client_id, receiver, _FIELDS, FOR_EVER)
+    return await _register(clients, KEY, receiver.client_id, receiver, _FIELDS, FOR_EVER)
 
 
-async def register_writer(client: Redis, writer: Writer) -> bool:
+async def register_writer(clients: Clients, writer: Writer) -> bool:
     """Store a writer's state; whether its name is new. Raises what redis-py raises."""
-    return await _register(client, WRITERS_KEY, writer.name, writer, _WRITER_FIELDS, round(GONE_S * 1000))
+    return await _register(clients, WRITERS_KEY, writer.name, writer, _WRITER_FIELDS, round(GONE_S * 1000))
 
 
-async def deregister(client: Redis, *client_ids: str) -> None:
+async def deregister(clients: Clients, *client_ids: str) -> None:
     """Remove these receivers. Raises what redis-py raises."""
-    removed: Any = client.hdel(KEY, *client_ids)
+    removed: Any = clients.of(KEY).hdel(KEY, *client_ids)
     await removed
 
 
-async def deregister_writer(client: Redis, name: str) -> None:
+async def deregister_writer(clients: Clients, name: str) -> None:
     """Remove a writer. Raises what redis-py raises."""
-    removed: Any = client.hdel(WRITERS_KEY, name)
+    removed: Any = clients.of(WRITERS_KEY).hdel(WRITERS_KEY, name)
     await removed
 
 
-async def receivers(client: Redis) -> list[Receiver]:
+async def receivers(clients: Clients) -> list[Receiver]:
     """All that are registered, by name. Raises what redis-py raises."""
-    return sorted(await _read(client, KEY, _receiver), key=lambda receiver: receiver.client_id)
+    return sorted(await _read(clients, KEY, _receiver), key=lambda receiver: receiver.client_id)
 
 
-async def writers(client: Redis) -> list[Writer]:
+async def writers(clients: Clients) -> list[Writer]:
     """Those that run, by name. Raises what redis-py raises."""
-    found = await _read(client, WRITERS_KEY, _writer)
+    found = await _read(clients, WRITERS_KEY, _writer)
     return sorted((each for each in found if each.idle_s <= GONE_S), key=lambda writer: writer.name)
 
 
-async def _register(client: Redis, key: str, name: str, state: object, fields: Sequence[str], kept_ms: int) -> bool:
+async def _register(clients: Clients, key: str, name: str, state: object, fields: Sequence[str], kept_ms: int) -> bool:
     text = json.dumps({field: getattr(state, field) for field in fields})
     with errors_name_key(key):
-        return bool(await Scripts.of(client).heartbeat(keys=[key], args=[name, text, NAMES_MAX, kept_ms]))
+        return bool(await Scripts.of(clients.of(key)).heartbeat(keys=[key], args=[name, text, NAMES_MAX, kept_ms]))
 
 
-async def _read(client: Redis, key: str, parse: Callable[[str, dict[str, Any], float], T]) -> list[T]:
+async def _read(clients: Clients, key: str, parse: Callable[[str, dict[str, Any], float], T]) -> list[T]:
     """Without those that are of another format: other clients may write to the hash too."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = clients.of(key).pipeline(transaction=False)
     pipeline.time()
     pipeline.hgetall(key)
     (seconds, microseconds), fields = await pipeline.execute()
@@ -139,13 +139,24 @@ def _receiver(name: str, state: dict[str, Any], idle_s: float) -> Receiver:
         appended_per_s=float(state["appended_per_s"]),
         stopped=bool(state.get("stopped")),
         mappings=_digests(state.get("mappings")),
+        reload_error=_text(state.get("reload_error")),
         idle_s=idle_s,
     )
 
 
 def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
-    return Writer(name=name, process=str(state["process"]), mappings=_digests(state.get("mappings")), idle_s=idle_s)
+    return Writer(
+        name=name,
+        process=str(state["process"]),
+        mappings=_digests(state.get("mappings")),
+        reload_error=_text(state.get("reload_error")),
+        idle_s=idle_s,
+    )
 
 
 def _digests(value: Any) -> Digests | None:
     return None if value is None else {str(name): str(digest) for name, digest in value.items()}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

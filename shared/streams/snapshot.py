@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of, number_of
 from traksense_ingest.shared.streams.ledger import ID_0, Ledger
 from traksense_ingest.shared.streams.scripts import Scripts
@@ -47,13 +47,17 @@ class StreamSnapshot(Ledger):
         return {**figures, "pending": self.pending, "missing": self.missing}
 
 
-async def read_snapshot(client: Redis, number: int, *, is_counted: bool = False, up_to: str = ID_0) -> StreamSnapshot:
+async def read_snapshot(
+    clients: Clients, number: int, *, is_counted: bool = False, up_to: str = ID_0
+) -> StreamSnapshot:
     """A snapshot of a shard; `remaining` are its entries up to that id. A stream that doesn't exist is empty.
 
     With `is_counted` the ledger's revision grows by one afterwards, if this user may write. Raises what redis-py does.
     """
     stream = key_of(number)
-    reply = await Scripts.of(client).snapshot(keys=[stream, ledger_of(number)], args=[GROUP, up_to, int(is_counted)])
+    reply = await Scripts.of(clients.of(stream)).snapshot(
+        keys=[stream, ledger_of(number)], args=[GROUP, up_to, int(is_counted)]
+    )
     added, length, last_id, first_id, fields, consumers, seconds, microseconds, remaining, counted = reply
     return StreamSnapshot(
         stream=stream,
@@ -71,18 +75,18 @@ async def read_snapshot(client: Redis, number: int, *, is_counted: bool = False,
 
 
 async def read_snapshot_after(
-    client: Redis, number: int, before: Ledger, *, is_counted: bool = False
+    clients: Clients, number: int, before: Ledger, *, is_counted: bool = False
 ) -> StreamSnapshot:
     """A snapshot with what `before.gone_in` needs, if it is no successor of that one."""
-    return await with_remaining(client, before, await read_snapshot(client, number, is_counted=is_counted))
+    return await with_remaining(clients, before, await read_snapshot(clients, number, is_counted=is_counted))
 
 
-async def with_remaining(client: Redis, before: Ledger, now: StreamSnapshot) -> StreamSnapshot:
+async def with_remaining(clients: Clients, before: Ledger, now: StreamSnapshot) -> StreamSnapshot:
     """If it is no successor of the one before, another snapshot in which the entries up to that one's last id are
     counted: in a long stream that holds Redis up for some tens of ms."""
     if before.precedes(now):
         return now
-    again = await read_snapshot(client, number_of(now.stream), up_to=before.last_id)
+    again = await read_snapshot(clients, number_of(now.stream), up_to=before.last_id)
     return replace(again, revision=now.revision, is_counted=now.is_counted)
 
 

@@ -20,6 +20,7 @@ from tests.chaos.verdict import BrokerEnd, Verdict, judge
 from tests.support.waiting import eventually, pause, watching
 from traksense_ingest.shared import config
 from traksense_ingest.shared.failure import DATABASE_ERRORS
+from traksense_ingest.shared.streams.client import ServerClients
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
 
 LOOK_EVERY_S, JUDGE_EVERY_S = 0.01, 0.5  # at the stream; at the tables, which takes a while
@@ -125,7 +126,7 @@ async def run(
         dead_letters = await connection.fetchval("SELECT count(*) FROM ingest_errors")
         await connection.close()
         tracebacks = [text for service in pipeline.services for text in service.tracebacks]
-        shard = await read_snapshot(pipeline.redis, 0)
+        shard = await read_snapshot(ServerClients(pipeline.redis), 0)
         took_s = time.monotonic() - started
         return Outcome(incidents, load, verdict, shard, dead_letters, watch, tracebacks, took_s)
 
@@ -141,7 +142,7 @@ class Watch:
         """Every few milliseconds."""
         while True:
             with contextlib.suppress(RedisError, OSError):
-                shard = await read_snapshot(pipeline.redis, 0)
+                shard = await read_snapshot(ServerClients(pipeline.redis), 0)
                 self.highest = max(self.highest, shard.in_stream)
                 self.unbalanced = shard if shard.missing else self.unbalanced
             await pause(LOOK_EVERY_S)
@@ -233,7 +234,7 @@ async def _settled(pipeline: Pipeline, load: Load, incidents: Sequence[Incident]
     try:
         while True:
             verdict = await judge(connection, load, pipeline.seen, ends)
-            shard = await read_snapshot(pipeline.redis, 0)
+            shard = await read_snapshot(ServerClients(pipeline.redis), 0)
             left = len(verdict.lost) + len(verdict.lost_by_broker) + shard.in_stream
             if left != before:
                 before, since = left, time.monotonic()

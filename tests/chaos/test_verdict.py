@@ -144,7 +144,7 @@ async def test_a_fault_without_effect_fails_the_run(pipeline: Stored) -> None:
     verdict = await verdict_after(pipeline, "SELECT 1")
     fault = Fault("database: bored", _does_nothing, error("db_error"))
     incident = Incident(fault, 0, 0, 0, has_recovered=True, took_effect=False)
-    outcome = Outcome([incident], load, verdict, await read_snapshot(stack.redis, 0), 10, Watch(), [], 0)
+    outcome = Outcome([incident], load, verdict, await read_snapshot(stack.clients, 0), 10, Watch(), [], 0)
     assert outcome.complaints == [
         "database: bored: did nothing: ingest_errors_total{'reason': 'db_error'} has not grown on any service"
     ]
@@ -168,7 +168,7 @@ async def test_what_came_again_must_be_a_duplicate_in_the_ledger(pipeline: Store
         await stack.append(again.topic, again.payload)
     await stack.has_rows("ts_measure", POINTS * len(numbers("telem")))
     verdict = await verdict_after(pipeline, "SELECT 1")
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     outcome = Outcome([], load, verdict, shard, 10, Watch(), [], 0)
     assert (outcome.came_again, shard.duplicates, outcome.complaints) == (2, 2 * POINTS, [])
     (complaint,) = replace(outcome, shard=replace(shard, duplicates=1)).complaints

@@ -68,7 +68,7 @@ async def test_lanes_with_the_same_name_lose_nothing_and_double_nothing(stack: S
         await asyncio.gather(*running)
     await pool.close()
     assert await stack.count("ingest_errors") == 600
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.stored, shard.dead_lettered, shard.missing) == (600, 600, 0)
     assert await stack.fetchval("SELECT max(deliveries) FROM ingest_errors") == 1
     assert value("ingest_messages_total", type="telem") == 1200, "each is counted once"

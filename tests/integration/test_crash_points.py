@@ -107,7 +107,7 @@ async def fill(stack: Stack) -> None:
 async def everything_is_there_once(stack: Stack, rows: int = 30) -> None:
     assert await stack.count("ts_measure") == rows
     assert await stack.count("ingest_errors") == 1
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.missing, shard.in_stream, shard.dead_lettered) == (0, 0, 1)
 
 

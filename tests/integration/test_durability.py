@@ -18,6 +18,7 @@ from traksense_ingest.receiver.durability import ASK_AGAIN_S, Durability, Durabi
 from traksense_ingest.receiver.service import serve
 from traksense_ingest.shared import config
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.keys import key_of
 
 ON_DISK, IN_MEMORY = "a PUBACK means on Redis's disk", "a PUBACK means in Redis's memory"
 NO_FILE = "this Redis has no append-only file: if it dies, every acknowledged message in the stream is lost"
@@ -129,7 +130,7 @@ async def test_a_disk_that_is_late_is_said_once(
     if not await has_waitaof(stack):
         pytest.skip("this Redis has no WAITAOF")
     monkeypatch.setattr("traksense_ingest.receiver.durability.WAIT_MS", 20)
-    async with stream.connect(stack.redis_server.url) as pool, pool.client() as client:
+    async with stream.connect(stack.redis_server.url) as clients, clients.of(key_of(0)).client() as client:
         confirmation = DurabilityBarrier(Durability("auto"), client)
         for _ in range(2):
             await stack.redis.config_set("appendfsync", "no")

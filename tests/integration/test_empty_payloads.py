@@ -18,7 +18,7 @@ async def test_an_empty_payload_is_settled_and_counted_and_nothing_else(stack: S
     await receiver.counts("ingest_received_messages_total", 2)
     await eventually(lambda: writer.metric("ingest_ignored_total", reason="empty", mapping="") == 2)
     assert await stack.count("ingest_errors") == 0
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.added, shard.stored, shard.dead_lettered, shard.ignored, shard.missing) == (3, 1, 0, 2, 0)
     await eventually(lambda: _copied(stack, 2), "the ledger's copy has it")
     status = await stack.status()

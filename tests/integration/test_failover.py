@@ -194,7 +194,8 @@ async def resolving(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[str]]
 
 
 async def test_a_name_is_resolved_again_for_each_connection(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with connect(f"redis://localhost:{stack.redis_server.port}/0") as client, resolving(monkeypatch) as asked:
+    async with connect(f"redis://localhost:{stack.redis_server.port}/0") as clients, resolving(monkeypatch) as asked:
+        client = clients.of(key_of(0))
         await client.ping()
         await becomes_a_replica(stack.redis, 1)
         for _ in range(3):

@@ -52,7 +52,7 @@ async def test_each_is_either_stored_or_one_dead_letter(stack: Stack) -> None:
         for row in letters[entry_id]:
             assert _bytes_of(row) == payload, (seed, entry_id)
             assert row["error_class"] in {"parse_error", "out_of_range"}, (seed, entry_id, row["reason"], payload)
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.stored, shard.ignored) == (len(stored), len(empty))
     assert shard.dead_lettered == len(sent) - len(stored) - len(empty)
     assert min(shard.stored, shard.dead_lettered) > EXAMPLES // 20, "some of each"

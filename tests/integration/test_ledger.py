@@ -16,7 +16,7 @@ ROUNDS = 3 if IS_FULL else 2
 
 async def agrees_for_ever(stack: Stack) -> None:
     while True:
-        shard = await read_snapshot(stack.redis, 0)
+        shard = await read_snapshot(stack.clients, 0)
         assert shard.missing == 0, shard
 
 
@@ -40,7 +40,7 @@ async def test_it_adds_up_at_any_instant_while_writers_are_killed_and_frozen(sta
             assert other.metric("ingest_lost_entries") == 0
             assert other.stop() == 0
             logs += [frozen.log, killed.log, other.log]
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.added, shard.stored, shard.dead_lettered, shard.in_stream) == (total, 300 * ROUNDS, 30 * ROUNDS, 0)
     assert await stack.count("ingest_errors") == 30 * ROUNDS
     assert [row["lost"] for row in await stack.fetch("SELECT lost FROM stream_ledger")] == [0]

@@ -45,7 +45,7 @@ async def migrate(stack: Stack) -> None:
 async def test_the_revision_goes_on_from_what_the_version_before_counted(stack: Stack) -> None:
     looks = await leave_backlog_of_version_before(stack, 5, 20)
     await migrate(stack)
-    assert (await read_snapshot(stack.redis, 0)).revision == looks
+    assert (await read_snapshot(stack.clients, 0)).revision == looks
     checked = await stack.status()
     assert checked.returncode == 0, checked.stdout
     writer = await stack.writer(INGEST_CLAIM_IDLE_MS=300)

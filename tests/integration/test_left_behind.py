@@ -25,11 +25,11 @@ async def test_a_writer_with_fewer_shards_drains_the_others(stack: Stack) -> Non
     await stack.has_rows("ts_measure", 60)
     for shard, count in ((0, 10), (5, 20), (1023, 30)):
         await eventually(lambda shard=shard: _is_empty(stack, shard))  # type: ignore[misc]
-        found = await read_snapshot(stack.redis, shard)
+        found = await read_snapshot(stack.clients, shard)
         assert (found.added, found.stored, found.in_stream, found.missing) == (count, count, 0, 0)
     assert writer.log.count("INGEST_SHARDS is 1: draining it") == 2
     assert writer.stop() == 0
-    assert (await read_snapshot(stack.redis, 5)).pending == 0
+    assert (await read_snapshot(stack.clients, 5)).pending == 0
 
 
 async def _is_empty(stack: Stack, shard: int) -> bool:

@@ -210,7 +210,7 @@ async def test_duplicates_of_a_batch_that_was_settled_already_do_not_count_again
         assert [await group.settle(classes, 5) for _ in range(2)] == [
             {SettlementKey("telem", "stored"): n} for n in (2, 0)
         ]
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.duplicates, shard.stored, shard.missing) == (5, 2, 0)
 
 

@@ -48,7 +48,7 @@ async def test_every_device_and_moment_of_a_message_has_its_rows(stack: Stack, w
     await writer.takes(message(rows=rows), telem("v1"))
     assert await stack.count("ts_measure") == 5
     assert writer.metric("ingest_duplicates_total", type="telem") == 4
-    assert (await read_snapshot(stack.redis, 0)).duplicates == 4
+    assert (await read_snapshot(stack.clients, 0)).duplicates == 4
 
 
 async def test_where_one_row_is_refused_none_of_its_message_is_stored(stack: Stack, writer: MappedWriter) -> None:
@@ -60,7 +60,7 @@ async def test_where_one_row_is_refused_none_of_its_message_is_stored(stack: Sta
     (letter,) = await stack.fetch("SELECT tenant_id, topic, payload, error_class FROM ingest_errors")
     assert tuple(letter) == ("acme", TOPIC, bad[1].decode(), "data_error")
     assert writer.metric("ingest_messages_total", type="telem") == 3
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.stored, shard.dead_lettered, shard.missing) == (2, 1, 0)
 
 
@@ -103,7 +103,7 @@ async def test_what_a_mapping_ignores_is_settled_and_in_the_ledger(stack: Stack,
     assert writer.metric("ingest_ignored_total", reason="mapping", mapping=NAME) == 2
     assert writer.metric("ingest_ignored_total", reason="empty", mapping="") == 1
     assert writer.metric("ingest_messages_total", type="telem") == 3
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.added, shard.stored, shard.ignored, shard.missing) == (4, 1, 3, 0)
     status = await stack.status()
     assert "4 added = 1 stored + 0 dead-lettered + 3 ignored + 0 here" in status.stdout, status.stdout
@@ -119,7 +119,7 @@ async def test_of_two_readings_of_a_point_and_moment_the_first_is_stored(stack: 
     await writer.takes(telem(points=twice))
     assert writer.metric("ingest_ignored_total", reason="same_point", mapping="") == 1
     assert writer.metric("ingest_duplicates_total", type="telem") == 1
-    assert (await read_snapshot(stack.redis, 0)).ignored == 0, "both messages are stored"
+    assert (await read_snapshot(stack.clients, 0)).ignored == 0, "both messages are stored"
 
 
 def of_two_devices(table: str, ts: str) -> tuple[str, bytes]:

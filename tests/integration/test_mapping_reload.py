@@ -12,6 +12,7 @@ from tests.support.mapping_files import TOPIC, Folder, reading, readings
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
 from tests.support.status_reports import report_of
+from tests.support.streams import entries
 from tests.support.waiting import eventually
 
 OTHER = "others/acme/plant1/n7"
@@ -44,7 +45,7 @@ async def reload(*processes: Process) -> None:
 
 
 def _reloads(process: Process) -> int:
-    return process.log.count("mappings are loaded again")
+    return process.log.count("mappings reloaded")
 
 
 def _has_reloaded(process: Process, done: int) -> bool:
@@ -59,7 +60,7 @@ async def test_a_mapping_that_is_added_and_one_that_is_removed(retaining: Stack,
     folder.put(other(), "others")
     folder.remove()
     await reload(writer, receiver)
-    assert "readings is gone" in writer.log
+    assert "readings removed" in writer.log
     await receiver.says("unsubscribed from readings/+/+/+")
     await stack.publish((TOPIC, reading(6)), (OTHER, reading(7)), telem())
     await stack.has_rows("ts_measure", 3)
@@ -124,6 +125,36 @@ async def test_status_says_who_runs_with_what(stack: Stack, folder: Folder) -> N
     assert (await report_of(stack))[1]["writers"] == []
 
 
+async def test_status_says_whose_last_reload_failed(stack: Stack, folder: Folder) -> None:
+    receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_CLIENT_ID="receiver-0")
+    writer = await stack.writer(INGEST_MAPPINGS=folder)
+    folder.put(BROKEN, "broken")
+    for process in (receiver, writer):
+        process.signal(signal.SIGHUP)
+        await process.counts("ingest_mapping_reload_errors_total", 1)
+        assert process.metric("ingest_mapping_last_reload_successful") == 0
+
+    async def failed() -> list[dict[str, str]]:
+        return list((await report_of(stack))[1]["mappings"]["failed_reloads"])
+
+    async def are(count: int) -> bool:
+        return len(await failed()) == count
+
+    await eventually(partial(are, 2))
+    by_receiver, by_writer = await failed()
+    assert by_receiver["process"] == "receiver receiver-0"
+    assert by_writer["process"].startswith("writer ")
+    assert all("broken.yaml:3:" in each["error"] and each["error"].endswith("more)") for each in await failed())
+    shown = await stack.status(COLUMNS=300)
+    assert shown.returncode == 0
+    assert "receiver receiver-0: its last reload failed, see its log: " in shown.stdout
+    folder.remove("broken")
+    await reload(receiver, writer)
+    await eventually(partial(are, 0))
+    assert [process.metric("ingest_mapping_last_reload_successful") for process in (receiver, writer)] == [1, 1]
+    assert "failed" not in (await stack.status()).stdout
+
+
 @pytest.mark.parametrize("service", ["receiver", "writer"])
 async def test_a_broken_mapping_ends_a_process_at_start_with_all_faults(
     stack: Stack, folder: Folder, service: str
@@ -144,12 +175,17 @@ async def test_a_broken_mapping_ends_a_replay_before_it_begins(stack: Stack, fol
     assert "broken.yaml:6:" in replay.stderr
 
 
-async def test_a_broker_that_never_answers_unsubscribe_holds_nothing_up(stack: Stack, folder: Folder) -> None:
-    """As rumqttd, the embedded one: what it goes on delivering is not of the new mappings."""
+async def test_the_embedded_broker_answers_unsubscribe_for_each_filter(stack: Stack, folder: Folder) -> None:
+    """Only for those that this connection has subscribed to."""
+    folder.put(readings(name="more", topic="more/{tenant}/{site}/{device}"), "more")
     receiver = await stack.receiver(INGEST_MAPPINGS=folder)
     folder.put(other(), "others")
     folder.remove()
+    folder.remove("more")
     await reload(receiver)
-    await stack.publish((OTHER, reading()))
+    await receiver.says("unsubscribed from ")
+    await stack.publish((TOPIC, reading()), (OTHER, reading()))
     await eventually(stack.backlog)
-    assert "others" in "".join(receiver.get("/metrics")[1].splitlines())
+    assert [fields[b"topic"] for fields in await entries(stack)] == [OTHER.encode()]
+    assert receiver.stop() == 0
+    assert "ERROR" not in receiver.log

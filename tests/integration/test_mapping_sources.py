@@ -169,4 +169,4 @@ async def test_show_says_what_would_become_of_a_dead_letter_now(stack: Stack, fi
     assert await now(file) == "would be stored: 1 row of ts_measure"
     assert (await now("")).startswith("rejected again: invalid_topic: ")
     file.write_text("version: 2")
-    assert await now(file) == ("not known: INGEST_MAPPINGS has 3 faults; `traksense-ingest mapping lint` shows them")
+    assert await now(file) == ("not known: INGEST_MAPPINGS has 3 errors; `traksense-ingest mapping lint` shows them")

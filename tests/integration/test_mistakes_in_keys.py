@@ -78,7 +78,7 @@ async def test_a_limit_that_changes_between_commit_and_settling(stack: Stack, be
     await stack.writer(INGEST_MAX_PAYLOAD_BYTES=after, INGEST_CLAIM_IDLE_MS=100)
     await eventually(lambda: is_empty(stack))
     assert (await stack.count("ts_measure"), await stack.count("ingest_errors")) == (1, 1)
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert (shard.stored, shard.dead_lettered, shard.missing) == (before < after, before > after, 0)
 
 

@@ -131,4 +131,4 @@ async def test_a_group_is_made_also_while_redis_has_no_memory(stack: Stack) -> N
     await stack.redis.config_set("maxmemory", 1)
     await stack.writer()
     await stack.has_rows("ts_measure", 50)
-    assert (await read_snapshot(stack.redis, 0)).missing == 0
+    assert (await read_snapshot(stack.clients, 0)).missing == 0

@@ -88,14 +88,14 @@ class Scene:
 
     async def _simulate(self, count: int, *options: str) -> None:
         """Publish so many messages, and wait until the last of them is in the stream."""
-        before = (await read_snapshot(self._stack.redis, 0)).added
+        before = (await read_snapshot(self._stack.clients, 0)).added
         fleet = ("--tenant", "acme", "--devices", "8", "--seed", "7")
         pace = ("--rate", "2000", "--connections", "1", "--no-progress", "--messages", str(count))
         done = await self._stack.command("simulate", *fleet, *pace, *options)
         assert done.returncode == 0, done.stderr
 
         async def is_appended() -> bool:
-            return (await read_snapshot(self._stack.redis, 0)).added == before + count
+            return (await read_snapshot(self._stack.clients, 0)).added == before + count
 
         await eventually(is_appended, f"{count} more entries")
 
@@ -103,7 +103,7 @@ class Scene:
         return await self._stack.backlog() == 0
 
     async def _is_stuck(self) -> bool:
-        shard = await read_snapshot(self._stack.redis, 0)
+        shard = await read_snapshot(self._stack.clients, 0)
         return [consumer.pending > 0 for consumer in shard.consumers] == [True, True]
 
     async def _somebody_waits(self) -> bool:

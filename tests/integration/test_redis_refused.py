@@ -10,25 +10,25 @@ from tests.support.program import run
 from tests.support.redis_users import LEDGER, SECRET, STREAM, acl, as_user, has_waitaof, stops
 from tests.support.stack import Stack
 from traksense_ingest.receiver import append
-from traksense_ingest.shared.streams.client import require
+from traksense_ingest.shared.streams.client import ServerClients, require
 from traksense_ingest.writer.read import consumer as group
 
 
 @pytest.mark.parametrize(("user", "commands"), [("receiver", append.COMMANDS), ("writer", group.COMMANDS)])
 async def test_each_permission_that_is_missing_is_named(guarded: Stack, user: str, commands: tuple[str, ...]) -> None:
     async with Redis.from_url(as_user(guarded, user), protocol=2) as client:
-        await require(client, 3, commands)
+        await require(ServerClients(client), 3, commands)
         for command in commands:
             name, *arguments = command.split()
             rule = f"{name}|{arguments[0]}" if name in ("XGROUP", "XINFO") else name
             await acl(guarded.redis, user, f"-{rule}")
             with pytest.raises(NoPermissionError, match=f"may not run: {name} "):
-                await require(client, 1, commands)
+                await require(ServerClients(client), 1, commands)
             await acl(guarded.redis, user, f"+{rule}")
         await acl(guarded.redis, user, "resetkeys", f"~{STREAM}", f"~{LEDGER}")
-        await require(client, 1, commands)
+        await require(ServerClients(client), 1, commands)
         with pytest.raises(NoPermissionError):
-            await require(client, 2, commands)
+            await require(ServerClients(client), 2, commands)
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ async def test_a_reconnection_undoes_no_ack_and_makes_no_second_dead_letter(
     assert before[0]["ok"] is True
     assert await stack.count("ingest_errors") == 1
     assert writer.metric("ingest_errors_total", reason="parse_error") == 1
-    assert (await read_snapshot(stack.redis, 0)).missing == 0
+    assert (await read_snapshot(stack.clients, 0)).missing == 0
 
 
 async def test_a_bad_message_that_a_session_and_a_subscription_bring_is_one_dead_letter(retaining: Stack) -> None:
@@ -73,7 +73,7 @@ async def test_a_bad_message_that_a_session_and_a_subscription_bring_is_one_dead
         receiver = await stack.receiver()
         await sentinel.passes()
         assert await stack.count("ingest_errors") == times
-    assert (await read_snapshot(stack.redis, 0)).dead_lettered == 2 + 3 + 4
+    assert (await read_snapshot(stack.clients, 0)).dead_lettered == 2 + 3 + 4
 
 
 @pytest.mark.long

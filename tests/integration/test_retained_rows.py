@@ -66,7 +66,7 @@ async def test_a_dead_letter_of_what_is_retained(stack: Stack, payload: bytes) -
     await stack.append(topic, payload, retained="1")
     await stack.has_rows("ingest_errors", 1)
     assert sum(writer.metric("ingest_dlq_rows_total") for writer in writers) == 5
-    assert (await read_snapshot(stack.redis, 0)).dead_lettered == 9, "each entry was settled as one"
+    assert (await read_snapshot(stack.clients, 0)).dead_lettered == 9, "each entry was settled as one"
 
 
 async def test_a_replay_that_overtakes_its_message_is_its_dead_letter(database: str) -> None:

@@ -177,7 +177,7 @@ async def loaded_again_as_documented(up: Up) -> None:
     kill = await asyncio.create_subprocess_exec("/bin/sh", "-c", f"kill -HUP $({own})")
     assert await kill.wait() == 0
     logs = [up.directory / ".traksense" / f"{service}.log" for service in ("receiver", "writer")]
-    await eventually(lambda: all("mappings are loaded again" in log.read_text() for log in logs))
+    await eventually(lambda: all("mappings reloaded" in log.read_text() for log in logs))
 
 
 @pytest.mark.long

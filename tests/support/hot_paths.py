@@ -34,6 +34,7 @@ from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.streams.client import ServerClients
 from traksense_ingest.shared.streams.sharding import Sharding
 from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import Decoded
@@ -83,7 +84,7 @@ def receive(protocol: str) -> Callable[[], int]:
     metrics = ReceiverMetrics()
     redis: Any = AgreeingRedis()
     component = Health(metrics, {"redis": ""}).components["redis"]
-    appender = Appender(0, redis, MESSAGES, Durability("memory"), component, metrics)
+    appender = Appender(0, ServerClients(redis), MESSAGES, Durability("memory"), component, metrics)
 
     async def receive_all() -> int:
         inbox, paho = Inbox(), Paho(CallbackAPIVersion.VERSION2, protocol=version_)

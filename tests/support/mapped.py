@@ -25,7 +25,7 @@ VARS = {"tenant": "acme", "tz": "Europe/Berlin", "site": "home"}
 def read(content: bytes, name: str = "test.yaml", path: Path = Path("test.yaml")) -> Mapping:
     """A file's mapping; it has no faults."""
     found = read_mapping(content, path, name, {})
-    if any("it must be set" in fault.what for fault in found.faults):
+    if any("must be set" in fault.what for fault in found.faults):
         found = read_mapping(content, path, name, {key: VARS[key] for key in found.declared if key in VARS})
     assert found.mapping is not None, "\n".join(map(str, found.faults))
     return found.mapping

@@ -40,5 +40,5 @@ def is_ready(*processes: Process) -> bool:
 
 
 async def ledger_agrees(stack: Stack) -> None:
-    shard = await read_snapshot(stack.redis, 0)
+    shard = await read_snapshot(stack.clients, 0)
     assert shard.missing == 0, shard

@@ -19,9 +19,10 @@ NO_SHARED_SUBSCRIPTIONS = b"\x2a\x00"
 
 @dataclass
 class ScriptedBroker:
-    """Takes every client, never answers UNSUBSCRIBE. `suback` gives the reason codes of the n-th SUBSCRIBE, from 0."""
+    """Takes every client, never answers UNSUBSCRIBE. `suback` gives the reason codes of the n-th SUBSCRIBE, from 0;
+    None: it hangs up."""
 
-    suback: Callable[[int], bytes] = lambda _: b"\x01\x01\x01"
+    suback: Callable[[int], bytes | None] = lambda _: b"\x01\x01\x01"
     properties: bytes = b""  # of CONNACK
     disconnect: bytes = b""  # what it says before it hangs up, if it does
     hangs_up_on: int = SUBSCRIBE  # or PUBLISH
@@ -58,7 +59,7 @@ class ScriptedBroker:
         if first != SUBSCRIBE:
             return None
         codes, self.subscribed = self.suback(self.subscribed), self.subscribed + 1
-        return packet(0x90, body[:2] + b"\0" + codes)
+        return None if codes is None else packet(0x90, body[:2] + b"\0" + codes)
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from tests.support.program import run
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server
 from traksense_ingest.shared.failure import DATABASE_ERRORS
+from traksense_ingest.shared.streams.client import ServerClients
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 
 WITHOUT_BROKER = ("writer", "dlq", "migrate")  # programs that never connect to it
@@ -38,6 +39,7 @@ class Stack:
         self.database_url = database_url
         self.is_cold = False  # services are started as a user starts them
         self.redis: Redis = Redis.from_url(redis.url, protocol=2)
+        self.clients = ServerClients(self.redis)
         self._directory = directory
         self._processes: list[Process] = []
         self._sessions: list[asyncpg.Connection] = []

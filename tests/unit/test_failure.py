@@ -27,7 +27,7 @@ from traksense_ingest.shared.failure import (
     kind_of,
     suspect_of,
 )
-from traksense_ingest.shared.streams.client import errors_name_key, require
+from traksense_ingest.shared.streams.client import ServerClients, errors_name_key, require
 
 
 def sql(state: str) -> asyncpg.PostgresError:
@@ -218,5 +218,5 @@ async def test_a_redis_that_is_too_old_is_said_so() -> None:
     """fakeredis has no `redis.acl_check_cmd` either."""
     async with fakeredis.FakeAsyncRedis() as client:
         with pytest.raises(ResponseError, match=r"Redis 7\.0 or newer is needed") as raised:
-            await require(client, 1, ["XLEN {stream}"])
+            await require(ServerClients(client), 1, ["XLEN {stream}"])
     assert is_permanent(raised.value)

@@ -135,7 +135,7 @@ def test_tags_with_lengths() -> None:
         ("0175640999", "tlv: byte 3: no entry for the tag 09 99"),
         ("017564036748", "tlv: byte 3: the entry 03 67 is cut"),
         ("0175640175", "tlv: byte 3: the entry 01 75 is cut"),
-        ("017564017563", "tlv: byte 3: battery comes twice"),
+        ("017564017563", "tlv: byte 3: duplicate field battery"),
     ],
 )
 def test_what_is_wrong_with_tags(payload: str, reason: str) -> None:

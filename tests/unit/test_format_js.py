@@ -62,7 +62,7 @@ def test_results(expression: str, document: Any) -> None:
         ("function decodeUplink(i) { return i.nothing.more }", "TypeError: cannot read property 'more' of undefined"),
         ("function decodeUplink(i) { throw null }", ""),
         ("function decodeUplink(i) { return {data: 1n} }", "TypeError: "),
-        ("function decodeUplink(i) { return {data: '\\ud800'} }", "its result is no JSON: "),
+        ("function decodeUplink(i) { return {data: '\\ud800'} }", "its result is not JSON: "),
         ("function decodeUplink(i) { let a = {}; a.a = a; return {data: a} }", "TypeError: circular reference"),
     ],
 )

@@ -58,7 +58,7 @@ def test_escapes_in_names() -> None:
     [
         ("online", "lines[0]: at character 6: '', should be a space and the fields"),
         ("m f=1\nm f=", "lines[1]: at character 10: '', should be a field's value"),
-        ("m f=on", "lines[0]: at character 4: 'on', should be a number, an integer as 4i, a boolean or a text"),
+        ("m f=on", "lines[0]: at character 4: 'on', should be a number, an integer such as 4i, a boolean or a string"),
         ("m f=9223372036854775808i", "lines[0]: at character 4: '9223372036854775808i', should be a number"),
         ("m f=-1u", "lines[0]: at character 4: '-1u', should be a number"),
         ("m f=1e999", "lines[0]: at character 4: '1e999', should be a number"),

@@ -121,7 +121,7 @@ POINT = "resourceMetrics[0].scopeMetrics[0].metrics[0].gauge.dataPoints"
             f"{POINT}[0]: the metric's name has 513 characters",
         ),
         (encoded({"name": 7, "gauge": {"dataPoints": [{}]}}), f"{POINT}[0]: the metric's name and unit should be"),
-        (encoded(attributes=[{"key": 1}]), "resourceMetrics[0].resource.attributes[0].key: Input should be a text"),
+        (encoded(attributes=[{"key": 1}]), "resourceMetrics[0].resource.attributes[0].key: Input should be a string"),
         (
             encoded(attributes=[{"key": "a", "value": {"boolValue": 1}}]),
             "resourceMetrics[0].resource.attributes[0].value: Input should be a boolean",

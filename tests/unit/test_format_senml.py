@@ -104,7 +104,7 @@ def test_names() -> None:
         ([{"n": "a"}, {"n": "t", "v": "1"}], "[1].v: Input should be a number"),
         ([{"n": "t", "v": True}], "[0].v: Input should be a number"),
         ([{"n": "t", "vb": 1}], "[0].vb: Input should be a boolean"),
-        ([{"n": 7}], "[0].n: Input should be a text"),
+        ([{"n": 7}], "[0].n: Input should be a string"),
         ([{"v": 1, "vs": "1"}], "[0]: v and vs, and should have one value"),
         ([{"x_": 2}], "[0].x_: a field whose name ends in _ must be understood, and is unknown"),
         ([{"bn": "a" * 513}], "[0].bn: 513 characters, at most 512 are allowed"),

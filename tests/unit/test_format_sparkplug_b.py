@@ -133,19 +133,19 @@ def test_controls_and_the_birth_sequence_are_no_metrics() -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b"\xff", "payload: no Sparkplug payload: "),
-        (b"online", "payload: no Sparkplug payload: "),
+        (b"\xff", "payload: not a Sparkplug payload: "),
+        (b"online", "payload: not a Sparkplug payload: "),
         (b"h7", "payload: it has no field of a Sparkplug payload"),
         (sparkplug([{"name": "a"}, {"float_value": float("inf")}]), "metrics[1]: Input should be a finite number"),
         (sparkplug([{"datatype": 24, "bytes_value": b"abc"}]), "metrics[0]: 3 bytes, an array's items have 4 each"),
         (
             sparkplug([{"datatype": 32, "bytes_value": b"\xff\xff\xff\xff\1"}]),
-            "metrics[0]: 5 bytes, which are no array",
+            "metrics[0]: 5 bytes, which is not the size of an array",
         ),
-        (sparkplug([{"datatype": 32, "bytes_value": b""}]), "metrics[0]: 0 bytes, which are no array"),
-        (sparkplug([{"datatype": 33, "bytes_value": b"a"}]), "metrics[0]: the last text of an array has no NUL"),
-        (sparkplug([{"datatype": 33, "bytes_value": b"\xff\0"}]), "payload: no Sparkplug payload: 'utf-8' codec"),
-        (b"\x12\x03\x0a\x01\xff", "payload: no Sparkplug payload: "),
+        (sparkplug([{"datatype": 32, "bytes_value": b""}]), "metrics[0]: 0 bytes, which is not the size of an array"),
+        (sparkplug([{"datatype": 33, "bytes_value": b"a"}]), "metrics[0]: the last string of an array has no NUL"),
+        (sparkplug([{"datatype": 33, "bytes_value": b"\xff\0"}]), "payload: not a Sparkplug payload: 'utf-8' codec"),
+        (b"\x12\x03\x0a\x01\xff", "payload: not a Sparkplug payload: "),
     ],
 )
 def test_what_is_wrong(payload: bytes, reason: str) -> None:

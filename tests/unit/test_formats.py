@@ -173,8 +173,8 @@ def test_bytes_inside_json_are_decoded_into_it(outer: Any, document: Any) -> Non
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (b'{"data":7}', "parse_error: data: Input should be a text, or an array of bytes"),
-        (b'{"data":[256]}', "parse_error: data: Input should be a text, or an array of bytes"),
+        (b'{"data":7}', "parse_error: data: Input should be a string, or an array of bytes"),
+        (b'{"data":[256]}', "parse_error: data: Input should be a string, or an array of bytes"),
         (b'{"data":"A*=="}', "parse_error: data: not Base64: "),
         (b"oops", "parse_error: payload: not JSON: "),
     ],

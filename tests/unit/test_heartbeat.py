@@ -33,7 +33,7 @@ async def test_it_ends_though_a_cancellation_gets_lost(monkeypatch: pytest.Monke
     metrics = ReceiverMetrics()
     broker = Health(metrics, {"broker": "", "redis": ""}).components["broker"]
     client: Any = None
-    mappings: Any = SimpleNamespace(digests={})
+    mappings: Any = SimpleNamespace(digests={}, reload_error=None)
     task = asyncio.create_task(Heartbeat(client, "receiver-0", broker, mappings, metrics).run())
     await begun.wait()
     task.cancel()

@@ -30,9 +30,9 @@ from tests.support.manifests import (
     pod,
     workloads,
 )
+from tests.support.mapping_files import readings
 from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings, load
-from traksense_ingest.shared.mapping.load import LIBRARY
 from traksense_ingest.shared.mapping.load import load as load_mappings
 from traksense_ingest.shared.runtime.service import GRACE_S
 
@@ -119,6 +119,26 @@ def test_the_probes_ask_what_the_service_answers(workload: Thing) -> None:
     assert service["ports"] == [{"name": "metrics", "containerPort": port}]
 
 
+@pytest.mark.parametrize("workload", [each for each in workloads() if component(each) != "migrate"], ids=name)
+def test_mapping_files_are_in_each_container_that_reads_them(workload: Thing) -> None:
+    """Where there is no such ConfigMap, the pod starts all the same."""
+    (volume,) = (each for each in pod(workload)["volumes"] if each["name"] == "mappings")
+    assert volume["configMap"] == {"name": "traksense-mappings", "optional": True}
+    mount = {"name": "mappings", "mountPath": "/mappings", "readOnly": True}
+    assert all(mount in each["volumeMounts"] for each in containers(workload))
+    assert "`INGEST_MAPPINGS=/mappings/`" in PAGE
+
+
+def test_a_folder_of_a_config_map_is_read_as_kubernetes_makes_it(tmp_path: Path) -> None:
+    """Each file is a link into `..data`, which is a link to the folder of the last update."""
+    versions = tmp_path / "..2026_11_28"
+    versions.mkdir()
+    (versions / "readings.yaml").write_text(readings())
+    (tmp_path / "..data").symlink_to(versions.name)
+    (tmp_path / "readings.yaml").symlink_to("..data/readings.yaml")
+    assert load_mappings(f"{tmp_path}/").named == {"readings"}
+
+
 @each_workload
 def test_it_runs_a_command_that_there_is(workload: Thing) -> None:
     if component(workload) != "toolbox":
@@ -168,15 +188,6 @@ def test_every_secret_is_explained() -> None:
     wanted = {reference for thing in workloads() for reference in secrets(thing)}
     assert wanted == set(re.findall(r"create secret generic (\S+) ", PAGE))
     assert wanted == {thing["metadata"]["name"] for thing in objects("ExternalSecret")}
-
-
-def test_a_mounted_configmap_is_a_folder_of_mappings(tmp_path: Path) -> None:
-    """Kubernetes mounts links to a folder that it replaces as a whole."""
-    (tmp_path / "..2026").mkdir()
-    shutil.copy(LIBRARY / "khomp.yaml", tmp_path / "..2026" / "khomp.yaml")
-    (tmp_path / "..data").symlink_to("..2026")
-    (tmp_path / "khomp.yaml").symlink_to("..data/khomp.yaml")
-    assert load_mappings(f"{tmp_path}/").named == {"khomp"}
 
 
 def test_versions_are_those_of_the_package() -> None:

@@ -9,25 +9,16 @@ import pytest
 
 from tests.support import mapped
 from tests.support.mapped import RECEIVED, reason_of, values_of
+from tests.support.sparkplug import INT32, NOW_MS, payload
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.writer.decode.formats.sparkplug_schema import DATATYPES, Payload
 from traksense_ingest.writer.decode.mapped.aliases import Aliases, device_of
 from traksense_ingest.writer.outcome import Birth, BornMetric, Decoded, Rejected
 from traksense_ingest.writer.store.births import births_used
 
-NOW_MS = 1795881605000
 BORN = datetime(2026, 11, 28, 16, 0, 5, tzinfo=UTC)
 
 
-def payload(*metrics: dict[str, Any]) -> bytes:
-    message = Payload(timestamp=NOW_MS)
-    for metric in metrics:
-        message.metrics.add(**metric)
-    encoded: bytes = message.SerializeToString()
-    return encoded
-
-
-INT32 = DATATYPES.index("Int32")
 BIRTH = payload({"name": "Level", "alias": 3, "datatype": INT32, "int_value": 7})
 DATA = payload({"alias": 3, "int_value": 2**32 - 1})
 

@@ -71,7 +71,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(inner)
 
 
-@settings(max_examples=examples(3000))
+@settings(max_examples=examples(1500))
 @given(st.data(), st.sampled_from(sorted(name for name, mapping in MAPPINGS.items() if mapping.tests)))
 def test_messages_that_are_nearly_right(data: st.DataObject, name: str) -> None:
     mapping = MAPPINGS[name]
@@ -80,7 +80,7 @@ def test_messages_that_are_nearly_right(data: st.DataObject, name: str) -> None:
     check_storable(outcome(mapping, message.topic, data.draw(nearly_right(message)), data.draw(st.booleans())))
 
 
-@settings(max_examples=examples(2000))
+@settings(max_examples=examples(1000))
 @given(st.data(), st.sampled_from(sorted(MAPPINGS)))
 def test_any_payload_on_any_topic_of_a_route(data: st.DataObject, name: str) -> None:
     mapping = MAPPINGS[name]

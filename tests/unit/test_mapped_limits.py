@@ -76,6 +76,14 @@ def test_more_rows_than_the_limit() -> None:
     assert reason_of(more) == f"payload_too_large: payload: more than {ROWS_MAX} rows"
 
 
+def test_more_rows_with_a_time_of_their_own_than_the_limit() -> None:
+    own = mapped.points("- {leaves: a, time: {path: $.ts, format: unix}}")
+    payloads = (f'{{"ts": 1795881600, "a": [{",".join(["1"] * count)}]}}' for count in (ROWS_MAX, ROWS_MAX + 1))
+    just, more = (own.outcome("t/d", payload) for payload in payloads)
+    assert len(rows_of(just)) == ROWS_MAX
+    assert reason_of(more) == f"payload_too_large: payload: more than {ROWS_MAX} rows"
+
+
 def test_records_times_items_of_the_message_are_bounded() -> None:
     own = mapped.points('- {each: "$.b[*]", name: x, only: {never: 1}}', more='records: "a[*]"')
     payload = json.dumps({"a": [1] * 30_000, "b": [1] * 30_000})

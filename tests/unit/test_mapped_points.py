@@ -96,7 +96,7 @@ def test_each(body: str, payload: Any, expected: dict[str, object]) -> None:
         (
             '- {each: "a[*]", name: "{.n}", value: v}',
             {"a": [{"n": [], "v": 1}]},
-            "n should be a text, a number or a boolean",
+            "n should be a string, a number or a boolean",
         ),
         (
             '- {each: "a[*]", name: "{.n}", value: v}',
@@ -115,7 +115,7 @@ def test_each(body: str, payload: Any, expected: dict[str, object]) -> None:
             "a[1].v: is missing, and is required",
         ),
         ("- {each: a, required: true}", {}, "a: has no items, and is required"),
-        ("- {each: a}", {"a": {"x": {"y": 1}}}, "a.x: Input should be a number, a boolean or a text, is an object"),
+        ("- {each: a}", {"a": {"x": {"y": 1}}}, "a.x: Input should be a number, a boolean or a string, is an object"),
         ("- {each: .}", {"x": {"y": 1}}, "x: Input should be a number"),
     ],
 )
@@ -184,7 +184,7 @@ def test_zip(body: str, payload: Any, expected: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("payload", "what"),
     [
-        ({"n": ["a"], "v": [1, 2]}, "n: arrays of one length are wanted: n has 1, v has 2"),
+        ({"n": ["a"], "v": [1, 2]}, "n: expected arrays of one length: n has 1, v has 2"),
         ({"n": ["a"], "v": 1}, "v: Input should be an array"),
         ({"n": [None], "v": [1]}, "item 0: name is null, and is the point's name"),
     ],

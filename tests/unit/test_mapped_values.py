@@ -88,8 +88,8 @@ def test_a_value(modifiers: str, value: str, expected: tuple[object, ...] | None
 @pytest.mark.parametrize(
     ("modifiers", "value", "what"),
     [
-        ("", "{}", "v: Input should be a number, a boolean or a text, is an object"),
-        ("", "[1]", "v: Input should be a number, a boolean or a text, is an array"),
+        ("", "{}", "v: Input should be a number, a boolean or a string, is an object"),
+        ("", "[1]", "v: Input should be a number, a boolean or a string, is an array"),
         ("", r'"a\u0000b"', "v: Input should not contain the NUL character"),
         ("map: {0: stop, 1: run}", "2", "v: 2 is not in the map, which has 0, 1"),
         ("map: {0: stop, 1: run}", "true", "v: true is not in the map, which has 0, 1"),

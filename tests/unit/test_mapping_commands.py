@@ -71,31 +71,32 @@ BROKEN = PLANT.replace("unix_ms", "unixms").replace("unit:", "unti:").replace("{
 def test_lint_shows_every_fault_with_its_line(tmp_path: Path) -> None:
     (tmp_path / "plant.yaml").write_text(BROKEN)
     assert lines_of(mapping("lint", "plant.yaml"), 2) == [
-        "plant.yaml:7:15: routes[0].identity.device: missing: a text",
-        'as "{name}" of the topic or "{.path}" of the payload',
+        "plant.yaml:7:15: routes[0].identity.device: missing:",
+        '"{name}" for a capture of the topic, "{.path}" for a value',
+        "of the payload, or a string",
         "    7 |     identity: {site: north}",
         "      |               ^",
         "",
         "plant.yaml:8:30: routes[0].time.format: did you mean",
-        "unix_ms? unixms is not allowed, auto, rfc3339, unix,",
-        "unix_ms, unix_us or unix_ns is",
+        "unix_ms? unixms is not allowed; allowed: auto, rfc3339,",
+        "unix, unix_ms, unix_us or unix_ns",
         "    8 |     time: {path: ts, format: unixms}",
         "      |                              ^",
         "",
         "plant.yaml:10:22: routes[0].points[0]: did you mean unit?",
-        "unknown key unti, allowed are path, name, only, required,",
-        "time, distinct_by, unit, units, type, divide, scale, offset,",
-        "map, else, numbers_in_text, bools, null, absent",
+        "unknown key unti; allowed: path, name, only, required, time,",
+        "distinct_by, unit, units, type, divide, scale, offset, map,",
+        "else, numbers_in_text, bools, null, absent",
         '   10 |       - {path: temp, unti: "°C"}',
         "      |                      ^",
         "",
-        "3 faults",
+        "3 errors",
     ]
     faults = json_of(mapping("lint", "--json", "plant.yaml", width=None), 2)
     assert [(fault["severity"], fault["file"], fault["line"], fault["column"]) for fault in faults] == [
-        ("fault", "plant.yaml", 7, 15),
-        ("fault", "plant.yaml", 8, 30),
-        ("fault", "plant.yaml", 10, 22),
+        ("error", "plant.yaml", 7, 15),
+        ("error", "plant.yaml", 8, 30),
+        ("error", "plant.yaml", 10, 22),
     ]
     assert faults[2]["where"] == "routes[0].points[0]"
     assert faults[2]["what"].endswith("did you mean unit?")
@@ -104,7 +105,7 @@ def test_lint_shows_every_fault_with_its_line(tmp_path: Path) -> None:
 def test_in_a_pipe_a_fault_is_one_line() -> None:
     Path("plant.yaml").write_text(BROKEN)
     first = lines_of(mapping("lint", "plant.yaml", width=None), 2)[0]
-    assert first.startswith("plant.yaml:7:15: routes[0].identity.device: missing: a text as ")
+    assert first.startswith("plant.yaml:7:15: routes[0].identity.device: missing: ")
 
 
 @pytest.mark.parametrize("command", ["lint", "test", "try", "diff"])
@@ -116,11 +117,11 @@ def test_a_mapping_with_faults_is_exit_code_2(command: str) -> None:
 
 def test_lint_of_what_is_not_there() -> None:
     assert lines_of(mapping("lint", "absent.yaml", "khom", width=None), 2) == [
-        "did you mean khomp? the library has no mapping khom, and a file is named by its path, as ./my.yaml",
+        "did you mean khomp? the library has no mapping khom; a file is named by its path, such as ./my.yaml",
         "",
         "absent.yaml can't be read: No such file or directory",
         "",
-        "2 faults",
+        "2 errors",
     ]
     result = mapping("lint", INGEST_MAPPINGS="")
     assert result.exit_code == 2
@@ -168,7 +169,7 @@ def test_lint_warns_of_what_is_hardly_meant() -> None:
     assert mapping("lint", "plant.yaml").exit_code == 0
     strict = mapping("lint", "--strict", "plant.yaml")
     assert strict.exit_code == 1
-    assert "no faults" in strict.stdout
+    assert "no errors" in strict.stdout
     assert max(map(cell_len, strict.stdout.splitlines())) <= 60
 
 

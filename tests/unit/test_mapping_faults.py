@@ -1,4 +1,4 @@
-"""Each kind of fault: where it is, what was found, what is allowed. And all of them at once."""
+"""Each kind of error in mapping files: where it is, what was found, what is allowed. And all of them at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_file_without_faults() -> None:
 
 
 def cases(section: str) -> list[tuple[str, str]]:
-    """What is written and how its fault begins, of tests/cases/mapping_faults.yaml."""
+    """What is written and how its error begins, of tests/cases/mapping_faults.yaml."""
     return [(text, fault) for case in CASES[section] for text, fault in case.items()]
 
 
@@ -60,8 +60,10 @@ def test_of_tests(tests: str, fault: str) -> None:
 def test_tenants() -> None:
     literal = ROUTE.replace("name: m", "name: m\ntenant: {from: literal, value: acme, one_of: [umc]}")
     assert "identity.tenant acme is not one of umc" in faults(literal)[0]
+    other = with_route("identity: {tenant: umc}").replace("name: m", "name: m\ntenant: {from: literal, value: acme}")
+    assert "identity.tenant umc is not one of acme" in faults(other)[0]
     topic = with_route("identity: {tenant: '{.t}'}").replace("name: m", "name: m\ntenant: {from: topic}")
-    assert "identity.tenant {.t} is from the payload, tenant says topic" in faults(topic)[0]
+    assert "identity.tenant {.t} is from the payload, but tenant is from: topic" in faults(topic)[0]
     chosen = with_route("identity: {tenant: '{tenant|or:.t}'}")
     assert "identity.tenant is from the payload" in faults(chosen)[0]
 
@@ -79,13 +81,13 @@ def test_one_fault_hides_no_other() -> None:
         "unknown key colour",
         "x/#/y",
         "a..b",
-        "divide: x where",
-        "unknown key uni,",
+        "divide: expected a number, found x",
+        "unknown key uni;",
         "routes[1].ack: missing",
-        "points are of telem",
-        "the name a is that of the route in line 5 too",
+        "points are only for kind telem",
+        "duplicate name a, first used in line 5",
         "tests[0].name: missing",
-        "tests[0].rows: 2 where a list of rows",
+        "tests[0].rows: expected a list of rows, or [] for none, found 2",
     ):
         assert part in found, (part, found)
 
@@ -100,7 +102,7 @@ def test_what_defaults_say_wrongly_is_said_once() -> None:
         )
     )
     assert len(faults(text)) == 1
-    assert faults(text)[0].startswith("m.yaml:3:32: defaults.time.tz: no time zone Nowhere")
+    assert faults(text)[0].startswith("m.yaml:3:32: defaults.time.tz: unknown time zone Nowhere")
 
 
 def test_a_text_of_a_file_never_breaks_a_line() -> None:

@@ -123,7 +123,7 @@ def test_a_level_of_which_one_value_was_seen_has_a_comment() -> None:
     wider = text.replace('"office/lab/{device}"', '"office/{site}/{device}"').replace("    identity:\n", "")
     assert "site: main" in text
     Path("wider.yaml").write_text("".join(line for line in wider.splitlines(True) if "      site: main" not in line))
-    assert "no faults" in mapping("lint", "wider.yaml").stdout
+    assert "no errors" in mapping("lint", "wider.yaml").stdout
 
 
 def test_a_level_that_is_not_the_site_has_a_comment_too() -> None:

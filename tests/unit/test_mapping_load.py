@@ -100,16 +100,16 @@ def test_what_is_wrong_with_the_variable(tmp_path: Path) -> None:
     folder = written(tmp_path / "mine", "a")
     (tmp_path / "empty").mkdir()
     assert "can't be read" in wrong("~nobody-has-this-name/x.yaml")[0]
-    assert wrong("komp")[0].endswith("as ./my.yaml; did you mean khomp?")
+    assert wrong("komp")[0].endswith("such as ./my.yaml; did you mean khomp?")
     assert wrong("v1") == [line for line in wrong("v1") if "the library has no mapping v1" in line]
     assert wrong("./nothing.yaml") == ["INGEST_MAPPINGS: ./nothing.yaml can't be read: No such file or directory"]
     assert wrong(f"{tmp_path}/empty")[0].startswith("INGEST_MAPPINGS: no *.yaml in the folder ")
-    assert wrong(f"{folder}?sites=x")[0].endswith("has no variable sites, known are site; did you mean site?")
-    assert wrong(f"{folder}?site")[0].endswith(": site: should be name=value")
-    assert wrong(f"{folder}?site=a&site=b")[0].endswith(": site=b: site comes twice")
-    assert wrong("?tenant=x") == ["INGEST_MAPPINGS: ?tenant=x: a name is missing before the ?"]
-    assert "vars.tz: has no default, it must be set: INGEST_MAPPINGS=tasmota?tz=…" in wrong("tasmota")[0]
-    assert "the name a is that of" in wrong(f"{folder},{folder}/a.yaml")[0]
+    assert wrong(f"{folder}?sites=x")[0].endswith("has no variable sites; known: site; did you mean site?")
+    assert wrong(f"{folder}?site")[0].endswith(": site: expected name=value")
+    assert wrong(f"{folder}?site=a&site=b")[0].endswith(": site=b: duplicate variable site")
+    assert wrong("?tenant=x") == ["INGEST_MAPPINGS: ?tenant=x: expected a name before the ?"]
+    assert "vars.tz: has no default and must be set: INGEST_MAPPINGS=tasmota?tz=…" in wrong("tasmota")[0]
+    assert "duplicate name a, first used in" in wrong(f"{folder},{folder}/a.yaml")[0]
 
 
 def test_all_faults_of_all_files_are_said(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_new_writes_a_file_that_lint_and_test_accept_and_never_overwrites(tmp_pa
     assert (result.exit_code, result.stdout) == (0, "")
     assert result.stderr.startswith("plant.yaml: drafted from 1 message")
     assert "name: boiler-7\n" in (tmp_path / "plant.yaml").read_text()
-    assert lines_of(mapping("lint", "plant.yaml", "--strict")) == ["1 file, 1 route, 1 test: no faults"]
+    assert lines_of(mapping("lint", "plant.yaml", "--strict")) == ["1 file, 1 route, 1 test: no errors"]
     assert lines_of(mapping("test", "plant.yaml", "--coverage")) == [
         "1 test of 1 mapping: none failed; no route or point without",
         "a test",

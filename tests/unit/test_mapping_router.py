@@ -146,7 +146,7 @@ def level_captures(parts: tuple[str | Capture, ...], text: str) -> list[tuple[st
     ]
 
 
-@settings(max_examples=examples(2000), deadline=None)
+@settings(max_examples=examples(1000), deadline=None)
 @given(st.lists(PATTERNS, min_size=1, max_size=6), st.lists(TOPICS, min_size=1, max_size=6))
 def test_the_tree_finds_what_trying_each_pattern_finds(patterns: list[str], topics: list[str]) -> None:
     parsed = []

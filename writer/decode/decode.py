@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from traksense_ingest.shared.messages import EMPTY
 from traksense_ingest.writer.decode.payload import looks_like, packing_of, unwrap
 from traksense_ingest.writer.decode.points import measures_of, no_nul_in
 from traksense_ingest.writer.decode.schema import (
@@ -26,15 +25,12 @@ from traksense_ingest.writer.decode.schema import (
     validate,
 )
 from traksense_ingest.writer.decode.timestamp import out_of_range
-from traksense_ingest.writer.decode.topic import Topic, kind_of, parse_topic, tenant_of
+from traksense_ingest.writer.decode.topic import Topic, kind_of, tenant_of
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import (
     AckRow,
     Decoded,
-    Deferred,
     EventRow,
-    Ignored,
-    Outcome,
     Poison,
     Rejected,
     Sighting,
@@ -60,27 +56,15 @@ class Decoder:
     max_future_s: int
     clock: Clock = utc_now
 
-    def decode(self, entry: Entry) -> Outcome:
-        """What becomes of an entry. Never raises, whatever the entry holds."""
-        try:
-            return self.decoded(entry)
-        except Poison as poison:
-            return reject_for(entry, poison)
-        except Exception as error:
-            return Deferred(entry, error)
-
-    def decoded(self, entry: Entry, topic: Topic | None = None) -> Decoded | Ignored:
-        """The same, raising Poison; `topic` has the names where the entry's topic is not one of version 1."""
-        payload = entry.payload
-        if not payload:
-            return self._decode_empty(entry, topic)
+    def decoded(self, entry: Entry, topic: Topic) -> Decoded:
+        """The rows of an entry with a payload that is not empty; `topic` has the names. Raises Poison."""
+        payload = entry.payload or b""
         if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
             return self._decode(entry, topic)
         return self._decode_unwrapped(entry, payload, topic)
 
-    def _decode(self, entry: Entry, topic: Topic | None) -> Decoded:
-        topic = topic or _topic_of(entry)
-        text = self._text(entry.payload)
+    def _decode(self, entry: Entry, topic: Topic) -> Decoded:
+        text = self._text(entry.payload or b"")
         match topic.kind:
             case "telem":
                 return self._telem(entry, topic, text)
@@ -89,15 +73,8 @@ class Decoder:
             case _:
                 return self._event(entry, topic, text)
 
-    def _decode_empty(self, entry: Entry, topic: Topic | None) -> Decoded | Ignored:
-        """An empty payload clears a retained topic. An entry without the field was added by hand, and is rejected."""
-        if entry.payload is None or entry.topic is None:
-            return self._decode(entry, topic)
-        return Ignored(entry, kind_of(entry.topic), EMPTY)
-
-    def _decode_unwrapped(self, entry: Entry, payload: bytes, topic: Topic | None) -> Decoded:
+    def _decode_unwrapped(self, entry: Entry, payload: bytes, topic: Topic) -> Decoded:
         """Decode what a payload contains. The outcome keeps the entry as it came: a dead letter has its exact bytes."""
-        topic = topic or _topic_of(entry)  # an invalid topic is the reason, before an invalid payload
         self._check_size(payload)
         packing = packing_of(payload)
         try:
@@ -119,9 +96,7 @@ class Decoder:
                 f"{len(payload)} bytes, at most {self.max_payload_bytes} are allowed",
             )
 
-    def _text(self, payload: bytes | None) -> str:
-        if payload is None:
-            raise Poison("parse_error", "payload", "the entry has no such field")
+    def _text(self, payload: bytes) -> str:
         if len(payload) > self.max_payload_bytes:
             self._check_size(payload)
         try:
@@ -195,12 +170,6 @@ def reject_for(entry: Entry, poison: Poison) -> Rejected:
     if poison.ahead or poison.birth:
         return replace(rejected, ahead=poison.ahead, device=poison.device, birth=poison.birth)
     return rejected
-
-
-def _topic_of(entry: Entry) -> Topic:
-    if entry.topic is None:
-        raise Poison("invalid_topic", "topic", "the entry has no such field")
-    return parse_topic(entry.topic)
 
 
 def _telemetry(text: str) -> Telemetry:

@@ -39,7 +39,7 @@ class Point(TypedDict):
 
 
 class Telemetry(TypedDict):
-    """A telem message in whatever format: every adapter returns one of these."""
+    """A telem message of version 1."""
 
     ts: Timestamp
     points: Annotated[

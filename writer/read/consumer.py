@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from traksense_ingest.shared.streams.client import BLOCK_MS, errors_name_key
+from traksense_ingest.shared.streams.client import BLOCK_MS, Clients, errors_name_key
 from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of
 from traksense_ingest.shared.streams.scripts import Scripts
 from traksense_ingest.writer.entry import Entry, parse_entry
@@ -55,12 +54,12 @@ DEAD_MS = 600_000  # a consumer that was idle for so long, with nothing pending,
 class Consumer:
     """Raises what redis-py raises; every call may be repeated."""
 
-    def __init__(self, client: Redis, shard: int, name: str) -> None:
+    def __init__(self, clients: Clients, shard: int, name: str) -> None:
         self.stream = key_of(shard)
         self._ledger = ledger_of(shard)
         self.name = name
-        self._client = client
-        self._scripts = Scripts.of(client)
+        self._client = clients.of(self.stream)
+        self._scripts = Scripts.of(self._client)
 
     async def read(self, count: int, *, block: bool) -> list[Entry]:
         """New entries, at most `count`; with `block` it waits up to BLOCK_MS for the first."""

@@ -8,12 +8,10 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
-from redis.asyncio import Redis
-
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
 from traksense_ingest.shared.runtime.service import unless_stopped
-from traksense_ingest.shared.streams.client import left_behind
+from traksense_ingest.shared.streams.client import Clients, left_behind
 from traksense_ingest.shared.streams.keys import key_of
 
 PERIOD_S = 60.0  # between two checks for streams that no receiver should be writing to
@@ -35,13 +33,13 @@ class Shards:
 
 
 async def drain_leftover_shards(
-    client: Redis, shards: Shards, serve: Serve, redis: Component, stop: asyncio.Event
+    clients: Clients, shards: Shards, serve: Serve, redis: Component, stop: asyncio.Event
 ) -> None:
     """Serve the shards beyond our own that hold entries: INGEST_SHARDS was larger when a receiver appended them."""
     async with asyncio.TaskGroup() as tasks:
         while not stop.is_set():
             found = await unless_stopped(
-                stop, retry_through_outage(redis, lambda: left_behind(client, len(shards.own)))
+                stop, retry_through_outage(redis, lambda: left_behind(clients, len(shards.own)))
             )
             for shard in set(found or ()) - shards.draining.keys():
                 about = {"stream": key_of(shard)}

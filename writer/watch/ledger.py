@@ -11,12 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar, assert_never
 
-from redis.asyncio import Redis
-
 from traksense_ingest.shared.failure import Kind, describe, is_refusal, kind_of
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
+from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.keys import ledger_of, number_of
 from traksense_ingest.shared.streams.ledger import Ledger
 from traksense_ingest.shared.streams.ledger_rows import LedgerRow, LedgerRows
@@ -56,7 +55,7 @@ class LedgerWatch:
 
     def __init__(
         self,
-        client: Redis,
+        clients: Clients,
         rows: LedgerRows,
         snapshots: Callable[[], Awaitable[Snapshots]],
         redis: Component,
@@ -64,13 +63,12 @@ class LedgerWatch:
         clock: Clock = utc_now,
     ) -> None:
         """`snapshots` gives those of this writer's shards that are begun after the call."""
-        self._client = client
+        self._clients = clients
         self._rows = rows
         self._snapshots = snapshots
         self._redis = redis
         self._database = database
         self._clock = clock
-        self._write_off = Scripts.of(client).write_off
         self._copies: dict[str, LedgerRow] = {}
         self._seen: dict[str, Observation] = {}
         self._outage: Exception | None = None  # in the last check
@@ -106,8 +104,8 @@ class LedgerWatch:
         before = last_seen(row, self._seen.get(row.stream)).ledger
 
         async def complete() -> StreamSnapshot:
-            now = snapshot or await read_snapshot(self._client, number_of(row.stream))
-            return now if row.is_closed else await with_remaining(self._client, before, now)
+            now = snapshot or await read_snapshot(self._clients, number_of(row.stream))
+            return now if row.is_closed else await with_remaining(self._clients, before, now)
 
         now = await retry_through_outage(self._redis, complete)
         return step(row, now, self._seen.get(row.stream), self._clock())
@@ -161,9 +159,9 @@ class LedgerWatch:
     async def _reset(self, row: LedgerRow) -> None:
         """May be repeated by any writer that finds the row still closed: the second time changes nothing."""
         shard, revision = number_of(row.stream), row.revision
-        keys = [row.stream, ledger_of(shard)]
-        await retry_through_outage(self._redis, lambda: self._write_off(keys=keys, args=[revision]))
-        now = await retry_through_outage(self._redis, lambda: read_snapshot(self._client, shard))
+        write_off, keys = Scripts.of(self._clients.of(row.stream)).write_off, [row.stream, ledger_of(shard)]
+        await retry_through_outage(self._redis, lambda: write_off(keys=keys, args=[revision]))
+        now = await retry_through_outage(self._redis, lambda: read_snapshot(self._clients, shard))
         if now.revision >= revision:
             await self._replace(row, now)
 
@@ -171,7 +169,7 @@ class LedgerWatch:
         """After another snapshot, which raises the ledger's revision."""
         shard, last = number_of(seen.row.stream), seen.ledger
         now = await retry_through_outage(
-            self._redis, lambda: read_snapshot_after(self._client, shard, last, is_counted=True)
+            self._redis, lambda: read_snapshot_after(self._clients, shard, last, is_counted=True)
         )
         self._seen[seen.row.stream] = seen = seen.then(now, self._clock())
         return seen

@@ -14,7 +14,6 @@ import socket
 from collections.abc import Iterable
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from traksense_ingest.shared.failure import REDIS_ERRORS, describe
@@ -23,6 +22,7 @@ from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage, watch
 from traksense_ingest.shared.streams import heartbeat
+from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.connection import is_of_server
 from traksense_ingest.shared.streams.heartbeat import Writer
 from traksense_ingest.writer.decode.decode import utc_now
@@ -62,12 +62,12 @@ async def watch_ledgers(ledgers: LedgerWatch) -> None:
     await watch("the ledgers", ledgers.check, PERIOD_S / 2)
 
 
-async def watch_receivers(client: Redis, metrics: WriterMetrics) -> None:
+async def watch_receivers(clients: Clients, metrics: WriterMetrics) -> None:
     """Keep the number of receivers that are gone up to date; NaN where Redis denies the command."""
 
     async def count() -> None:
         try:
-            found = await heartbeat.receivers(client)
+            found = await heartbeat.receivers(clients)
         except ResponseError:
             metrics.receivers_gone.set(math.nan)
         except REDIS_ERRORS:
@@ -78,14 +78,17 @@ async def watch_receivers(client: Redis, metrics: WriterMetrics) -> None:
     await watch("the receivers", count, RECEIVERS_PERIOD_S)
 
 
-async def watch_heartbeat(client: Redis, name: str, mappings: LiveMappings[Any]) -> None:
+async def watch_heartbeat(clients: Clients, name: str, mappings: LiveMappings[Any]) -> None:
     """Register this writer every 2 s, for `traksense-ingest status`; at the end it is removed."""
     process, warned = f"{socket.gethostname()}-{os.getpid()}", False
 
     async def beat() -> None:
         nonlocal warned
         try:
-            await heartbeat.register_writer(client, Writer(name=name, process=process, mappings=mappings.digests))
+            digests, error = mappings.digests, mappings.reload_error
+            await heartbeat.register_writer(
+                clients, Writer(name=name, process=process, mappings=digests, reload_error=error)
+            )
         except REDIS_ERRORS as error:
             if isinstance(error, ResponseError) and not is_of_server(error) and not warned:
                 warned = True
@@ -97,7 +100,7 @@ async def watch_heartbeat(client: Redis, name: str, mappings: LiveMappings[Any])
     finally:
         with contextlib.suppress(*REDIS_ERRORS):  # without it, the missing heartbeats say the same a little later
             async with asyncio.timeout(STOP_S):
-                await heartbeat.deregister_writer(client, name)
+                await heartbeat.deregister_writer(clients, name)
 
 
 async def watch_database(stuck: StuckTransactions, database: Component) -> None:
@@ -127,11 +130,11 @@ async def watch_dead_letters(recorder: MetricsRecorder) -> None:
         recorder.dead_letters.flush_if_due()
 
 
-async def watch_consumers(client: Redis, shards: Iterable[int], redis: Component) -> None:
+async def watch_consumers(clients: Clients, shards: Iterable[int], redis: Component) -> None:
     """Delete the consumers of writers that died long ago."""
 
     async def delete_idle() -> None:
         for shard in shards:
-            await retry_through_outage(redis, Consumer(client, shard, "").delete_idle)
+            await retry_through_outage(redis, Consumer(clients, shard, "").delete_idle)
 
     await watch("the consumers", delete_idle, CONSUMERS_PERIOD_S)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from redis.asyncio import Redis
-
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
+from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
 
 Snapshots = Sequence[StreamSnapshot]
@@ -17,8 +16,8 @@ Snapshots = Sequence[StreamSnapshot]
 class SnapshotFeed:
     """Takes the snapshots, and hands them to whoever waits for the next ones. Waits through outages of Redis."""
 
-    def __init__(self, client: Redis, shards: Iterable[int], redis: Component) -> None:
-        self._client = client
+    def __init__(self, clients: Clients, shards: Iterable[int], redis: Component) -> None:
+        self._clients = clients
         self._shards = shards
         self._redis = redis
         self._waiting: list[asyncio.Future[Snapshots]] = []
@@ -40,4 +39,4 @@ class SnapshotFeed:
         return await future
 
     async def _read(self) -> Snapshots:
-        return [await read_snapshot(self._client, shard) for shard in self._shards]
+        return [await read_snapshot(self._clients, shard) for shard in self._shards]

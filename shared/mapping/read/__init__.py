@@ -1,1 +1,1 @@
-"""A mapping file's text → a Mapping, or all its faults."""
+"""A mapping file's text → a Mapping, or all its errors."""

@@ -26,12 +26,12 @@ def size(field: BinaryField) -> int | None:
 
 def binary(keys: Keys) -> Binary:
     """A struct's fields."""
-    at = keys.required("fields", "a list of fields, as {name: temp, type: i16, divide: 10}")
+    at = keys.required("fields", "a list of fields, such as {name: temp, type: i16, divide: 10}")
     endian = _endian(keys)
     found = tuple(_field(item, endian) for item in at.items("a list of fields")) if at else ()
     length = keys.read("length", lambda length: length.integer(0, LENGTH_MAX), None)
     if at and length is not None and (needed := _needed(found)) > length:
-        at.fault(f"they need {needed} bytes, length says {length}")
+        at.fault(f"they need {needed} bytes, but length is {length}")
     return Binary(found, length)
 
 
@@ -40,7 +40,7 @@ def tlv(keys: Keys) -> Tlv:
     type_bytes = keys.read("type_bytes", lambda at: at.integer(1, 2), 1)
     length_bytes = keys.read("length_bytes", lambda at: at.integer(0, 2), 0)
     endian = _endian(keys)
-    at = keys.required("entries", 'tags and their fields, as {"01 75": {name: battery, type: u8}}')
+    at = keys.required("entries", 'tags and their fields, such as {"01 75": {name: battery, type: u8}}')
     table = at.table("tags and their fields") if at else []
     return Tlv(
         type_bytes,
@@ -57,14 +57,14 @@ def _endian(keys: Keys) -> Endian:
 
 def _entry(key: Cursor, at: Cursor, type_bytes: int, length_bytes: int, endian: Endian) -> Entry:
     tag = b""
-    text = key.matching(_HEX, f'a tag of {type_bytes} bytes in hexadecimal, as "{"01 75"[: type_bytes * 3 - 1]}",')
+    text = key.matching(_HEX, f'a tag of {type_bytes} bytes in hexadecimal, such as "{"01 75"[: type_bytes * 3 - 1]}"')
     if _HEX.fullmatch(text):
         tag = bytes.fromhex(text)
         if len(tag) != type_bytes:
-            key.fault(f"{quoted(text)} has {len(tag)} bytes, type_bytes says {type_bytes}")
+            key.fault(f"{quoted(text)} has {len(tag)} bytes, but type_bytes is {type_bytes}")
     found = tuple(_field(item, endian) for item in at.one_or_more())
     if not length_bytes and any(size(field) is None for field in found):
-        at.fault("its length must be known where the payload has none: length_bytes is 0")
+        at.fault("needs a length, since the payload has none: length_bytes is 0")
     return Entry(tag, found, _needed(found))
 
 
@@ -78,8 +78,9 @@ def _needed(fields: tuple[BinaryField, ...]) -> int:
 
 
 def _field(at: Cursor, endian: Endian) -> BinaryField:
-    keys = at.keys(*_FIELD_KEYS, what="a field, as {name: temp, type: i16}")
-    named, typed = keys.required("name", "the field's key"), keys.required("type", "as u8, i16, f32, bits or text")
+    keys = at.keys(*_FIELD_KEYS, what="a field such as {name: temp, type: i16}")
+    named = keys.required("name", "the field's key")
+    typed = keys.required("type", "a type such as u8, i16, f32, bits or text")
     kind = typed.choice(FieldType) if typed else FieldType.U8
     field = BinaryField(
         name=named.text("a name") if named else "",
@@ -100,15 +101,15 @@ def _field(at: Cursor, endian: Endian) -> BinaryField:
 
 def _check(keys: Keys, field: BinaryField) -> None:
     if field.divide == 0:
-        keys.found["divide"].fault("0, by which nothing is divided")
+        keys.found["divide"].fault("division by 0")
     for key in ("bit", "bits"):
         if key in keys and field.type not in _BITS:
-            keys.found[key].fault(f"not of {field.type}, only of bits and bool")
+            keys.found[key].fault(f"only for bits and bool, not for {field.type}")
     if "length" in keys and field.type in _SIZES:
-        keys.found["length"].fault(f"{field.type} has {_SIZES[field.type]} bytes")
+        keys.found["length"].fault(f"{field.type} always has {_SIZES[field.type]} bytes")
     if field.type is FieldType.BCD and field.length is None:
-        keys.required("length", "bcd has a number of bytes")
+        keys.required("length", "the number of bytes, which bcd needs")
     width = 8 * (size(field) or 0)
     lowest, count = field.bit or 0, field.bits or 1
     if field.type in _BITS and lowest + count > width:
-        keys.at.fault(f"bits {lowest} to {lowest + count - 1} of {width}, the lowest is 0")
+        keys.at.fault(f"bits {lowest} to {lowest + count - 1} of only {width}; the lowest is 0")

@@ -1,4 +1,4 @@
-"""Whether what a text refers to is captured by anything."""
+"""Whether what a string refers to is captured."""
 
 from __future__ import annotations
 
@@ -38,28 +38,26 @@ def of_point(point: AnyPoint) -> frozenset[str]:
 
 
 def check_new(at: Cursor | None, names: Iterable[str], taken: Collection[str]) -> None:
-    """Note a fault for each name that something around it captures already. A payload could else set what the topic
-    says: the tenant, for one."""
+    """Note an error for each name that something around it captures already. Otherwise a payload could set what the
+    topic says: the tenant, for one."""
     for name in names:
         if at is not None and name in taken and name not in (KEY, LEAF):
-            at.fault(f"{{{name}}} is captured already, by the topic or by `records`; use another name")
+            at.fault(f"{{{name}}} is already captured by the topic or by `records`; use another name")
 
 
 def check(at: Cursor | None, value: object, known: frozenset[str], some: Iterable[str] = ()) -> None:
-    """Note a fault for each capture that a value refers to and that isn't known; `some` are of some topics only."""
+    """Note an error for each capture that a value refers to and that isn't known; `some` are of some topics only."""
     if at is None:
         return
     for name in dict.fromkeys(_references(value)):
         if name in known:
             continue
         if name in some:
-            at.fault(f"{{{name}}} is not in each of the route's topics")
+            at.fault(f"{{{name}}} is not captured by each of the route's topics")
         elif known:
-            at.fault(
-                f"{{{name}}} is captured by nothing, captures here: {', '.join(sorted(known))}{_hint(name, known)}"
-            )
+            at.fault(f"unknown capture {{{name}}}; captures here: {', '.join(sorted(known))}{_hint(name, known)}")
         else:
-            at.fault(f"{{{name}}} is captured by nothing; a path begins with a dot: {{.{name}}}")
+            at.fault(f"unknown capture {{{name}}}; a path begins with a dot: {{.{name}}}")
 
 
 def _hint(name: str, known: frozenset[str]) -> str:

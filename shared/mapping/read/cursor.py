@@ -1,5 +1,5 @@
-"""Reading nodes. Each accessor gives a value of the wanted type; where the file has none it notes the fault and gives a
-harmless value, so that one fault hides no other."""
+"""Reading nodes. Each accessor gives a value of the expected type; where the file has none it notes the error and gives
+a harmless value, so that one error hides no other."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ D = TypeVar("D")
 
 FAULT_MAX = 500  # characters of what is wrong
 
+_TIME = "a date or a timestamp with Z or an offset, such as 2026-01-31T12:00:00Z"
 _DECIMAL = re.compile(r"[-+]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,2})?|[-+]?\.[0-9]{1,30}", re.ASCII)
 _DURATION = re.compile(r"([0-9]{1,9})(us|ms|s|m|h)", re.ASCII)
 _MICROSECONDS = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
 class Reader:
-    """A file that is being read, and its faults so far."""
+    """A file that is being read, and its errors so far."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -62,9 +63,9 @@ class Cursor:
         """Note what is wrong here."""
         self.reader.fault(self.node, self.where, what)
 
-    def wanted(self, what: str) -> None:
-        """Note that something else is wanted here."""
-        self.fault(f"{self.shown} where {what} is wanted{self._hint()}")
+    def expected(self, what: str) -> None:
+        """Note that something else is expected here."""
+        self.fault(f"expected {what}, found {self.shown}{self._hint()}")
 
     @property
     def shown(self) -> str:
@@ -82,18 +83,18 @@ class Cursor:
     def _hint(self) -> str:
         match self.node:
             case Entries(entries=((Leaf(text=name), Leaf(value=None)),)):
-                return f'; a text that begins with a brace is quoted: "{{{quoted(name)}}}"'
+                return f'; quote a string that begins with a brace: "{{{quoted(name)}}}"'
             case _:
                 return ""
 
     @property
     def written(self) -> str:
-        """A scalar as it stands in the file: a key that reads null is the text null."""
+        """A scalar as it stands in the file: a key that reads null is the string null."""
         return self.node.text if isinstance(self.node, Leaf) else ""
 
     @property
     def is_text(self) -> bool:
-        """Whether it is a text, not a number, true, false or null."""
+        """Whether it is a string, not a number, true, false or null."""
         return isinstance(self.node, Leaf) and isinstance(self.node.value, str)
 
     @property
@@ -107,31 +108,31 @@ class Cursor:
         return isinstance(self.node, Entries)
 
     def scalar(self) -> Scalar:
-        """A text, a number, true, false or null."""
+        """A string, a number, true, false or null."""
         if isinstance(self.node, Leaf):
             return self.node.value
-        self.wanted("a text, a number, true, false or null")
+        self.expected("a string, a number, true, false or null")
         return None
 
-    def text(self, what: str = "a text") -> str:
-        """A text; a number, true and false as they are written."""
+    def text(self, what: str = "a string") -> str:
+        """A string; a number, true and false as they are written."""
         if isinstance(self.node, Leaf) and self.node.value is not None:
             return self.node.text
-        self.wanted(what)
+        self.expected(what)
         return ""
 
     def matching(self, pattern: re.Pattern[str], what: str) -> str:
-        """A text of this form."""
+        """A string of this form."""
         text = self.text(what)
         if text and pattern.fullmatch(text) is None:
-            self.wanted(what)
+            self.expected(what)
         return text
 
     def flag(self) -> bool:
         """True or false."""
         if isinstance(self.node, Leaf) and isinstance(self.node.value, bool):
             return self.node.value
-        self.wanted("true or false")
+        self.expected("true or false")
         return False
 
     def integer(self, least: int, most: int) -> int:
@@ -139,27 +140,27 @@ class Cursor:
         value = self.node.value if isinstance(self.node, Leaf) else None
         if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
             return value
-        self.wanted(f"a whole number from {least} to {most}")
+        self.expected(f"a whole number from {least} to {most}")
         return least
 
     def decimal(self) -> Decimal:
         """A number, exactly as it is written."""
         if isinstance(self.node, Leaf) and _DECIMAL.fullmatch(self.node.text):
             return Decimal(self.node.text)
-        self.wanted("a number")
+        self.expected("a number")
         return Decimal(1)
 
     def microseconds(self) -> int:
-        """A duration, as 1s."""
+        """A duration such as 1s."""
         match = _DURATION.fullmatch(self.node.text) if isinstance(self.node, Leaf) else None
         if match and int(match[1]):
             return int(match[1]) * _MICROSECONDS[match[2]]
-        self.wanted("a duration, as 500ms, 1s, 5m or 1h,")
+        self.expected("a duration such as 500ms, 1s, 5m or 1h")
         return 0
 
-    def moment(self) -> datetime:
-        """An RFC 3339 timestamp, or a date: its first moment in UTC."""
-        text = self.text("a date or a timestamp with Z or an offset, as 2026-01-31T12:00:00Z,")
+    def time(self) -> datetime:
+        """An RFC 3339 timestamp, or a date: its beginning in UTC."""
+        text = self.text(_TIME)
         try:
             found = datetime.fromisoformat(text)
             if len(text) == len("2026-01-31"):
@@ -169,7 +170,7 @@ class Cursor:
         except (ValueError, OverflowError):
             pass
         if text:
-            self.wanted("a date or a timestamp with Z or an offset, as 2026-01-31T12:00:00Z,")
+            self.expected(_TIME)
         return datetime(2000, 1, 1, tzinfo=UTC)
 
     def choice(self, allowed: type[E]) -> E:
@@ -177,19 +178,19 @@ class Cursor:
         return allowed(self.one_of([member.value for member in allowed]))
 
     def one_of(self, allowed: Iterable[str]) -> str:
-        """One of these texts; the first of them if it is none."""
+        """One of these strings; the first of them if it is none."""
         names = list(allowed)
         if isinstance(self.node, Leaf) and self.written in names:  # `null` too
             return self.written
         if text := self.text(listed(names)):
-            self.fault(f"{quoted(text)} is not allowed, {listed(names)} is{did_you_mean(text, names)}")
+            self.fault(f"{quoted(text)} is not allowed; allowed: {listed(names)}{did_you_mean(text, names)}")
         return names[0]
 
     def items(self, what: str = "a list") -> list[Cursor]:
         """The items of a list."""
         if isinstance(self.node, Items):
             return [Cursor(self.reader, node, f"{self.where}[{index}]") for index, node in enumerate(self.node.items)]
-        self.wanted(what)
+        self.expected(what)
         return []
 
     def one_or_more(self) -> list[Cursor]:
@@ -200,11 +201,11 @@ class Cursor:
         """Keys and values, where the keys are the file's own."""
         if isinstance(self.node, Entries):
             return [(Cursor(self.reader, key, self.where), self._below(key, node)) for key, node in self.node.entries]
-        self.wanted(what)
+        self.expected(what)
         return []
 
     def keys(self, *allowed: str, what: str = "an object") -> Keys:
-        """What is under the keys of the language; others are faults."""
+        """What is under the keys of the language; others are errors."""
         found = {}
         for key, value in self.table(what):
             name = key.written
@@ -244,13 +245,13 @@ class Keys:
         return default if at is None else read(at)
 
     def required(self, key: str, what: str) -> Cursor | None:
-        """What is under a key; it missing is a fault, which says what it should be."""
+        """What is under a key; its absence is an error, which says what it should be."""
         if key not in self.found:
             self.at.reader.fault(self.at.node, self._path(key), f"missing: {what}")
         return self.found.get(key)
 
     def only_one(self, *allowed: str) -> str | None:
-        """Which of these keys is there; it is a fault if there is none or more than one."""
+        """Which of these keys is there; it is an error if there is none or more than one."""
         found = [key for key in allowed if key in self.found]
         if not found:
             self.at.fault(f"one of {listed(allowed)} is missing")
@@ -266,4 +267,4 @@ def _unknown(name: str, allowed: tuple[str, ...]) -> str:
     before, colon, _ = name.partition(":")
     if colon and before in allowed:
         return f"unknown key {quoted(name)}; a space after the colon is missing"
-    return f"unknown key {quoted(name)}, allowed are {', '.join(allowed)}{did_you_mean(name, allowed)}"
+    return f"unknown key {quoted(name)}; allowed: {', '.join(allowed)}{did_you_mean(name, allowed)}"

@@ -43,7 +43,7 @@ class FileReader:
     read: dict[str, bytes]
 
     def content(self, at: Cursor) -> bytes:
-        """A file's bytes, or a fault."""
+        """A file's bytes; none, and an error, where it can't be read."""
         name = at.text("a file's name")
         try:
             with (self.folder / name).open("rb") as file:
@@ -57,7 +57,7 @@ class FileReader:
         return content
 
     def text(self, at: Cursor) -> str:
-        """A file's text, or a fault."""
+        """A file's text; none, and an error, where it can't be read."""
         try:
             return self.content(at).decode()
         except UnicodeDecodeError as error:
@@ -93,16 +93,16 @@ def decode(at: Cursor, files: FileReader) -> Decode:
     if not at.is_object:
         name = at.one_of(_NAMES)
         if name in ("binary", "tlv", "js"):
-            at.fault(f"{name} needs more: {{{name}: {{{', '.join(_OWN_KEYS[name])}}}}}")
+            at.fault(f"{name} needs more keys: {{{name}: {{{', '.join(_OWN_KEYS[name])}}}}}")
         return Decode(Text() if name == "text" else FormatName(name) if name in list(FormatName) else FormatName.JSON)
     table = at.table()
     if len(table) != 1:
-        at.fault(f"{len(table)} formats, one is wanted: {', '.join(_NAMES)}")
+        at.fault(f"expected one format, found {len(table)}; allowed: {', '.join(_NAMES)}")
         return JSON
     key, inside = table[0]
     name = key.text()
     if name not in _NAMES:
-        key.fault(f"no format {quoted(name)}, allowed are {', '.join(_NAMES)}{did_you_mean(name, _NAMES)}")
+        key.fault(f"unknown format {quoted(name)}; allowed: {', '.join(_NAMES)}{did_you_mean(name, _NAMES)}")
         return JSON
     keys = inside.keys(*_OWN_KEYS.get(name, ()), *INSIDE)
     return _inside(keys, _format(name, keys, files))

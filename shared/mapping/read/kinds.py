@@ -14,7 +14,7 @@ EMPTY = Template("", ("",))
 
 
 def source(at: Cursor) -> Source:
-    """A path, `@capture`, `=literal`, or a text with references in braces."""
+    """A path, `@capture`, `=literal`, or a string with references in braces."""
     if at.is_text and at.text().startswith("="):
         return Literally(at.text()[1:])
     if at.is_text and "{" in at.text():
@@ -24,20 +24,23 @@ def source(at: Cursor) -> Source:
 
 def fields(at: Cursor) -> Fields:
     """`{name: source}`."""
-    return tuple((key.text("a name"), source(value)) for key, value in at.table("names and paths, as {fw: version},"))
+    return tuple(
+        (key.text("a name"), source(value)) for key, value in at.table("names and paths, such as {fw: version}")
+    )
 
 
 def ack(at: Cursor) -> Ack:
     """The command's id, whether it was carried out, and the error."""
     keys = at.keys("cmd_id", "ok", "err")
-    id_, ok = keys.required("cmd_id", 'the command\'s id, as "{.id}"'), keys.required("ok", "the path of true or false")
+    id_ = keys.required("cmd_id", 'the command\'s id, such as "{.id}"')
+    ok = keys.required("ok", "the path of true or false")
     return Ack(template(id_) if id_ else EMPTY, _flag(ok), keys.read("err", path_to_one, None))
 
 
 def event(at: Cursor) -> Event:
     """What happened, its id and what belongs to it."""
     keys = at.keys("type", "id", "data")
-    type_ = keys.required("type", 'the kind of event, as boot or "{.event}"')
+    type_ = keys.required("type", 'the kind of event, such as boot or "{.event}"')
     return Event(template(type_) if type_ else EMPTY, keys.read("id", template, None), keys.read("data", _data, None))
 
 
@@ -81,7 +84,8 @@ def _level(keys: Keys | None, at: Cursor, level: str, captured: frozenset[str], 
     if level not in captured:
         where = keys.at if keys else at
         path = f"{where.where}.{level}" if keys else f"{where.where}.identity.{level}"
-        where.reader.fault(where.node, path, 'missing: a text as "{name}" of the topic or "{.path}" of the payload')
+        what = 'missing: "{name}" for a capture of the topic, "{.path}" for a value of the payload, or a string'
+        where.reader.fault(where.node, path, what)
     return Template(f"{{{level}}}", _capture_part(level))
 
 
@@ -91,4 +95,4 @@ def _capture_part(level: str) -> tuple[str | Reference, ...]:
 
 def _check_literal(at: Cursor, found: Template) -> None:
     if found.literal is not None and not 1 <= len(found.literal) <= NAME_MAX:
-        at.fault(f"{quoted(found.literal)} has {len(found.literal)} characters, 1 to {NAME_MAX} are allowed")
+        at.fault(f"{quoted(found.literal)} has {len(found.literal)} characters; 1 to {NAME_MAX} are allowed")

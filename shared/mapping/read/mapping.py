@@ -1,4 +1,4 @@
-"""A whole file: its text → a Mapping, and its faults."""
+"""A whole file: its text → a Mapping, and its errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What came of a file. `mapping` is None where it has faults."""
+    """What came of a file. `mapping` is None where it has errors."""
 
     mapping: Mapping | None
     faults: tuple[Fault, ...]
@@ -38,7 +38,7 @@ class Read:
 
 
 def read_mapping(content: bytes, file: File, shown: str, given: Dict[str, str]) -> Read:
-    """A file's content. `shown` is how faults name it; `given` are the values of its variables. Raises nothing."""
+    """A file's content. `shown` is how errors name it; `given` are the values of its variables. Raises nothing."""
     reader = Reader(shown)
     try:
         node = compose(_decoded(content), lambda at, what: reader.fault(at, "", what))
@@ -66,13 +66,13 @@ def _read(reader: Reader, node: Node, content: bytes, file: File, given: Dict[st
     keys = Cursor(reader, node).keys(*KEYS, what="version, name and routes")
     files = FileReader(file.parent, {})
     _check_version(keys)
-    at = keys.required("name", "the mapping's name, as my-device")
-    name = at.matching(NAME, "a name of lower case letters, digits, - and _,") if at else ""
+    at = keys.required("name", "the mapping's name, such as my-device")
+    name = at.matching(NAME, "a name of lower case letters, digits, - and _") if at else ""
     routes = _routes(keys, name, files)
     tests = keys.read("tests", lambda at: tuple(test(item, files) for item in at.items("a list of tests")), ())
     for case, item in zip(tests, keys.found["tests"].items() if tests else (), strict=False):
         if case.route is not None and case.route not in (names := [route.name for route in routes]):
-            item.fault(f"no route {case.route}{did_you_mean(case.route, names)}")
+            item.fault(f"unknown route {case.route}{did_you_mean(case.route, names)}")
     mapping = Mapping(
         name=name,
         file=file,
@@ -88,9 +88,9 @@ def _read(reader: Reader, node: Node, content: bytes, file: File, given: Dict[st
 
 
 def _check_version(keys: Keys) -> None:
-    at = keys.required("version", "1, the only one that there is")
+    at = keys.required("version", "1, the only version that there is")
     if at and at.scalar() != 1:
-        at.wanted("version 1, the only one that there is,")
+        at.expected("1, the only version that there is")
 
 
 def _routes(keys: Keys, name: str, files: FileReader) -> tuple[Route, ...]:
@@ -102,9 +102,9 @@ def _routes(keys: Keys, name: str, files: FileReader) -> tuple[Route, ...]:
         return ()
     entries = at.items("a list of routes")
     if not entries and at.is_list:
-        at.fault("no routes; at least one is wanted")
+        at.fault("expected at least one route, found an empty list")
     if len(entries) > ROUTES_MAX:
-        at.fault(f"{len(entries)} routes, at most {ROUTES_MAX} are allowed")
+        at.fault(f"{len(entries)} routes; at most {ROUTES_MAX} are allowed")
         return ()
     routes = tuple(reader.route(entry) for entry in entries)
     _refuse_repeated(entries, routes)
@@ -115,23 +115,23 @@ def _refuse_repeated(entries: list[Cursor], routes: tuple[Route, ...]) -> None:
     first: dict[str, Route] = {}
     for entry, route in zip(entries, routes, strict=True):
         if route.name and first.setdefault(route.name, route) is not route:
-            entry.fault(f"the name {route.name} is that of the route in line {first[route.name].place.line} too")
+            entry.fault(f"duplicate name {route.name}, first used in line {first[route.name].place.line}")
 
 
 def _variables(at: Cursor, given: Dict[str, str]) -> dict[str, str]:
     """Values of the file's variables, a default may have those before it."""
     found: dict[str, str] = {}
     for key, value in _vars_of(at):
-        name = key.matching(_VARIABLE, "a variable's name: letters, digits and _,")
+        name = key.matching(_VARIABLE, "a variable's name of letters, digits and _")
         if name in given:
             found[name] = given[name]
         elif isinstance(value.node, Leaf) and value.node.value is not None:
             found[name] = expanded(value.node.text, found, value.fault)
         elif isinstance(value.node, Leaf):
-            found[name] = name  # so that what it is part of has no other faults
-            value.fault(f"has no default, it must be set: INGEST_MAPPINGS={_shown_name(at)}?{name}=…")
+            found[name] = name  # so that what it is part of has no other errors
+            value.fault(f"has no default and must be set: INGEST_MAPPINGS={_shown_name(at)}?{name}=…")
         else:
-            value.wanted("a text or null")
+            value.expected("a string or null")
     return found
 
 

@@ -56,7 +56,7 @@ def value(keys: Keys, base: Value | None = None) -> Value:
 def overrides(at: Cursor, base: Value) -> tuple[Override, ...]:
     """`{name: what is different}`, where a name may have a `*`."""
     found = []
-    for key, inside in at.table("names and what is different, as {temperature: {unit: °C}},"):
+    for key, inside in at.table("names and what is different, such as {temperature: {unit: °C}}"):
         keys = inside.keys("rename", *VALUE_KEYS)
         name = key.text("a name")
         names = Names(globs=(name,)) if "*" in name else Names(frozenset([name]))
@@ -85,7 +85,7 @@ def _tables(keys: Keys) -> dict[str, Any]:
         if "map" not in keys:
             at.fault("only together with `map`")
     if at := keys.get("bools"):
-        words = at.keys("true", "false", what="words, as {true: [on], false: [off]},")
+        words = at.keys("true", "false", what="words, such as {true: [on], false: [off]}")
         for name in ("true", "false"):
             said[f"{name}_words"] = words.read(name, _words, frozenset())
     return said
@@ -97,6 +97,6 @@ def _words(at: Cursor) -> frozenset[str]:
 
 def _check(keys: Keys, found: Value) -> None:
     if "divide" in keys and found.divide == 0:
-        keys.found["divide"].fault("0, by which nothing is divided")
+        keys.found["divide"].fault("division by 0")
     if both := found.true_words & found.false_words:
-        keys.at.fault(f"{quoted(min(both))} can't be true and false")
+        keys.at.fault(f"{quoted(min(both))} can't be both true and false")

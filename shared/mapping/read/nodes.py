@@ -60,7 +60,7 @@ class Entries(Node):
 
 
 class Invalid(Exception):
-    """A file that is no YAML, or not of the allowed kind, so that nothing more can be said about it."""
+    """A file that is not valid YAML, or not of the allowed kind, so that nothing more can be said about it."""
 
     def __init__(self, line: int, column: int, what: str) -> None:
         super().__init__(what)
@@ -72,23 +72,23 @@ OnFault = Callable[[Node, str], None]
 
 
 def compose(text: str, fault: OnFault) -> Node:
-    """The document's node; raises Invalid. A key that comes twice is a fault, and the first is kept."""
+    """The document's node; raises Invalid. A duplicate key is an error, and the first one is kept."""
     try:
         return _Composer(text, fault).document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise Invalid(line, column, f"no YAML: {error.problem or error.context}") from None
+        raise Invalid(line, column, f"not valid YAML: {error.problem or error.context}") from None
     except yaml.reader.ReaderError as error:
         before = text[: error.position] if isinstance(error.position, int) else ""
         line = before.count("\n") + 1
-        raise Invalid(line, len(before) - before.rfind("\n"), f"no YAML: {error.reason}") from None
+        raise Invalid(line, len(before) - before.rfind("\n"), f"not valid YAML: {error.reason}") from None
     except yaml.YAMLError as error:
-        raise Invalid(1, 1, f"no YAML: {error}") from None
+        raise Invalid(1, 1, f"not valid YAML: {error}") from None
 
 
 def resolve(text: str) -> Scalar:
-    """What a plain scalar is in the core schema. `ON`, `12:30`, `0777` and `1_000` are texts."""
+    """What a plain scalar is in the core schema. `ON`, `12:30`, `0777` and `1_000` are strings."""
     if text in _WORDS:
         return _WORDS[text]
     if not (text[0].isdigit() or text[0] in "+-."):
@@ -115,15 +115,15 @@ class _Composer:
         self._next()  # the document ends
         after = self._next()
         if not isinstance(after, yaml.StreamEndEvent):
-            raise Invalid(*_place(after), "a second document; a file has one")
+            raise Invalid(*_place(after), "a second document; only one is allowed")
         return node
 
     def _node(self, event: Any, depth: int) -> Node:
         line, column = _place(event)
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            raise Invalid(line, column, "anchors and aliases (& and *) are not allowed; quote a text that begins so")
+            raise Invalid(line, column, "anchors and aliases (& and *) are not allowed; quote a string that begins so")
         if event.tag is not None and not (event.tag == "!" and isinstance(event, yaml.ScalarEvent)):
-            raise Invalid(line, column, f"tags ({event.tag}) are not allowed; quote a text that begins with !")
+            raise Invalid(line, column, f"tags ({event.tag}) are not allowed; quote a string that begins with !")
         if isinstance(event, yaml.ScalarEvent):
             is_plain = event.implicit[0]
             return Leaf(line, column, resolve(event.value) if is_plain else event.value, event.value, is_plain)
@@ -142,11 +142,11 @@ class _Composer:
         while not isinstance(event := self._next(), yaml.MappingEndEvent):
             key, node = self._node(event, depth + 1), self._node(self._next(), depth + 1)
             if not isinstance(key, Leaf):
-                self._fault(key, 'a key that is no text; a text that begins with { or [ is quoted: "{name}"')
+                self._fault(key, 'a key must be a string; quote one that begins with { or [: "{name}"')
             elif key.text == "<<":
                 self._fault(key, "merge keys (<<) are not allowed")
             elif (first := found.setdefault((type(key.value), key.value), (key, node)))[1] is not node:
-                self._fault(key, f"the key {key.text} comes twice: it is in line {first[0].line} too")
+                self._fault(key, f"duplicate key {key.text}, first used in line {first[0].line}")
         return tuple(found.values())
 
 

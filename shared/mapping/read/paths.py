@@ -1,4 +1,4 @@
-"""Paths and templates, parsed. What is wrong with a text is raised as Wrong, and is a fault where it stands."""
+"""Paths and templates, parsed. What is wrong with a string is raised as Wrong, and is an error where it stands."""
 
 from __future__ import annotations
 
@@ -49,25 +49,25 @@ _WITHOUT_ARGUMENT = {FilterName.LOWER, FilterName.UPPER, FilterName.NOSEP}
 
 
 class Wrong(ValueError):
-    """A text that is no path, template or topic; the message says why."""
+    """A string that is not a valid path, template or topic; the message says why."""
 
 
 def path(at: Cursor) -> Path:
     """A path that may lead to several values."""
-    return parsed(at, "a path, as data.temperature,", path_of, NOWHERE)
+    return parsed(at, "a path such as data.temperature", path_of, NOWHERE)
 
 
 def path_to_one(at: Cursor) -> Path:
     """A path that leads to one value."""
     found = path(at)
     if found.is_many:
-        at.fault(f"{quoted(found.text)} leads to several values, one is wanted: an index, as [0], instead of [*]")
+        at.fault(f"{quoted(found.text)} leads to several values; expected one: an index such as [0] instead of [*]")
     return found
 
 
 def template(at: Cursor) -> Template:
-    """A text with references in braces."""
-    return parsed(at, "a text", template_of, Template("", ("",)))
+    """A string with references in braces."""
+    return parsed(at, "a string", template_of, Template("", ("",)))
 
 
 def template_up_to(characters: int) -> Callable[[Cursor], Template]:
@@ -77,22 +77,22 @@ def template_up_to(characters: int) -> Callable[[Cursor], Template]:
         found = template(at)
         length = sum(len(part) for part in found.parts if isinstance(part, str))
         if length > characters:
-            at.fault(f"{length} characters, at most {characters} are allowed")
+            at.fault(f"{length} characters; at most {characters} are allowed")
         return found
 
     return read
 
 
 def names(at: Cursor) -> Names:
-    """Names of points, with * for any characters."""
-    texts = [item.text("a name") for item in at.one_or_more()]
+    """A list of names of points, with * for any characters."""
+    texts = [item.text("a name") for item in at.items("a list of names")]
     return Names(frozenset(text for text in texts if "*" not in text), tuple(text for text in texts if "*" in text))
 
 
 def path_of(text: str) -> Path:
     """Raises Wrong."""
     if text.startswith("@"):
-        return Path(text, Root.CAPTURE, (Key(_name(text[1:], text)),))
+        return Path(text, Root.CAPTURE, (Key(capture_name(text[1:], text)),))
     root, rest = Root.ITEM, text
     if text[:1] in ("$", "^"):
         root, rest = Root(text[0]), text[1:]
@@ -108,7 +108,8 @@ def _steps(rest: str, text: str) -> Iterator[Step]:
     while end < len(rest):
         match = _STEP.match(rest, end)
         if match is None:
-            raise Wrong(f"{quoted(text)}: {quoted(rest[end:])} is no step of a path; they are key, [0], [*], {{name}}")
+            steps = "key, [0], [*], {name}"
+            raise Wrong(f"{quoted(text)}: {quoted(rest[end:])} is not a valid step of a path; allowed: {steps}")
         is_name = match["name"] is not None or match["key"] is not None
         if is_name and not is_first and match["dot"] is None:
             raise Wrong(f"{quoted(text)}: a dot is missing before {quoted(rest[end:])}")
@@ -123,18 +124,20 @@ def _step(match: re.Match[str], text: str) -> Step:
         case "items":
             return Each(Over.ITEMS)
         case "index":
-            return Each(Over.ITEMS, _name(match["index"], text))
+            return Each(Over.ITEMS, capture_name(match["index"], text))
         case "key":
-            return Each(Over.KEYS, _name(match["key"], text))
+            return Each(Over.KEYS, capture_name(match["key"], text))
         case "name" if match["name"].strip() == "*":
-            raise Wrong(f"{quoted(text)}: * is no key; [*] is each item of an array, {{name}} each key of an object")
+            raise Wrong(f"{quoted(text)}: * is not a valid key; use [*] for each item, {{name}} for each key")
         case group:
             return Key(match[group or "name"])
 
 
-def _name(name: str, text: str) -> str:
+def capture_name(name: str, text: str) -> str:
+    """The name of a capture in a path or a topic. Raises Wrong."""
     if NAME.fullmatch(name) is None:
-        raise Wrong(f"{quoted(text)}: {quoted(name)} is no name of a capture: letters, digits and _, a letter first")
+        why = "is not a valid name of a capture; allowed: letters, digits and _, a letter first"
+        raise Wrong(f"{quoted(text)}: {quoted(name)} {why}")
     return name
 
 
@@ -145,7 +148,7 @@ def template_of(text: str) -> Template:
         if match[1] is not None:
             parts.append(_reference(match[1], text))
         elif match[0] in ("{", "}"):
-            raise Wrong(f"{quoted(text)}: a brace without its other one; a brace itself is written twice")
+            raise Wrong(f"{quoted(text)}: unbalanced braces; a literal brace is written twice")
         else:
             literal = match[0][0] if match[0] in ("{{", "}}") else match[0]
             if parts and isinstance(parts[-1], str):
@@ -163,16 +166,15 @@ def _reference(inside: str, text: str) -> Reference:
 def _value(written: str, text: str) -> Path:
     """`x` is a capture, `.x` the item's, `^.x` the record's, `$.x` the message's."""
     if not written:
-        raise Wrong(f"{quoted(text)}: nothing is between the braces; it is {{capture}} or {{.path}}")
+        raise Wrong(f"{quoted(text)}: nothing between the braces; expected {{capture}} or {{.path}}")
     if written[0] in ".$^@":
         found = path_of(written)
         if found.is_many:
-            raise Wrong(f"{quoted(text)}: {quoted(written)} leads to several values, one is wanted")
+            raise Wrong(f"{quoted(text)}: {quoted(written)} leads to several values; expected one")
         return found
     if NAME.fullmatch(written) is None:
-        raise Wrong(
-            f"{quoted(text)}: {quoted(written)} is no capture; a path begins with a dot: {{.{quoted(written)}}}"
-        )
+        why = "is not a valid name of a capture; a path begins with a dot"
+        raise Wrong(f"{quoted(text)}: {quoted(written)} {why}: {{.{quoted(written)}}}")
     return Path(f"@{written}", Root.CAPTURE, (Key(written),))
 
 
@@ -181,10 +183,10 @@ def _filter(written: str, text: str) -> Filter:
     allowed = [member.value for member in FilterName]
     if name.strip() not in allowed:
         hint = did_you_mean(name.strip(), allowed)
-        raise Wrong(f"{quoted(text)}: no filter {quoted(name)}, allowed are {', '.join(allowed)}{hint}")
+        raise Wrong(f"{quoted(text)}: unknown filter {quoted(name)}; allowed: {', '.join(allowed)}{hint}")
     found = FilterName(name.strip())
     if found in _WITH_ARGUMENT and not argument:
-        raise Wrong(f"{quoted(text)}: the filter {found} needs an argument, as {_EXAMPLES[found]}")
+        raise Wrong(f"{quoted(text)}: the filter {found} needs an argument, such as {_EXAMPLES[found]}")
     if found in _WITHOUT_ARGUMENT and colon:
         raise Wrong(f"{quoted(text)}: the filter {found} has no argument")
     return Filter(found, argument, _value(argument.strip(), text) if found is FilterName.OR else None)
@@ -199,10 +201,10 @@ _EXAMPLES = {
 
 
 def parsed(at: Cursor, what: str, parse: Callable[[str], T], default: T) -> T:
-    """What a text is by `parse`, which may raise Wrong; the default where it is none."""
+    """What a string is by `parse`, which may raise Wrong; the default where it is none."""
     text = at.text(what)
     if not text and at.is_text:
-        at.fault(f"empty, {what.rstrip(',')} is wanted")
+        at.fault(f"expected {what}, found an empty string")
     try:
         return parse(text) if text else default
     except Wrong as wrong:

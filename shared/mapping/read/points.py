@@ -89,14 +89,14 @@ def distinct_by(at: Cursor) -> bool:
 
 
 def _kind(at: Cursor) -> str | None:
-    found = [key.written for key, _ in at.table("an entry, as {path: temperature},")] if at.is_object else []
+    found = [key.written for key, _ in at.table("an entry such as {path: temperature}")] if at.is_object else []
     kinds = [kind for kind in _KINDS if kind in found]
     if len(kinds) == 1:
         return kinds[0]
     if not at.is_object:
-        at.wanted("an entry, as {path: temperature},")
+        at.expected("an entry such as {path: temperature}")
     elif kinds:
-        at.fault(f"{' and '.join(kinds)}; an entry has one of {', '.join(_KINDS)}")
+        at.fault(f"{' and '.join(kinds)} can't be together; an entry has one of {', '.join(_KINDS)}")
     else:
         at.keys(*KEYS)
         at.fault(f"one of {', '.join(_KINDS)} is missing")
@@ -112,7 +112,7 @@ def _path_point(keys: Keys, common: dict[str, Any]) -> PathPoint:
 def _last_key(keys: Keys, found: Path) -> Template:
     key = next((step.name for step in reversed(found.steps) if isinstance(step, Key)), None)
     if key is None or (found.steps and isinstance(found.steps[-1], Index)):
-        keys.required("name", f"the path {found.text} ends in no key that could be it")
+        keys.required("name", f"the path {found.text} does not end in a key, which would be the name")
         return Template("", ("",))
     return Template(key, (key,))
 
@@ -128,11 +128,11 @@ def _each_point(keys: Keys, common: dict[str, Any]) -> EachPoint:
 
 def _zip_point(keys: Keys, common: dict[str, Any]) -> ZipPoint:
     arrays = tuple(
-        (key.matching(NAME, "a key of letters, digits and _,"), _array(at)) for key, at in keys.found["zip"].table()
+        (key.matching(NAME, "a key of letters, digits and _"), _array(at)) for key, at in keys.found["zip"].table()
     )
     known = [key for key, _ in arrays]
     if not arrays and keys.found["zip"].is_object:
-        keys.found["zip"].fault("no arrays, as {name: names, value: values}")
+        keys.found["zip"].fault("expected arrays such as {name: names, value: values}, found none")
     if "value" not in known and "value" not in keys and arrays:
         keys.required("value", "a path in the item, since no array is called value")
     if "unit" in known and common["value"].unit is None:
@@ -149,7 +149,7 @@ def _array(at: Cursor) -> Path:
     if found.steps and found.steps[-1] == Each(Over.ITEMS):
         found = replace(found, steps=found.steps[:-1])
     if found.is_many:
-        at.fault(f"{found.text} leads through several arrays, one is wanted")
+        at.fault(f"{found.text} leads through several arrays; expected one")
     return found
 
 
@@ -176,12 +176,12 @@ def _cases_point(keys: Keys, common: dict[str, Any]) -> CasesPoint:
     cases = tuple(_case(item) for item in keys.found["cases"].items("a list of cases"))
     for item, case in list(zip(keys.found["cases"].items(), cases, strict=False))[:-1]:
         if not case.when:
-            item.fault("a case without `when` always fits: those after it never do")
+            item.fault("a case without `when` always fits, so that those after it never do")
     return CasesPoint(**(common | {"name": common["name"] or Template("", ("",))}), cases=cases)
 
 
 def _case(at: Cursor) -> Case:
-    keys = at.keys("when", "value", "path", what="a case, as {when: {a: 1}, value: on},")
+    keys = at.keys("when", "value", "path", what="a case such as {when: {a: 1}, value: on}")
     when: tuple[Condition, ...] = keys.read("when", conditions, ())
     if keys.only_one("value", "path") == "path":
         return Case(when, path_to_one(keys.found["path"]))
@@ -191,4 +191,4 @@ def _case(at: Cursor) -> Case:
 def _refuse_names(keys: Keys) -> None:
     """`only` with names is for entries that make several points."""
     if (only := keys.get("only")) and not only.is_object:
-        only.wanted("conditions, as {type: up},")
+        only.expected("conditions such as {type: up}")

@@ -18,7 +18,7 @@ from traksense_ingest.shared.mapping.read.points import PointReader, distinct_by
 from traksense_ingest.shared.mapping.read.tenant import TenantRule
 from traksense_ingest.shared.mapping.read.topics import topics
 from traksense_ingest.shared.mapping.read.values import conditions, time_rule
-from traksense_ingest.shared.mapping.text import Template
+from traksense_ingest.shared.mapping.text import Root, Template
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.ASCII)
 ANY_ROUTE = ("name", "topics", "except_topics", "when", "decode", "unpack", "shard")
@@ -44,12 +44,12 @@ class RouteReader:
         own = at.keys(*ROUTE_KEYS, what="a route")
         keys = Keys(at, {**self.defaults, **own.found})
         name = keys.required("name", "it is in the reasons of dead letters")
-        on = keys.required("topics", "a topic filter or a list of them, as plant/{site}/{device}/data")
+        on = keys.required("topics", "a topic filter or a list of them, such as plant/{site}/{device}/data")
         patterns = topics(on) if on else ()
         captured = captures.of_topics(patterns)
         common = {
             "mapping": self.mapping,
-            "name": name.matching(NAME, "a name of lower case letters, digits, - and _,") if name else "",
+            "name": name.matching(NAME, "a name of lower case letters, digits, - and _") if name else "",
             "place": at.place,
             "topics": patterns,
             "except_topics": keys.read("except_topics", topics, ()),
@@ -121,7 +121,7 @@ class _Scope:
 
     def _identity(self, known: frozenset[str]) -> Identity:
         at = self.keys.get("identity")
-        keys = at.keys(*kinds.LEVELS, what='an object, as {site: home, device: "{id}"},') if at else None
+        keys = at.keys(*kinds.LEVELS, what='an object such as {site: home, device: "{id}"}') if at else None
         found = kinds.identity(keys, self.keys.at, known, self.file.tenant.literal)
         for level in kinds.LEVELS:
             if keys and level in keys:
@@ -138,21 +138,21 @@ class _Scope:
         if at := self.keys.get("time"):
             return time_rule(at, missing)
         if missing is Missing.REJECT:
-            self.keys.required("time", "a path, or `received` for the moment of receipt")
+            self.keys.required("time", "a path, or `received` for the time of receipt")
         return TimeRule(missing=missing)
 
     def _points(self, kind: Kind, known: frozenset[str]) -> tuple[AnyPoint, ...]:
         at = self.keys.get("points")
         if kind != "telem":
             if at:
-                at.fault(f"not of kind {kind}: points are of telem")
+                at.fault(f"points are only for kind telem, not for {kind}")
             return ()
         if at is None:
-            self.keys.required("points", "a list, as [{path: temperature}], or [] for none")
+            self.keys.required("points", "a list such as [{path: temperature}], or [] for none")
             return ()
         entries = at.items("a list of points")
         if len(entries) > POINTS_MAX:
-            at.fault(f"{len(entries)} entries, at most {POINTS_MAX} are allowed")
+            at.fault(f"{len(entries)} entries; at most {POINTS_MAX} are allowed")
         reader = PointReader(self.keys.read("distinct_by", distinct_by, False))
         found = [(entry, reader.point(entry)) for entry in entries]
         for entry, point in found:
@@ -163,10 +163,10 @@ class _Scope:
 
     def _of_kind(self, kind: Kind, key: str, read: Any) -> object:
         if kind == key:
-            at = self.keys.required(key, f"a route of kind {kind} has it")
+            at = self.keys.required(key, f"a route of kind {kind} needs it")
             return read(at) if at else None
         if at := self.own.get(key):
-            at.fault(f"only of kind {key}, this one is {kind}")
+            at.fault(f"only for kind {key}, this route is of kind {kind}")
         return None
 
     def _shard(self, has_topics: bool) -> Template | None:
@@ -174,22 +174,22 @@ class _Scope:
         found = template(at) if at else None
         if found and at and has_topics:
             captures.check(at, found, self.captured, self.some)
-            if any(reference.path.text[:1] != "@" for reference in found.references):
-                at.fault("a shard is of the topic's captures alone: nothing is decoded yet")
+            if any(path.root is not Root.CAPTURE for path in found.paths):
+                at.fault("a shard can only use the topic's captures: nothing is decoded yet")
         return found
 
     def _check_when(self, common: dict[str, Any]) -> None:
         captures.check(self.keys.get("when"), common["when"], self.captured, self.some)
 
     def _check_v1(self, kind: Kind) -> None:
-        self._refuse(("records", "time", "meta", "points", "distinct_by", *OF_KIND), "v1 itself says it")
+        self._refuse(("records", "time", "meta", "points", "distinct_by", *OF_KIND), "version 1 itself has it")
         if kind == "state" and (at := self.keys.get("kind")):
-            at.fault("v1 has telem, ack and event")
+            at.fault("version 1 has only telem, ack and event")
 
     def _refuse(self, names: Collection[str], why: str) -> None:
         for name in names:
             if at := self.own.get(name):
-                at.fault(f"not here: {why}")
+                at.fault(f"not allowed here: {why}")
 
     def _any_tenant(self) -> Tenant:
         """Of a route without rows: the tenants that are allowed, if the file says which."""

@@ -22,9 +22,9 @@ _IDENTITY = ("tenant", "site", "device")
 def test(at: Cursor, files: FileReader) -> Test:
     """One test."""
     keys = at.keys(*KEYS, what="a test")
-    name = keys.required("name", "what it shows")
+    name = keys.required("name", "what the test shows")
     if not any(key in keys for key in _EXPECTED):
-        at.fault(f"it expects nothing: one of {', '.join(_EXPECTED)} is missing")
+        at.fault(f"expects nothing; needed: one of {', '.join(_EXPECTED)}")
     return Test(
         name=name.text() if name else "",
         line=at.place.line,
@@ -70,19 +70,19 @@ def _message(keys: Keys, files: FileReader) -> Message:
             payload = files.content(keys.found["payload_file"])
         case _:
             payload = b""
-    received = keys.read("received", Cursor.moment, LATER)
+    received = keys.read("received", Cursor.time, LATER)
     return Message(topic.text("a topic") if topic else "", payload, received, keys.read("retained", Cursor.flag, False))
 
 
 def _payload(at: Cursor) -> bytes:
-    """A text is the payload itself; an object or a list is its JSON."""
+    """A string is the payload itself; an object or a list is its JSON."""
     if isinstance(at.node, Leaf):
         return at.node.text.encode(errors="surrogatepass")
     return json.dumps(value_of(at.node), ensure_ascii=False).encode(errors="surrogatepass")
 
 
 def _rows(at: Cursor) -> tuple[Row, ...]:
-    return tuple(_row_of(_ROW)(item) for item in at.items("a list of rows, [] for none"))
+    return tuple(_row_of(_ROW)(item) for item in at.items("a list of rows, or [] for none"))
 
 
 def _events(keys: Keys) -> tuple[Row, ...] | None:
@@ -110,7 +110,7 @@ def _number(at: Cursor) -> float | int:
     value = at.scalar()
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value
-    at.wanted("a number")
+    at.expected("a number")
     return 0
 
 
@@ -118,7 +118,7 @@ def _object(at: Cursor) -> Row:
     if at.is_object:
         found: Row = value_of(at.node)
         return found
-    at.wanted("an object")
+    at.expected("an object")
     return {}
 
 
@@ -126,7 +126,7 @@ _TEXTS = dict.fromkeys(_IDENTITY, Cursor.text)
 _ROW: Mapping[str, Callable[[Cursor], Any]] = {
     **_TEXTS,
     "point": Cursor.text,
-    "ts": Cursor.moment,
+    "ts": Cursor.time,
     "v_num": _nullable(_number),
     "v_bool": _nullable(Cursor.flag),
     "v_text": _nullable(Cursor.text),
@@ -137,19 +137,19 @@ _ACK: Mapping[str, Callable[[Cursor], Any]] = {
     **_TEXTS,
     "cmd_id": Cursor.text,
     "ok": Cursor.flag,
-    "ts_exec": _nullable(Cursor.moment),
+    "ts_exec": _nullable(Cursor.time),
     "err": _nullable(Cursor.text),
 }
 _EVENT: Mapping[str, Callable[[Cursor], Any]] = {
     **_TEXTS,
     "event_id": Cursor.text,
     "event_type": Cursor.text,
-    "ts": Cursor.moment,
+    "ts": Cursor.time,
     "data": _nullable(lambda at: value_of(at.node)),
 }
 _STATE: Mapping[str, Callable[[Cursor], Any]] = {
     **_TEXTS,
     "online": Cursor.flag,
     "reason": _nullable(Cursor.text),
-    "ts": Cursor.moment,
+    "ts": Cursor.time,
 }

@@ -9,7 +9,7 @@ from itertools import islice, pairwise
 
 from traksense_ingest.shared.mapping.faults import quoted
 from traksense_ingest.shared.mapping.read.cursor import Cursor
-from traksense_ingest.shared.mapping.read.paths import NAME, Wrong, parsed
+from traksense_ingest.shared.mapping.read.paths import Wrong, capture_name, parsed
 from traksense_ingest.shared.mapping.text import KEY, LEAF, Capture, Level, TopicPattern, variants
 
 VARIANTS_MAX = 256  # of the choices in one topic
@@ -22,19 +22,19 @@ _REST = re.compile(r"\{([^{}/]*)\.\.\.\}")
 
 def topics(at: Cursor) -> tuple[TopicPattern, ...]:
     """One filter or a list of them."""
-    what = "a topic filter, as plant/{site}/{device}/data,"
+    what = "a topic filter such as plant/{site}/{device}/data"
     found = [parsed(item, what, pattern_of, None) for item in at.one_or_more()]
     if not found:
-        at.fault("an empty list, at least one topic filter is wanted")
+        at.fault("expected at least one topic filter, found an empty list")
     return tuple(pattern for pattern in found if pattern)
 
 
 def pattern_of(text: str) -> TopicPattern:
     """Raises Wrong."""
     if text.startswith("$share/"):
-        raise Wrong(f"{quoted(text)}: without $share/group/; MQTT_SHARED_GROUP is for that")
+        raise Wrong(f"{quoted(text)}: $share/group/ is not allowed; set MQTT_SHARED_GROUP instead")
     if "\0" in text or len(text.encode(errors="replace")) > TOPIC_MAX:
-        raise Wrong(f"{quoted(text)}: a topic has no NUL and at most {TOPIC_MAX} bytes")
+        raise Wrong(f"{quoted(text)}: a topic can have no NUL character and at most {TOPIC_MAX} bytes")
     *before, last = text.split("/")
     rest = _rest(last, text)
     levels = tuple(_level(level, text) for level in (before if rest else [*before, last]))
@@ -66,7 +66,7 @@ def _level(level: str, text: str) -> Level:
     if level == "+":
         return Level((Capture(None),))
     if "+" in level or "#" in level:
-        raise Wrong(f"{quoted(text)}: + is a whole level, and # the last one")
+        raise Wrong(f"{quoted(text)}: + must be a whole level, and # the last one")
     parts: list[str | Capture] = []
     end = 0
     for match in _PART.finditer(level):
@@ -75,14 +75,14 @@ def _level(level: str, text: str) -> Level:
         parts.append(_capture(match[1], text) if match[2] is None else match[2])
         end = match.end()
     if end != len(level):
-        raise Wrong(f"{quoted(text)}: a brace without its other one in {quoted(level)}")
+        raise Wrong(f"{quoted(text)}: unbalanced braces in {quoted(level)}")
     _refuse_adjacent(parts, text)
     return Level(tuple(parts) or ("",))
 
 
 def _capture(inside: str, text: str) -> Capture:
     if inside.endswith("..."):
-        raise Wrong(f"{quoted(text)}: {{{quoted(inside)}}} is only the last level, and all of it")
+        raise Wrong(f"{quoted(text)}: {{{quoted(inside)}}} is only allowed as the whole last level")
     name, colon, choices = inside.partition(":")
     found = tuple(dict.fromkeys(choices.split("|"))) if colon else ()
     if colon and "" in found:
@@ -91,22 +91,20 @@ def _capture(inside: str, text: str) -> Capture:
 
 
 def _name(name: str, text: str) -> str:
-    if NAME.fullmatch(name) is None:
-        raise Wrong(f"{quoted(text)}: {quoted(name)} is no name of a capture: letters, digits and _, a letter first")
     if name in (KEY, LEAF):
-        raise Wrong(f"{quoted(text)}: {name} is what `each` and `leaves` capture; another name is wanted")
-    return name
+        raise Wrong(f"{quoted(text)}: {name} is what `each` and `leaves` capture; use another name")
+    return capture_name(name, text)
 
 
 def _refuse_adjacent(parts: Sequence[str | Capture], text: str) -> None:
     """`{a}{b}`: where the first would end, nobody knows."""
     for one, other in pairwise(parts):
         if isinstance(one, Capture) and isinstance(other, Capture) and not (one.choices or other.choices):
-            raise Wrong(f"{quoted(text)}: nothing between {{{one.name}}} and {{{other.name}}} says where one ends")
+            raise Wrong(f"{quoted(text)}: needs text between {{{one.name}}} and {{{other.name}}}, where one ends")
 
 
 def _refuse_repeated(pattern: TopicPattern) -> None:
     names = pattern.captures
     for name in names:
         if names.count(name) > 1:
-            raise Wrong(f"{quoted(pattern.text)}: {{{name}}} is in it twice")
+            raise Wrong(f"{quoted(pattern.text)}: duplicate capture {{{name}}}")

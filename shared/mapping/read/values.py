@@ -1,4 +1,4 @@
-"""Conditions, tables and moments, parsed: what more than one key of the language takes."""
+"""Conditions, tables and times, parsed: what more than one key of the language takes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ _FORMATS = [form.value for form in TimeFormat if form is not TimeFormat.DEFAULT]
 
 def conditions(at: Cursor) -> tuple[Condition, ...]:
     """`{PATH: what must be there}`; all of them hold."""
-    return tuple(Condition(_key_path(key), _test(value)) for key, value in at.table("conditions, as {type: up},"))
+    return tuple(Condition(_key_path(key), _test(value)) for key, value in at.table("conditions such as {type: up}"))
 
 
 def _key_path(key: Cursor) -> Path:
     found = parsed(key, "a path", path_of, NOWHERE)
     if found.is_many:
-        key.fault(f"{quoted(found.text)} leads to several values, one is wanted")
+        key.fault(f"{quoted(found.text)} leads to several values; expected one")
     return found
 
 
@@ -88,7 +88,7 @@ def scalar_table(at: Cursor, read: Callable[[Cursor], T]) -> tuple[tuple[Scalar,
 
 
 def text_table(at: Cursor) -> tuple[tuple[str, str], ...]:
-    """Texts by texts."""
+    """Strings by strings."""
     return tuple((key.text(), value.text()) for key, value in at.table())
 
 
@@ -118,7 +118,7 @@ def _time_paths(keys: Keys) -> tuple[tuple[Path, ...], bool]:
     names = ("path", "paths", "paths_joined")
     if not any(name in keys for name in names):
         if "missing" not in keys and "received" not in keys:
-            keys.at.fault("neither path nor missing: it says no time; `time: received` is the moment of receipt")
+            keys.at.fault("path or missing is needed; `time: received` is the time of receipt")
         return (), False
     name = keys.only_one(*names) or "path"
     at = keys.found[name]
@@ -133,7 +133,7 @@ def _formats(at: Cursor) -> tuple[TimeFormat | Strptime, ...]:
 
 def _format(at: Cursor) -> TimeFormat | Strptime:
     if at.is_object:
-        inside = at.keys("strptime").required("strptime", 'a format, as "%d.%m.%Y %H:%M"')
+        inside = at.keys("strptime").required("strptime", 'a format such as "%d.%m.%Y %H:%M"')
         return _strptime(inside) if inside else TimeFormat.DEFAULT
     if isinstance(at.node, Leaf) and "%" in at.written:
         text = quoted(at.written)
@@ -143,7 +143,7 @@ def _format(at: Cursor) -> TimeFormat | Strptime:
 
 
 def _strptime(at: Cursor) -> TimeFormat | Strptime:
-    text = at.text('a format of strptime, as "%d.%m.%Y %H:%M"')
+    text = at.text('a format of strptime, such as "%d.%m.%Y %H:%M"')
     if not any(year in text for year in _YEARS):
         at.fault(f"{quoted(text)} has no year: %Y or %y")
         return TimeFormat.DEFAULT
@@ -151,18 +151,18 @@ def _strptime(at: Cursor) -> TimeFormat | Strptime:
         time.strptime("", text)
     except ValueError as error:
         if "does not match" not in str(error):
-            at.fault(f"{quoted(text)} is no format of strptime: {error}")
+            at.fault(f"{quoted(text)} is not a valid format of strptime: {error}")
     except Exception:  # of the regular expression that it makes: re.error
-        at.fault(f"{quoted(text)} is no format of strptime: a directive is in it twice")
+        at.fault(f"{quoted(text)} is not a valid format of strptime: duplicate directive")
     return Strptime(text)
 
 
 def _zone(at: Cursor) -> str | None:
-    text = at.text("a time zone, as America/Sao_Paulo,")
+    text = at.text("a time zone such as America/Sao_Paulo")
     if not text or _is_zone(text):
         return text or None
     hint = did_you_mean(text, sorted(available_timezones()))
-    at.fault(f"no time zone {quoted(text)}, names are as America/Sao_Paulo{hint}")
+    at.fault(f"unknown time zone {quoted(text)}; expected a name such as America/Sao_Paulo{hint}")
     return None
 
 
@@ -182,14 +182,14 @@ def _missing(at: Cursor) -> Missing:
 
 
 def _round(at: Cursor) -> int:
-    inside = at.keys("round").required("round", "a duration, as 1s")
+    inside = at.keys("round").required("round", "a duration such as 1s")
     return inside.microseconds() if inside else 0
 
 
 def _before(at: Cursor) -> tuple[datetime | None, Missing]:
     if not at.is_object:
-        return at.moment(), Missing.RECEIVED
+        return at.time(), Missing.RECEIVED
     keys = at.keys("date", "then")
-    date = keys.required("date", "a date, as 2000-01-01")
+    date = keys.required("date", "a date such as 2000-01-01")
     then = keys.read("then", _missing, Missing.RECEIVED)
-    return (date.moment() if date else datetime(2000, 1, 1, tzinfo=UTC)), then
+    return (date.time() if date else datetime(2000, 1, 1, tzinfo=UTC)), then

@@ -1,4 +1,4 @@
-"""`${name}` in a file's texts and keys. `$${` is `${` itself."""
+"""`${name}` in a file's strings and keys. `$${` is `${` itself."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def _leaf(leaf: Leaf, values: Mapping[str, str], fault: OnFault) -> Leaf:
 
 
 def expanded(text: str, values: Mapping[str, str], fault: OnUnknown) -> str:
-    """A text with the variables' values; unknown ones stay, and are faults."""
+    """A string with the variables' values; unknown ones stay, and are errors."""
 
     def value(match: re.Match[str]) -> str:
         name = match[1]
         if match[0].startswith("$$"):
             return match[0][1:]
         if name not in values:
-            known = f"known here: {listed(values)}" if values else "the file has no vars"
-            fault(f"no variable {name}, {known}{did_you_mean(name, values)}")
+            known = f"known: {listed(values)}" if values else "the file has no vars"
+            fault(f"unknown variable {name}; {known}{did_you_mean(name, values)}")
         return values.get(name, match[0])
 
     return _REFERENCE.sub(value, text)

@@ -75,7 +75,7 @@ def _whole(decode: Decode, limits: FormatLimits) -> Parser:
 
 
 def _inside(decode: Decode, source: Path, limits: FormatLimits) -> Parser:
-    """JSON, with the decoded content of one of its texts added; nothing is added where there is no such text."""
+    """JSON, with the decoded content of one of its strings added; nothing is added where there is no such string."""
     unpacked, parse_content = unpacker_of(decode.unpack, limits), _content_parser(decode, limits)
 
     def parse(payload: bytes, received: datetime) -> Document:
@@ -101,7 +101,7 @@ def _bytes(content: Document) -> bytes:
     if isinstance(content, list):
         with suppress(TypeError, ValueError):
             return bytes(content)
-    raise FormatError("", "Input should be a text, or an array of bytes")
+    raise FormatError("", "Input should be a string, or an array of bytes")
 
 
 def _content_parser(decode: Decode, limits: FormatLimits) -> _ContentParser:

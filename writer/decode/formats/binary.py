@@ -55,8 +55,8 @@ def _end_of(tlv: Tlv, payload: bytes, begin: int, length: int, place: int) -> in
 
 
 def _add(values: dict[str, Any], readers: tuple[FieldReader, ...], data: bytes, place: int) -> None:
-    """A name that comes twice would lose a value."""
+    """A duplicate name would lose a value."""
     for name, value in read_fields(readers, data, f"tlv: byte {place}").items():
         if name in values:
-            raise FormatError("tlv", f"byte {place}: {name} comes twice")
+            raise FormatError("tlv", f"byte {place}: duplicate field {name}")
         values[name] = value

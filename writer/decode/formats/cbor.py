@@ -27,7 +27,7 @@ _ENDLESS = -1
 
 
 def parse_cbor(payload: bytes, _received: datetime) -> Document:
-    """The value: keys of maps as texts, bytes in hexadecimal, big integers as integers, other tags as their content."""
+    """The value: keys of maps as strings, bytes in hexadecimal, big integers as integers, the content of other tags."""
     reader = _Reader(payload)
     value = reader.item(0)
     if reader.place != len(payload):
@@ -65,7 +65,7 @@ class _Reader:
             read += 1
 
     def chunks(self, major: int, length: int) -> Iterator[bytes]:
-        """The bytes of a text or byte string, which come in one piece or, without a length, in several."""
+        """The bytes of a text string or byte string, which come in one piece or, without a length, in several."""
         if length != _ENDLESS:
             yield self.take(length)
             return
@@ -103,7 +103,7 @@ class _Reader:
         raise self.malformed(begin)
 
     def malformed(self, begin: int) -> FormatError:
-        return FormatError("cbor", f"byte {begin}: {self.data[begin]:#04x} begins no value")
+        return FormatError("cbor", f"byte {begin}: {self.data[begin]:#04x} is not the beginning of a value")
 
     def whole(self, length: int, begin: int) -> int:
         if length == _ENDLESS:
@@ -128,7 +128,7 @@ def _text(reader: _Reader, length: int, _depth: int, begin: int) -> str:
     try:
         return b"".join(reader.chunks(3, length)).decode()
     except UnicodeDecodeError:
-        raise FormatError("cbor", f"byte {begin}: a text that is not UTF-8") from None
+        raise FormatError("cbor", f"byte {begin}: a text string that is not UTF-8") from None
 
 
 def _array(reader: _Reader, length: int, depth: int, _begin: int) -> list[Any]:
@@ -136,7 +136,7 @@ def _array(reader: _Reader, length: int, depth: int, _begin: int) -> list[Any]:
 
 
 def _map(reader: _Reader, length: int, depth: int, begin: int) -> dict[str, Any]:
-    """Of a key that comes twice, the last one counts, as in JSON."""
+    """Of duplicate keys the last one counts, as in JSON."""
     keys = reader.items(length, depth)
     return {key_text(key, f"cbor: byte {begin}"): reader.item(depth) for key in keys}
 

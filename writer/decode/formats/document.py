@@ -6,20 +6,20 @@ import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from traksense_ingest.shared.mapping.text import Index, Key, Path
+from traksense_ingest.writer.entry import EPOCH
 from traksense_ingest.writer.outcome import Poison
 
-Document = Any  # objects with texts for names, lists, texts, numbers (never NaN or infinite), booleans and None
+Document = Any  # objects with strings for names, lists, strings, numbers (never NaN or infinite), booleans and None
 Parser = Callable[[bytes, datetime], Document]  # the payload, and when it was received
 
 NESTING_MAX = 64  # of CBOR and MessagePack; JSON's is orjson's, 1024
 PREFIX_MAX = 512  # characters of a name that is repeated in others: else a payload grows with the square of its size
 ITEMS_MAX = 10_000  # metrics of one Sparkplug payload: as many as v1 allows points
-DIGITS_MAX = 20  # of a 64-bit integer in a text: int() takes a time that grows with the square of its digits
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DIGITS_MAX = 20  # of a 64-bit integer in a string: int() takes a time that grows with the square of its digits
 MICROSECOND = 1_000_000  # of them in a second
 
 
@@ -100,14 +100,14 @@ def seconds(microseconds: int) -> int | float:
     return microseconds / MICROSECOND if rest else whole
 
 
-def microseconds_of(moment: datetime) -> int:
+def microseconds_of(time: datetime) -> int:
     """Since the epoch."""
-    since = moment - EPOCH
+    since = time - EPOCH
     return (since.days * 86_400 + since.seconds) * MICROSECOND + since.microseconds
 
 
 def integer_in(text: str, where: str) -> int:
-    """A 64-bit integer that is written as a text."""
+    """A 64-bit integer that is written as a string."""
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit()) or len(digits) > DIGITS_MAX:
         raise FormatError(where, "Input should be a 64-bit integer")
@@ -126,4 +126,4 @@ def key_text(key: Any, where: str) -> str:
     """The name of a map's entry: integers in decimal, bytes in hexadecimal."""
     if text := _PLAIN_KEYS.get(type(key)):
         return text(key)
-    raise FormatError(where, "a map's keys should be texts, integers, booleans or bytes")
+    raise FormatError(where, "a map's keys should be strings, integers, booleans or bytes")

@@ -1,15 +1,14 @@
-"""The fields of binary data: numbers, bits and texts, compiled once into functions of their bytes."""
+"""The fields of binary data: numbers, bits and strings, compiled once into functions of their bytes."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Literal
 
 from traksense_ingest.shared.mapping.decoding import BinaryField, Endian, FieldType
+from traksense_ingest.writer.decode.arithmetic import coefficients, ratio_of
 from traksense_ingest.writer.decode.formats.document import FormatError, finite, shortest
 
 Convert = Callable[[bytes], Any]
@@ -134,7 +133,7 @@ def _text(_field: BinaryField, where: str) -> Convert:
 
 
 def _mapped(value_of: Convert, field: BinaryField) -> Convert:
-    """What the table has no entry for stays. True is no 1 in it, and 1.0 is 1, as in conditions."""
+    """What the table has no entry for stays. True is not 1 in it, and 1.0 is 1, as in conditions."""
     table = {(isinstance(key, bool), key): value for key, value in field.map}
 
     def mapped(data: bytes) -> Any:
@@ -146,30 +145,22 @@ def _mapped(value_of: Convert, field: BinaryField) -> Convert:
 
 def _scaled(value_of: Convert, field: BinaryField, where: str) -> Convert:
     """value / divide * scale + add, exact in decimals and then rounded once: −183 / 10 is −18.3."""
-    factor = Fraction(1 if field.scale is None else field.scale) / Fraction(field.divide or 1)
-    summand = Fraction(field.add or 0)
-    times, plus = factor.numerator * summand.denominator, summand.numerator * factor.denominator
-    over = factor.denominator * summand.denominator
+    times, plus, below = coefficients(field.scale, field.divide, field.add)
 
     def scaled(data: bytes) -> Any:
         value = value_of(data)
-        if isinstance(value, float):
-            value = Fraction(Decimal(repr(value)))
-        elif not isinstance(value, int) or isinstance(value, bool):
-            return value  # null, and what the table made a text or a boolean
+        kind = type(value)
+        if kind is int and below == 1:
+            return value * times + plus  # an integer where all numbers are
+        if kind is not int and kind is not float:
+            return value  # null, and what the table made a string or a boolean
+        above, under = ratio_of(value) if kind is float else (value, 1)
         try:
-            return _quotient(value * times + plus, over)
+            return (above * times + plus * under) / (below * under)
         except OverflowError:
             raise FormatError(where, "Input should be a finite number") from None
 
     return scaled
-
-
-def _quotient(number: int | Fraction, over: int) -> int | float:
-    """Rounded once; an integer where the numbers are."""
-    if isinstance(number, int):
-        return number if over == 1 else number / over
-    return float(number / over)
 
 
 _MAKERS: Mapping[FieldType, Callable[[BinaryField, str], Convert]] = {

@@ -96,7 +96,7 @@ class _Codec:
         except self.quickjs.JSException as error:
             raise FormatError("js", _message(error)) from None
         except orjson.JSONDecodeError as error:
-            raise FormatError("js", f"its result is no JSON: {error}") from None
+            raise FormatError("js", f"its result is not JSON: {error}") from None
 
     def _called(self, given: str) -> str:
         """A limit that a fresh engine doesn't reach was reached for what others left in this one."""

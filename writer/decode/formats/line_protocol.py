@@ -88,7 +88,7 @@ class _Reader:
         value = _scalar(self._next(_SCALAR, "a field's value"))
         if value is None:
             self.place = begin
-            raise self._error("a number, an integer as 4i, a boolean or a text in double quotes")
+            raise self._error("a number, an integer such as 4i, a boolean or a string in double quotes")
         return value
 
     def _next(self, pattern: re.Pattern[str], what: str) -> str:
@@ -117,7 +117,7 @@ def _unescaped(name: str) -> str:
 
 
 def _scalar(word: str) -> bool | int | float | None:
-    """None: it is no value."""
+    """None: it is not a value."""
     if integer := _INTEGER.fullmatch(word):
         low, high = _RANGES[integer[2]]
         number = int(integer[1])

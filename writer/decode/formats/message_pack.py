@@ -26,7 +26,7 @@ _PLAIN = (str, int, bool, type(None))  # as they are
 
 
 def parse_message_pack(payload: bytes, _received: datetime) -> Document:
-    """Keys of maps as texts, bytes and unknown extensions in hexadecimal, timestamps as Unix seconds.
+    """Keys of maps as strings, bytes and unknown extensions in hexadecimal, timestamps as Unix seconds.
 
     The library refuses lengths beyond the payload's before it allocates anything for them.
     """
@@ -37,7 +37,7 @@ def parse_message_pack(payload: bytes, _received: datetime) -> Document:
     return _plain(value, _short if _FLOAT32 in payload else _exact)
 
 
-_REASONS = {msgpack.StackError: "nested too deep", msgpack.FormatError: "a byte that begins no value"}
+_REASONS = {msgpack.StackError: "nested too deep", msgpack.FormatError: "a byte that is not the beginning of a value"}
 
 
 def _exact(number: float) -> float | None:

@@ -65,7 +65,7 @@ def _points(metric: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
 def _common(metric: dict[str, Any], point: dict[str, Any], kind: str, where: str) -> dict[str, Any]:
     name, unit = metric.get("name"), metric.get("unit", "")
     if not isinstance(name, str) or not isinstance(unit, str):
-        raise FormatError(where, "the metric's name and unit should be texts")
+        raise FormatError(where, "the metric's name and unit should be strings")
     if len(name) > PREFIX_MAX:
         raise FormatError(where, f"the metric's name has {len(name)} characters, at most {PREFIX_MAX} are allowed")
     common: dict[str, Any] = {
@@ -104,7 +104,7 @@ def _number(point: dict[str, Any], where: str) -> int | float | None:
 
 
 def _integer(value: Any, where: str) -> int:
-    """64-bit ones are texts in protobuf's JSON, and some senders write numbers."""
+    """64-bit ones are strings in protobuf's JSON, and some senders write numbers."""
     if isinstance(value, str):
         return integer_in(value, where)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -131,7 +131,7 @@ def _attributes(pairs: Any, where: str, depth: int = 0) -> dict[str, Any]:
     found = {}
     for index, pair in enumerate(objects_in(pairs, where)):
         if not isinstance(key := pair.get("key"), str):
-            raise FormatError(f"{where}[{index}].key", "Input should be a text")
+            raise FormatError(f"{where}[{index}].key", "Input should be a string")
         found[key] = _any_value(pair.get("value"), f"{where}[{index}].value", depth)
     return found
 
@@ -159,5 +159,5 @@ def _any_value(value: Any, where: str, depth: int) -> Any:
 def _plain(content: Any, kind: str, where: str) -> str | bool:
     expected = bool if kind == "boolValue" else str
     if not isinstance(content, expected):
-        raise FormatError(where, f"Input should be a {'boolean' if expected is bool else 'text'}")
+        raise FormatError(where, f"Input should be a {'boolean' if expected is bool else 'string'}")
     return content

@@ -19,7 +19,7 @@ from traksense_ingest.writer.decode.formats.document import (
 from traksense_ingest.writer.decode.formats.json_text import parse_json
 
 VERSION = 10  # the one of RFC 8428; a newer pack may mean something else
-RELATIVE_BELOW = 2**28  # seconds: a time below is relative to now, which is the receipt
+RELATIVE_BELOW = 2**28  # seconds: a time below is relative to now, which is the time of receipt
 BASE_ENDS = "_:"  # what separates a base name that is a device's from the names after it
 
 _NUMBERS, _TEXTS, _BOOLEANS = frozenset((int, float)), frozenset((str,)), frozenset((bool,))
@@ -28,7 +28,7 @@ _TYPES: dict[str, frozenset[type]] = {
     **dict.fromkeys(("bn", "bu", "n", "u", "vs", "vd"), _TEXTS),
     "vb": _BOOLEANS,
 }
-_EXPECTED = {_NUMBERS: "Input should be a number", _TEXTS: "Input should be a text"} | {
+_EXPECTED = {_NUMBERS: "Input should be a number", _TEXTS: "Input should be a string"} | {
     _BOOLEANS: "Input should be a boolean"
 }
 _BASE = frozenset(("bn", "bt", "bu", "bv", "bs", "bver"))
@@ -77,7 +77,7 @@ class _Pack:
         return self.document
 
     def _add_usual(self, record: dict[str, Any]) -> bool:
-        """Add what nearly all records are: a name with a unit and a number, or with a text. False: another one."""
+        """Add what nearly all records are: a name with a unit and a number, or with a string. False: another one."""
         local = record.get("n")
         if not self.is_usual or type(local) is not str or not local:
             return False
@@ -153,7 +153,7 @@ class _Pack:
             resolved["value"] = record["v"]
 
     def _absolute(self, time: float) -> int | float:
-        """Since the epoch. What would be further ahead than allowed is no distance but a clock that was never set: it
+        """Since the epoch. What would be further ahead than allowed is a clock that was never set, not a distance: it
         stays, in the 1970s, for the mapping to decide on."""
         if abs(time) >= RELATIVE_BELOW or time > self.max_future_s:
             return time

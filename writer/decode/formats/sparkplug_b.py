@@ -50,7 +50,7 @@ def parse_sparkplug(payload: bytes, _received: datetime) -> Document:
             raise FormatError("payload", "it has no field of a Sparkplug payload")
         return _document(message)
     except (DecodeError, UnicodeDecodeError) as error:
-        raise FormatError("payload", f"no Sparkplug payload: {error}") from None
+        raise FormatError("payload", f"not a Sparkplug payload: {error}") from None
 
 
 def with_datatype(metric: dict[str, Any], name: str, datatype: str) -> dict[str, Any]:
@@ -154,14 +154,14 @@ def _booleans(value: bytes, where: str) -> list[bool]:
     """Their number in four bytes, then eight in each byte, the first one in its highest bit."""
     count = int.from_bytes(value[:4], "little")
     if len(value) < 4 or (count + 7) // 8 != len(value) - 4:
-        raise FormatError(where, f"{len(value)} bytes, which are no array of {count} booleans")
+        raise FormatError(where, f"{len(value)} bytes, which is not the size of an array of {count} booleans")
     return [bool(value[4 + index // 8] >> (7 - index % 8) & 1) for index in range(count)]
 
 
 def _strings(value: bytes, where: str) -> list[str]:
     """Each ends with a NUL byte."""
     if value and value[-1]:
-        raise FormatError(where, "the last text of an array has no NUL byte after it")
+        raise FormatError(where, "the last string of an array has no NUL byte after it")
     return [text.decode() for text in value.split(b"\0")[:-1]]
 
 

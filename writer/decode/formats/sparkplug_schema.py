@@ -41,7 +41,7 @@ Field = descriptor_pb2.FieldDescriptorProto
 
 
 def _file() -> descriptor_pb2.FileDescriptorProto:
-    """As of edition 2023: unlike the original's proto2, it refuses texts that are not UTF-8."""
+    """As of edition 2023: unlike the original's proto2, it refuses strings that are not UTF-8."""
     file = descriptor_pb2.FileDescriptorProto(
         name="sparkplug_b.proto", package=PACKAGE, syntax="editions", edition=descriptor_pb2.EDITION_2023
     )

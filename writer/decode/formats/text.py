@@ -1,4 +1,4 @@
-"""A payload that is a text: a bare number or word."""
+"""A payload that is one string: a bare number or word."""
 
 from __future__ import annotations
 

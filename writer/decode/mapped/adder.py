@@ -38,7 +38,7 @@ class Adder:
         self.where = point.where
 
     def plan(self, name: str | NoText) -> Plan:
-        """What is done to the values of a name; raises Wrong for a name that is none."""
+        """What is done to the values of a name; raises Wrong for a name that is not valid."""
         if isinstance(name, NoText):
             raise Wrong(f"{name.why}, and is the point's name ({self.where}.name)")
         return self.plans.kept.get(name) or self.plans.make(name)

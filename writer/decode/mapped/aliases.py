@@ -27,7 +27,7 @@ METRIC_BYTES = 400  # of memory, besides its name
 
 
 class UnknownAlias(Poison):
-    """No BIRTH is known that says what a metric is: one may still be in the hands of another lane or writer."""
+    """No BIRTH is known that says what a metric is: another lane or writer may be about to store one."""
 
     def __init__(self, device_key: str, what: str, label: str) -> None:
         super().__init__("unknown_alias", what, f"{label}: no BIRTH of {device_key} is known that has it")

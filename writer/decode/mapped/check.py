@@ -100,7 +100,7 @@ def _failures(file: Mapping, mappings: Mappings) -> list[Fault]:
 
 
 class _Clock:
-    """Stands at the receipt of the message."""
+    """Stands at the time of receipt of the message."""
 
     now: datetime
 

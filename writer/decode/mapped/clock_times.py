@@ -1,4 +1,4 @@
-"""How devices write a moment: RFC 3339, a count since the epoch, a format of strptime; and local times."""
+"""How devices write a time: RFC 3339, a count since the epoch, a format of strptime; and local times."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _COUNT = re.compile(r"[+-]?[0-9]{1,30}(?:\.[0-9]{0,30})?", re.ASCII)
 
 
 class NoTime(Wrong):
-    """A value that is no time in the format of a route."""
+    """A value that is not a time in the format of a route."""
 
 
 class BeyondCalendar(NoTime):
-    """A count that is no year from 1 to 9999."""
+    """A count beyond the years 1 to 9999."""
 
     reason = "out_of_range"
 
@@ -41,7 +41,7 @@ class BeyondCalendar(NoTime):
 
 
 def compile_format(form: TimeFormat | Strptime, tz: str | None) -> Parse:
-    """From a value to a moment with an offset."""
+    """From a value to a time with an offset."""
     zone = _zone(tz) if tz else None
     if isinstance(form, Strptime):
         return _strptime(form.format, zone)
@@ -53,7 +53,7 @@ def compile_format(form: TimeFormat | Strptime, tz: str | None) -> Parse:
 
 
 def _default(text: Parse, number: Parse, is_auto: bool) -> Parse:
-    """A number is a count; so is a text of digits where the format is found by what the value looks like."""
+    """A number is a count; so is a string of digits where the format is found by what the value looks like."""
 
     def parse(value: Any, received_at: datetime) -> datetime:
         if type(value) is not str or (is_auto and _COUNT.fullmatch(value)):
@@ -86,8 +86,8 @@ def _naive(text: str) -> datetime:
 
 
 def _in_zone(local: datetime, zone: tzinfo, received_at: datetime) -> datetime:
-    """The moment that is nearest to the receipt: the hour before clocks are put back comes twice, and the one after
-    they are put forward never; a clock that shows it is an hour wrong, one way or the other."""
+    """The time that is nearest to the time of receipt: the hour before clocks are put back is repeated, and the one
+    after they are put forward is left out; a clock that shows it is an hour wrong, one way or the other."""
     first = local.replace(tzinfo=zone)
     second = first.replace(fold=1)
     try:
@@ -102,13 +102,13 @@ def _strptime(form: str, zone: tzinfo | None) -> Parse:
     def parse(value: Any, received_at: datetime) -> datetime:
         text = value if type(value) is str else str(value) if type(value) is int else None
         if text is None:
-            raise NoTime(f"Input should be a time as {form}, is {shown(value)}")
+            raise NoTime(f"Input should be a time of the form {form}, is {shown(value)}")
         try:
             found = datetime.strptime(text.strip(), form)
             if found.tzinfo is not None:
                 return found.astimezone(UTC)
         except (ValueError, OverflowError):
-            raise NoTime(f"Input should be a time as {form}, is {shown(value)}") from None
+            raise NoTime(f"Input should be a time of the form {form}, is {shown(value)}") from None
         if zone is None:
             raise NoTime(f"{shown(value)} has no offset, and the route has no tz")
         return _in_zone(found, zone, received_at)
@@ -117,7 +117,7 @@ def _strptime(form: str, zone: tzinfo | None) -> Parse:
 
 
 def _count(per_second: int) -> Parse:
-    """So many units since the epoch, as a number or as a text of one; to the µs, finer digits are cut off."""
+    """So many units since the epoch, as a number or as a string of one; to the µs, finer digits are cut off."""
     us_of_integer = _to_us_by_division(per_second // 10**6) if per_second > 10**6 else _to_us(10**6 // per_second)
     us_of_float = 10**6 / per_second
 
@@ -162,7 +162,7 @@ def _since_epoch(us: int, value: Any) -> datetime:
 
 
 def _by_size(value: Any, received_at: datetime) -> datetime:
-    """In seconds, milliseconds, microseconds or nanoseconds: whichever makes a moment of this age."""
+    """In seconds, milliseconds, microseconds or nanoseconds: whichever makes a time of this age."""
     size = abs(_as_number(value))
     for form, below in ((TimeFormat.UNIX, SECONDS_BELOW), (TimeFormat.UNIX_MS, MILLIS_BELOW)):
         if size < below:

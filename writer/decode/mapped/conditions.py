@@ -71,7 +71,7 @@ def _condition(condition: Condition) -> Holds:
 
 
 def _as_key_and_text(condition: Condition) -> tuple[str, str] | None:
-    """The commonest condition: a key of the item is a text."""
+    """The commonest condition: a key of the item is a string."""
     key, expected = key_of(condition.path), condition.test
     if key is not None and isinstance(expected, Equal) and len(expected.values) == 1:
         (value,) = expected.values

@@ -131,7 +131,7 @@ def _state(row: EventRow, outcome: Decoded) -> Found:
 
 
 def _identity(tenant: str, device: str, outcome: Decoded) -> Found:
-    """With the site, if the message has one for the device: it is no column of the rows."""
+    """With the site, if the message has one for the device: it is not a column of the rows."""
     sites = [seen.site_id for seen in outcome.devices if (seen.tenant_id, seen.device_id) == (tenant, device)]
     return {"tenant": tenant, "device": device} | ({"site": sites[0]} if sites else {})
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from traksense_ingest.shared.mapping.filled import is_of_topic
 from traksense_ingest.shared.mapping.model import Fields, Literally, Source
 from traksense_ingest.shared.mapping.text import Path, Root
 from traksense_ingest.writer.decode.mapped.paths import compile_path
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
-from traksense_ingest.writer.decode.mapped.templates import compile_template, is_of_topic
+from traksense_ingest.writer.decode.mapped.templates import compile_template
 from traksense_ingest.writer.decode.schema import compact_json
 from traksense_ingest.writer.outcome import Poison
 
@@ -98,7 +99,7 @@ def _by_python(value: Any, where: str) -> str:
         text = compact_json(value, where)
         text.encode()
     except UnicodeEncodeError:
-        raise Poison("parse_error", where, "has half a surrogate pair, which is no character") from None
+        raise Poison("parse_error", where, "has half a surrogate pair, which is not a valid character") from None
     except TypeError as error:
         raise Poison("parse_error", where, f"can't be stored as JSON: {error}") from None
     return text
@@ -107,9 +108,9 @@ def _by_python(value: Any, where: str) -> str:
 def _is_deeper(value: Any, levels: int) -> bool:
     """Whether arrays and objects are nested in more levels. How many json can take depends on the version of Python."""
     inside = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         inside = [item for each in inside for item in _items(each)]
-    return bool(inside)
+    return any(isinstance(item, dict | list) for item in inside)
 
 
 def _items(value: Any) -> Iterable[Any]:

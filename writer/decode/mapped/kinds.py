@@ -93,7 +93,7 @@ def compile_flag(flag: Flag) -> IsTrue:
         return lambda _record, _scope: literal
     get, where = compile_path(flag.path), in_words(flag.path)
     table: ScalarTable[bool | None] = ScalarTable(flag.map or ((True, True), (False, False), (1, True), (0, False)))
-    allowed = listed([shown(key) for key, _ in flag.map]) if flag.map else "true, false, 1 and 0"
+    allowed = listed([shown(key) for key, _ in flag.map]) if flag.map else "true, false, 1, 0"
 
     def is_true(record: Any, scope: Scope) -> bool:
         value = get(record, scope)
@@ -101,7 +101,7 @@ def compile_flag(flag: Flag) -> IsTrue:
             raise Wrong("is missing, and is required", below=where)
         found = table.get(value, None)
         if found is None:
-            raise Wrong(f"{shown(value)} is none of {allowed}", below=where)
+            raise Wrong(f"{shown(value)} is not one of {allowed}", below=where)
         return found
 
     return is_true

@@ -1,4 +1,4 @@
-"""What a point's entry makes of a name: whether it is wanted, under which name it is stored, and what is done to its
+"""What a point's entry makes of a name: whether it is stored, under which name it is stored, and what is done to its
 value. Worked out once for each name, since devices repeat theirs."""
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 from traksense_ingest.shared.mapping.text import KEY, Each, Key, Over, Path, Root, Step
 from traksense_ingest.writer.decode.mapped.scope import MISSING, Get, Scope
 
-Found = tuple[str, Any]  # the key or index of an item, as a text, and the item
+Found = tuple[str, Any]  # the key or index of an item, as a string, and the item
 
 
 def compile_path(path: Path) -> Get:
@@ -130,7 +130,7 @@ class _Level:
 
 
 def entries(value: Any, over: Over, scope: Scope) -> Iterable[Found]:
-    """What is in an array or an object, with its index or key; nothing where it is neither, or not the one wanted."""
+    """What is in an array or an object, with its index or key; nothing where it is neither, or not the expected one."""
     if type(value) is list and over is not Over.KEYS:
         scope.visit(len(value))
         return ((str(index), item) for index, item in enumerate(value))

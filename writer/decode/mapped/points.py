@@ -232,7 +232,7 @@ def _columns(arrays: tuple[tuple[str, Get, str], ...], record: Any, scope: Scope
         scope.visit(len(value))
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{words} has {length}" for words, length in lengths.items())
-        raise Wrong(f"arrays of one length are wanted: {found}", below=next(iter(lengths)))
+        raise Wrong(f"expected arrays of one length: {found}", below=next(iter(lengths)))
     return columns
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName, Packing
+from traksense_ingest.shared.mapping.filled import is_of_topic
 from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.shared.mapping.points import Condition, Equal, Missing
 from traksense_ingest.shared.mapping.text import Key, Path, Root, Template
@@ -24,7 +25,6 @@ from traksense_ingest.writer.decode.mapped.reached import Reached
 from traksense_ingest.writer.decode.mapped.reading import Readers
 from traksense_ingest.writer.decode.mapped.scope import Captures, Scope, Wrong
 from traksense_ingest.writer.decode.mapped.telem import compile_telem
-from traksense_ingest.writer.decode.mapped.templates import is_of_topic
 from traksense_ingest.writer.decode.mapped.times import Moment, RangeCheck, compile_time, words_of
 from traksense_ingest.writer.decode.mapped.wording import place_of
 from traksense_ingest.writer.decode.topic import LEVELS, Topic, check_name

@@ -24,6 +24,9 @@ from traksense_ingest.writer.decode.topic import kind_of, parse_topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Poison, Rejected
 
+Document = tuple[Any, int, FormatError | None]  # what paths lead into, the unpacked size, or why there is none
+NO_DOCUMENTS: Dict[Read, Document] = {}
+
 
 class MappedRoutes:
     """Decodes entries by the routes of mappings. Nothing of a route is worked out twice, and of a topic only once while
@@ -90,16 +93,22 @@ class MappedRoutes:
     def _first(self, bounds: tuple[Bound, ...], entry: Entry, payload: bytes, is_inner: bool) -> Decoded | Ignored:
         """By the first route that takes it: whose `when` holds, or that has none."""
         read: Read | None = None
+        documents = NO_DOCUMENTS  # of the candidates so far that read it in other ways
         document: Any = None
         unpacked, error, refused = 0, None, None
         for bound in bounds:
             route = bound.route
             if route.read is not read:
+                if read is not None:
+                    documents = {**documents, read: (document, unpacked, error)}
                 read, error = route.read, None
-                try:
-                    document, unpacked = read(payload, entry.received_at)
-                except FormatError as wrong:
-                    error = wrong
+                if read in documents:
+                    document, unpacked, error = documents[read]
+                else:
+                    try:
+                        document, unpacked = read(payload, entry.received_at)
+                    except FormatError as wrong:
+                        error = wrong
             if error is not None:
                 if route.when is None:
                     return self._not_read(bound, entry, error)
@@ -226,7 +235,10 @@ def _check_tenant(label: str, allowed: tuple[str, ...] | None, outcome: Decoded)
     """A message inside is of the tenant that may publish the envelope."""
     if allowed is None:
         return
-    for part in (*outcome.rows, *outcome.devices):
-        if part.tenant_id not in allowed:
-            what = f"{printable(part.tenant_id)} is not {listed(allowed)}, whose envelope it is in"
+    found = [part.tenant_id for part in (*outcome.rows, *outcome.devices)]
+    if outcome.birth is not None and outcome.birth.tenant_id is not None:
+        found.append(outcome.birth.tenant_id)
+    for tenant in found:
+        if tenant not in allowed:
+            what = f"{printable(tenant)} is not {listed(allowed)}, whose envelope it is in"
             raise Poison("parse_error", f"{label}: tenant", what)

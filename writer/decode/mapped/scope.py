@@ -80,7 +80,7 @@ class Scope:
             raise Poison("payload_too_large", where, f"more than {BYTES_MAX} characters in all rows")
 
     def again(self, reading: Reading, first: Reading) -> None:
-        """Count a reading of a point that has one already: one that says the same is no loss."""
+        """Count a reading of a point that has one already: nothing is lost by one that says the same."""
         if reading == first:
             self.repeated += 1
         else:

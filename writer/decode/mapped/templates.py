@@ -1,4 +1,4 @@
-"""Templates, compiled: a text made of captures and values."""
+"""Templates, compiled: a string made of captures and values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from traksense_ingest.writer.decode.mapped.scope import MISSING, Scope
 
 
 class NoText(NamedTuple):
-    """A template has no text here: what is missing, or is no text."""
+    """A template has no text here: what is missing, or can't be one."""
 
     why: str
 
@@ -66,7 +66,7 @@ def _text_at(path: Path) -> Text:
     key = key_of(path)
     missing = NoText(f"{path_in_words(path)} is missing")
     null = NoText(f"{path_in_words(path)} is null")
-    other = NoText(f"{path_in_words(path)} should be a text, a number or a boolean")
+    other = NoText(f"{path_in_words(path)} should be a string, a number or a boolean")
 
     def text(item: Any, scope: Scope) -> str | NoText:
         value = get(item, scope)
@@ -85,7 +85,7 @@ def _text_at(path: Path) -> Text:
 
 
 def text_of(value: Any, otherwise: NoText) -> str | NoText:
-    """A scalar as a text: `10.0` is not `10`, and true is `true`."""
+    """A scalar as a string: `10.0` is not `10`, and true is `true`."""
     if type(value) is bool:
         return TEXTS[value]
     return str(value) if isinstance(value, str | int | float) else otherwise
@@ -114,7 +114,7 @@ def _replacement(filter_: Filter) -> Text:
 
 
 def _replaced(text: Text, replacement: Text) -> Text:
-    """Where a text is missing or empty another one."""
+    """Where a string is missing or empty, another one."""
 
     def found_or_replaced(item: Any, scope: Scope) -> str | NoText:
         found = text(item, scope)
@@ -125,25 +125,10 @@ def _replaced(text: Text, replacement: Text) -> Text:
 
 def names_captured(*templates: Template | None) -> set[str]:
     """The captures that templates refer to."""
-    paths = [path for template in templates if template for path in _paths(template)]
+    paths = [path for template in templates if template for path in template.paths]
     return {path.steps[0].name for path in paths if path.root is Root.CAPTURE}  # type: ignore[union-attr]
 
 
 def reads_payload(template: Template) -> bool:
     """Whether it refers to anything but captures."""
-    return any(path.root is not Root.CAPTURE for path in _paths(template))
-
-
-def _paths(template: Template) -> list[Path]:
-    references = template.references
-    return [
-        path
-        for reference in references
-        for path in (reference.path, *(filter_.path for filter_ in reference.filters))
-        if path is not None
-    ]
-
-
-def is_of_topic(template: Template, captures: set[str]) -> bool:
-    """Whether a topic's captures alone decide it."""
-    return not reads_payload(template) and names_captured(template) <= captures
+    return any(path.root is not Root.CAPTURE for path in template.paths)

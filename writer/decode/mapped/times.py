@@ -1,4 +1,4 @@
-"""A route's time rule, compiled: which moment a record, or an item of it, is of."""
+"""A route's time rule, compiled: what time a record, or an item of it, has."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from traksense_ingest.shared.mapping.points import Missing, TimeRule
+from traksense_ingest.writer.decode.decode import Clock
 from traksense_ingest.writer.decode.mapped.clock_times import NoTime, Parse, compile_format
 from traksense_ingest.writer.decode.mapped.conditions import ScalarTable
 from traksense_ingest.writer.decode.mapped.paths import compile_path
@@ -17,7 +18,6 @@ from traksense_ingest.writer.decode.timestamp import EARLIEST, out_of_range
 from traksense_ingest.writer.entry import EPOCH
 from traksense_ingest.writer.outcome import Poison
 
-Clock = Callable[[], datetime]
 Moment = Callable[[Any, Scope], datetime | None]  # raises Wrong, Poison("out_of_range")
 Find = Callable[[Any, Scope], Any]  # MISSING or None where there is no time; raises Wrong
 
@@ -41,7 +41,7 @@ class RangeCheck:
 
 
 def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Missing | None = None) -> Moment:
-    """The moment by a rule. None only by Missing.NONE."""
+    """The time by a rule. None only by Missing.NONE."""
     without_time = _without_time(rule, missing or rule.missing)
     too_early = _without_time(rule, rule.before_is, rule.before)
     find, parse = _find(rule), _parse(rule)
@@ -101,7 +101,7 @@ def _joined(getters: tuple[Get, ...], absent: ScalarTable[bool], names: tuple[st
                 return MISSING
             text = text_of(value, NoText(name))
             if isinstance(text, NoText):
-                raise Wrong(f"{name} should be a text or a number, is {shown(value)}")
+                raise Wrong(f"{name} should be a string or a number, is {shown(value)}")
             texts.append(text)
         return " ".join(texts)
 

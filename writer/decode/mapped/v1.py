@@ -20,7 +20,7 @@ from traksense_ingest.writer.decode.schema import POINTS_MAX
 from traksense_ingest.writer.decode.timestamp import EARLIEST, parse_timestamp
 from traksense_ingest.writer.decode.topic import Topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Sighting
+from traksense_ingest.writer.outcome import Decoded, Poison, Sighting
 
 NESTING_SAFE = 190  # so many brackets can't be nested more deeply than pydantic's 200
 NESTING_BYTES = 2 * NESTING_SAFE  # of brackets that are opened and closed
@@ -43,7 +43,7 @@ class V1:
         self._clock, self._max_future = decoder.clock, timedelta(seconds=decoder.max_future_s)
         self._points = _Points()
 
-    def decode(self, entry: Entry, topic: Topic, document: Any = None) -> Decoded | Ignored:
+    def decode(self, entry: Entry, topic: Topic, document: Any = None) -> Decoded:
         """Rows from a payload; `document` is what orjson makes of it, if it is plain JSON. Raises Poison."""
         if topic.kind == "telem" and type(document) is dict:
             try:
@@ -104,7 +104,7 @@ class _Points:
     """Readings of points that nobody has validated. Names and units that were found good are known from then on."""
 
     def __init__(self) -> None:
-        self._names: set[str] = set()
+        self._usual_units: dict[str, str | None] = {}  # of names: the unit that each came with last
         self._units: set[str | None] = {None}
 
     def readings(self, points: list[Any]) -> tuple[tuple[Reading, ...], int, int] | None:
@@ -126,14 +126,14 @@ class _Points:
 
     def _of_known(self, points: list[Any]) -> tuple[Reading, ...] | None:
         """One of each point, where all have four fields, other names, and names and units that are known."""
-        names, units = self._names, self._units
+        usual_units, units = self._usual_units, self._units
         readings: dict[str, Reading] = {}
         try:
             for point in points:
                 name, value, type_, unit = point["name"], point["v"], point["t"], point["u"]
-                if name not in names or unit not in units:
+                if usual_units[name] != unit and unit not in units:
                     return None
-                if type(value) is float and type_ in NUMBERS:
+                if type(value) is float and (type_ == "float" or type_ in NUMBERS):
                     readings[name] = (name, value, None, None, unit)
                 else:
                     readings[name] = (name, *_columns(value, type_), unit)
@@ -147,9 +147,9 @@ class _Points:
             return False
         if unit is not None and (type(unit) is not str or len(unit) > UNIT_MAX):
             return False
-        if len(self._names) + len(self._units) > KEPT_MAX:
-            self._names, self._units = set(), {None}
-        self._names.add(name)
+        if len(self._usual_units) + len(self._units) > KEPT_MAX:
+            self._usual_units, self._units = {}, {None}
+        self._usual_units[name] = unit
         self._units.add(unit)
         return True
 

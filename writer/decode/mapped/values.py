@@ -18,7 +18,7 @@ Columns = tuple[float | None, bool | None, str | None]  # v_num, v_bool, v_text
 Convert = Callable[[Any], Columns | None]  # None: no row; raises Wrong
 Change = Callable[[Any], Any]  # SKIPPED: no row
 
-NUMBER_MAX = 400  # characters of a text that may be a number: a float has no more digits than that before its point
+NUMBER_MAX = 400  # characters of a string that may be a number: a float has no more digits than that before its point
 
 NO_READING: Columns = (None, None, None)
 SKIPPED = MISSING
@@ -74,7 +74,7 @@ def _without(absent: tuple[Any, ...]) -> Change:
 
 
 def number_in_text(value: Any) -> Any:
-    """The number that a text is, as an int where it has neither point nor exponent; NaN and infinity are no reading.
+    """The number that a string is, as an int where it has neither point nor exponent; NaN and infinity are no reading.
     Everything else is as it was; raises Wrong for a number beyond the range of floats."""
     if type(value) is not str:
         return value
@@ -122,7 +122,7 @@ def _any_columns(value: Any) -> Columns | None:
         return None, value, None
     if kind is str:
         return _text(value)
-    raise Wrong(f"Input should be a number, a boolean or a text, is {shown(value)}")
+    raise Wrong(f"Input should be a number, a boolean or a string, is {shown(value)}")
 
 
 def _number(value: Any) -> Columns | None:
@@ -146,7 +146,7 @@ def _text(value: Any) -> Columns:
     """A number or a boolean as it is written."""
     if type(value) is not str:
         if type(value) not in SCALARS:
-            raise Wrong(f"Input should be a text, is {shown(value)}")
+            raise Wrong(f"Input should be a string, is {shown(value)}")
         value = TEXTS[value] if type(value) is bool else str(value)
     if "\0" in value:
         raise Wrong("Input should not contain the NUL character")

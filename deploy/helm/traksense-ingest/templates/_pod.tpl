@@ -88,7 +88,7 @@ checksum/scripts: {{ .root.Files.Get "files/leave.py" | sha256sum }}
 {{- define "ingest.volumes" -}}
 {{- with include "ingest.mappings" . }}
 - name: mappings
-  configMap: {name: {{ . }}}
+  configMap: {name: {{ . }}, optional: true}
 {{- end }}
 {{- with .Values.certificates.secret }}
 - name: certificates

@@ -1,0 +1,65 @@
+"""INGEST_REPLICAS: a PUBACK waits for so many replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.redis_cluster import ask, redis_server
+from tests.support.redis_users import has_waitaof
+from tests.support.services import Services
+from tests.support.stack import Stack, telem
+from tests.support.waiting import eventually, pause
+from traksense_ingest.ops.embedded import RedisServer
+
+
+@pytest.fixture
+async def replica(stack: Stack, services: Services, tmp_path: Path) -> AsyncIterator[RedisServer]:
+    """Of the stack's Redis."""
+    master = stack.redis_server
+    options = {"replicaof": f"{master.host} {master.port}", "repl-diskless-sync-delay": "0"}
+    with redis_server(services, tmp_path / "replica", options) as server:
+        await eventually(lambda: _has_replica(stack), "it is in sync")
+        yield server
+
+
+async def _has_replica(stack: Stack) -> bool:
+    return bool(await stack.redis_command("WAIT", "1", "100"))
+
+
+async def test_a_message_that_no_replica_has_is_not_acknowledged(stack: Stack, replica: RedisServer) -> None:
+    receiver = await stack.receiver(INGEST_REPLICAS=1)
+    assert "and 1 replica must have it, too (INGEST_REPLICAS)" in receiver.log
+    await stack.publish(telem(second=0))
+    await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 1)
+    assert replica.pid
+    os.kill(replica.pid, signal.SIGSTOP)
+    await stack.publish(telem(second=1))
+    await receiver.says("0 of 1 replica have it, waiting")
+    assert receiver.metric("ingest_appended_messages_total") == 1
+    os.kill(replica.pid, signal.SIGCONT)
+    await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 2)
+
+
+async def test_fewer_replicas_at_start_are_waited_for(stack: Stack, replica: RedisServer) -> None:
+    receiver = stack.start("receiver", INGEST_REPLICAS=2)
+    await receiver.says("it has 1 replica, and INGEST_REPLICAS is 2")
+    await pause(0.5)
+    assert receiver.popen.poll() is None
+    await asyncio.to_thread(receiver.stop)
+    assert await ask(replica, "XLEN", "ingest:{0}") == 0
+
+
+async def test_what_a_failover_may_lose_is_said_at_start(stack: Stack, replica: RedisServer) -> None:
+    receiver = await stack.receiver()
+    said = "INGEST_REPLICAS is 0: if a replica takes the place of this Redis"
+    if await has_waitaof(stack.redis):
+        assert receiver.log.count(said) == 1
+    else:
+        assert said not in receiver.log, "only WAITAOF's answer tells without another permission"
+    assert replica.running

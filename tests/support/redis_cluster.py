@@ -1,0 +1,218 @@
+"""A Redis Cluster and Sentinels, of the session's kind of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from redis.asyncio import Redis
+from redis.crc import key_slot
+from redis.exceptions import RedisError
+
+from tests.support.services import Services
+from tests.support.waiting import eventually
+from traksense_ingest.ops.embedded import RedisServer, free_port
+from traksense_ingest.shared.streams.keys import key_of, ledger_of
+
+SLOTS = 16384
+NODE_TIMEOUT_MS = 2_000  # without an answer, until a node counts as failed
+
+
+def redis_server(services: Services, directory: Path, options: Mapping[str, str] | None = None) -> RedisServer:
+    """One that hasn't started yet."""
+    server = services.redis_type(directory, free_port())
+    assert isinstance(server, RedisServer)
+    server.options |= options or {}
+    return server
+
+
+async def ask(server: RedisServer, *words: str) -> Any:
+    """A command on a server, over a connection of its own."""
+    async with Redis.from_url(server.url, protocol=2, socket_timeout=5) as client:
+        return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+class RedisCluster:
+    """Masters that share the slots, and a replica of each."""
+
+    def __init__(self, masters: Sequence[RedisServer], replicas: Sequence[RedisServer]) -> None:
+        self.masters, self.replicas = [*masters], [*replicas]
+
+    @property
+    def nodes(self) -> list[RedisServer]:
+        return [*self.masters, *self.replicas]
+
+    @property
+    def url(self) -> str:
+        """With all nodes in it."""
+        return f"redis+cluster://{','.join(f'{node.host}:{node.port}' for node in self.nodes)}"
+
+    async def master_of(self, shard: int) -> RedisServer:
+        """The node that has a shard's stream now, as a node that works says."""
+        port = await self._port_of(key_slot(key_of(shard).encode()))
+        return next(node for node in self.nodes if node.port == port)
+
+    async def _port_of(self, slot: int) -> int:
+        for node in self.nodes:
+            try:
+                ranges = await ask(node, "CLUSTER", "SLOTS")
+            except (RedisError, OSError):
+                continue
+            for first, last, master, *_ in ranges:
+                if first <= slot <= last:
+                    return int(master[1])
+        raise AssertionError(f"no node has slot {slot}")
+
+    async def move(self, shard: int, target: RedisServer) -> None:
+        """Move a shard's slot to another master, with what is in it, as `redis-cli --cluster reshard` does."""
+        source, slot = await self.master_of(shard), str(key_slot(key_of(shard).encode()))
+        source_id, target_id = [(await ask(node, "CLUSTER", "MYID")).decode() for node in (source, target)]
+        await ask(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", source_id)
+        await ask(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", target_id)
+        for key in (ledger_of(shard), key_of(shard)):
+            await ask(source, "MIGRATE", target.host, str(target.port), key, "0", "5000")
+        for node in (target, source):
+            await ask(node, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
+
+    async def is_ok(self) -> bool:
+        """Whether every node that answers sees all slots served."""
+        answers = [await ask(node, "CLUSTER", "INFO") for node in self.nodes if node.running]
+        return all(b"cluster_state:ok" in answer for answer in answers)
+
+    async def has_replicas(self) -> bool:
+        """Whether each master has a replica that has caught up."""
+        for node in self.masters:
+            replicas = await ask(node, "WAIT", "1", "100")
+            if replicas < 1:
+                return False
+        return True
+
+
+@asynccontextmanager
+async def redis_cluster(services: Services, directory: Path, masters: int = 3) -> AsyncIterator[RedisCluster]:
+    """So many masters with a replica each, which takes over when its master fails."""
+    async with AsyncExitStack() as lifetimes:
+        servers = []
+        for number in range(2 * masters):
+            options = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
+            options |= {"cluster-node-timeout": str(NODE_TIMEOUT_MS), "repl-diskless-sync-delay": "0"}
+            server = redis_server(services, directory / f"node-{number}", options)
+            servers.append(lifetimes.enter_context(server))
+        cluster = RedisCluster(servers[:masters], servers[masters:])
+        await _introduce(cluster)
+        yield cluster
+
+
+async def _introduce(cluster: RedisCluster) -> None:
+    share = SLOTS // len(cluster.masters)
+    for number, master in enumerate(cluster.masters):
+        last = SLOTS - 1 if master is cluster.masters[-1] else (number + 1) * share - 1
+        await ask(master, "CLUSTER", "ADDSLOTSRANGE", str(number * share), str(last))
+        await ask(master, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+    first = cluster.masters[0]
+    for node in cluster.nodes[1:]:
+        await ask(node, "CLUSTER", "MEET", first.host, str(first.port), first.options["cluster-port"])
+    for master, replica in zip(cluster.masters, cluster.replicas, strict=True):
+        id_ = (await ask(master, "CLUSTER", "MYID")).decode()
+        await eventually(lambda replica=replica, id_=id_: _replicates(replica, id_), "the replica knows its master")  # type: ignore[misc]
+    await eventually(cluster.is_ok, "the cluster is up")
+    await eventually(cluster.has_replicas, "each master has its replica")
+
+
+async def _replicates(replica: RedisServer, master_id: str) -> bool:
+    try:
+        await ask(replica, "CLUSTER", "REPLICATE", master_id)
+    except RedisError:  # it has not met that node yet
+        return False
+    return True
+
+
+class Sentinel(RedisServer):
+    """The same program, in its other mode."""
+
+    name: ClassVar[str] = "sentinel"
+
+    def __init__(self, directory: Path, port: int, binary: Path, configuration: str = "") -> None:
+        super().__init__(directory, port)
+        self._program, self._configuration = binary, configuration
+
+    def _command(self) -> list[str]:
+        path = self.directory / "sentinel.conf"
+        if not path.exists():  # it keeps what it has learned in this file
+            path.write_text(f"port {self.port}\nbind {self.host}\ndir {self.directory}\n{self._configuration}")
+        return [str(self._program), str(path), "--sentinel"]
+
+
+class Watched:
+    """A master, its replica, and three Sentinels that promote the replica when the master fails."""
+
+    SERVICE = "ingest"
+
+    def __init__(self, servers: Sequence[RedisServer], sentinels: Sequence[Sentinel]) -> None:
+        self.servers, self.sentinels = servers, sentinels
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"{each.host}:{each.port}" for each in self.sentinels)
+        return f"redis+sentinel://{hosts}/{self.SERVICE}"
+
+    async def master(self) -> RedisServer:
+        """As the Sentinels say."""
+        _, port = await ask(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.SERVICE)
+        return next(server for server in self.servers if server.port == int(port))
+
+    async def is_watched(self) -> bool:
+        """Whether every Sentinel knows the two others, and the replica, so that a failover is possible."""
+        for sentinel in self.sentinels:
+            state = dict(_pairs(await ask(sentinel, "SENTINEL", "MASTER", self.SERVICE)))
+            if (state[b"num-other-sentinels"], state[b"num-slaves"]) != (b"2", b"1"):
+                return False
+        return True
+
+
+@asynccontextmanager
+async def watched_redis(services: Services, directory: Path) -> AsyncIterator[Watched]:
+    """Servers and Sentinels that work together."""
+    async with AsyncExitStack() as lifetimes:
+        master = lifetimes.enter_context(redis_server(services, directory / "one"))
+        options = {"replicaof": f"{master.host} {master.port}", "repl-diskless-sync-delay": "0"}
+        replica = lifetimes.enter_context(redis_server(services, directory / "two", options))
+        del replica.options["replicaof"]  # after a restart Sentinels say what it is
+        service = Watched.SERVICE
+        configuration = f"sentinel monitor {service} {master.host} {master.port} 2\n"
+        configuration += f"sentinel down-after-milliseconds {service} {NODE_TIMEOUT_MS}\n"
+        configuration += f"sentinel failover-timeout {service} 10000\n"
+        sentinels = [
+            lifetimes.enter_context(
+                Sentinel(directory / f"sentinel-{number}", free_port(), binary_of(master), configuration)
+            )
+            for number in range(3)
+        ]
+        watched = Watched((master, replica), sentinels)
+        await eventually(watched.is_watched, "the Sentinels know each other and the replica")
+        yield watched
+
+
+def binary_of(server: RedisServer) -> Path:
+    """The program of a server that runs."""
+    return Path(shutil.which(server._binary()) or server._binary())
+
+
+def _pairs(reply: Sequence[Any]) -> zip[tuple[Any, Any]]:
+    return zip(reply[::2], reply[1::2], strict=True)
+
+
+async def kill_and_wait(cluster: RedisCluster, shard: int) -> RedisServer:
+    """Kill the master of a shard, and wait until its replica has taken over; returns the killed one."""
+    killed = await cluster.master_of(shard)
+    await asyncio.to_thread(killed.kill)
+
+    async def has_other_master() -> bool:
+        return await cluster.master_of(shard) is not killed
+
+    await eventually(has_other_master, "the replica is promoted")
+    return killed
