@@ -85,8 +85,9 @@ def status(
     A receiver that stopped or died stays on the screen: its session at the broker may hold messages. It is shown until
     it is back, has left for good (`receiver --leave`), or is dismissed.
 
-    Exit code 0: all is well. 1: a dependency is unreachable, a receiver is gone, the counts do not balance, or entries
-    were lost. 2: a variable is wrong, or a dependency rejects the connection permanently. With --watch 0, after Ctrl-C.
+    Exit code 0: all is well. 1: a dependency is unreachable, a receiver is gone, INGEST_SHARDS is not the same in all
+    processes, the counts do not balance, or entries were lost. 2: a variable is wrong, or a dependency rejects the
+    connection permanently. With --watch 0, after Ctrl-C.
 
     \b
     Examples:
