@@ -92,27 +92,28 @@ class Status:
         return forecast(shard.in_stream, self.cap, self.rate(shard, "added"), growth)
 
     def as_json(self) -> str:
-        """One object; what is not known is null."""
-        return json.dumps(
-            {
-                "at": self.at.isoformat(timespec="milliseconds"),
-                "ok": self.exit_code == EXIT_OK,
-                "balanced": self.balanced,
-                "cap": self.cap,
-                "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
-                "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
-                "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
-                "ingest_shards": {
-                    "same": len(self.shard_counts) < 2,
-                    "groups": [{"shards": count, "processes": names} for count, names in self.shard_counts.items()],
-                },
-                "mappings": mappings.as_json(
-                    mappings.groups(self.receivers, self.writers), mappings.failed_reloads(self.receivers, self.writers)
-                ),
-                "shards": [self._shard_as_dict(shard) for shard in self.shards],
+        """One object in one line."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; what is not known is None."""
+        return {
+            "at": self.at.isoformat(timespec="milliseconds"),
+            "ok": self.exit_code == EXIT_OK,
+            "balanced": self.balanced,
+            "cap": self.cap,
+            "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
+            "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
+            "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
+            "ingest_shards": {
+                "same": len(self.shard_counts) < 2,
+                "groups": [{"shards": count, "processes": names} for count, names in self.shard_counts.items()],
             },
-            ensure_ascii=False,
-        )
+            "mappings": mappings.as_json(
+                mappings.groups(self.receivers, self.writers), mappings.failed_reloads(self.receivers, self.writers)
+            ),
+            "shards": [self._shard_as_dict(shard) for shard in self.shards],
+        }
 
     def _shard_as_dict(self, shard: StreamSnapshot) -> dict[str, Any]:
         trend, seconds = self.forecast(shard)
