@@ -160,7 +160,8 @@ def with_free_ports(
             others = usual.numbers() | ports.numbers()
             chosen = next(port for port in count(first + 1) if _fits(port, width, others, is_free))
             ports = _moved(ports, name, chosen)
-            lines.append(_line(default, first, chosen))
+            taken = next(port for port in range(first, first + width) if not is_free(port))
+            lines.append(_line(default, taken, chosen))
     return ports, lines
 
 
@@ -178,7 +179,7 @@ def _moved(ports: Ports, name: str, number: int) -> Ports:
     return replace(ports, **{name: number})
 
 
-def _line(port: defaults.Port, usual: int, chosen: int) -> str:
+def _line(port: defaults.Port, taken: int, chosen: int) -> str:
     use_theirs = f"; set {port.url_variable} to use what listens there" if port.url_variable else ""
     sets_another = f"{port.variable} sets another port{use_theirs}"
-    return f"port {usual} is taken by another program: {port.label} on {chosen} ({sets_another})"
+    return f"port {taken} is taken by another program: {port.label} on {chosen} ({sets_another})"

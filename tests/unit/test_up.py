@@ -174,8 +174,9 @@ def test_a_port_that_a_variable_names_stays() -> None:
 
 def test_a_cluster_has_twelve_ports_and_each_writer_one() -> None:
     wanted = replace(PORTS, redis_ports=12, writers=3)
-    taken = {6385, 9103}
-    ports, _ = with_free_ports(wanted, ALL, lambda port: port not in taken)
+    taken = [6385, 9103]
+    ports, lines = with_free_ports(wanted, ALL, lambda port: port not in taken)
+    assert [line.partition(":")[0] for line in lines] == [f"port {port} is taken by another program" for port in taken]
     assert ports == replace(wanted, redis=6391, receiver_metrics=9104, writer_metrics=9105)
 
 
