@@ -33,12 +33,14 @@ class Heartbeat:
         self,
         clients: Clients,
         client_id: str,
+        shards: int,
         broker: Component,
         mappings: LiveMappings[Any],
         metrics: ReceiverMetrics,
     ) -> None:
         self._clients = clients
         self._client_id = client_id
+        self._shards = shards
         self._broker = broker
         self._mappings = mappings
         self._metrics = metrics
@@ -86,6 +88,7 @@ class Heartbeat:
             appended=appended,
             appended_per_s=round((appended - before) / max(now - then, 1e-9), 1),
             stopped=stopped,
+            shards=self._shards,
             mappings=self._mappings.digests,
             reload_error=self._mappings.reload_error,
         )

@@ -36,6 +36,7 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
+from traksense_ingest.shared.streams.shard_count import ShardCount
 from traksense_ingest.shared.subscription import is_shared
 
 UNSUBSCRIBE_S = 30.0  # a session that holds a full in-flight window answers only when some of it is acknowledged
@@ -91,18 +92,20 @@ async def watch(
     health: Health,
     metrics: ReceiverMetrics,
 ) -> None:
-    """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat; whether its
-    group gets any messages; and whether mappings are to be reloaded."""
-    heartbeat = Heartbeat(clients, settings.mqtt_client_id, health.components["broker"], mappings, metrics)
+    """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat, and what those
+    of others say; whether its group gets any messages; and whether mappings are to be reloaded."""
+    shards, broker = settings.ingest_shards, health.components["broker"]
+    heartbeat = Heartbeat(clients, settings.mqtt_client_id, shards, broker, mappings, metrics)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(heartbeat.run(), name="heartbeat")
+        tasks.create_task(ShardCount(clients, shards).watch(), name="shard count")
         tasks.create_task(mappings.follow(receiver.use), name="mappings")
         tasks.create_task(
-            stream.watch_backlog(clients, range(settings.ingest_shards), health.components["redis"], metrics),
+            stream.watch_backlog(clients, range(shards), health.components["redis"], metrics),
             name="backlog",
         )
         if is_shared(settings):
-            check = GroupCheck(settings, health.components["broker"], metrics)
+            check = GroupCheck(settings, broker, metrics)
             tasks.create_task(check.run(), name="group check")
 
 

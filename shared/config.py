@@ -183,13 +183,13 @@ class Settings(BaseSettings):
     log_format: Annotated[Literal["text", "json"], Lower] = Field("text", description="text or json")
 
 
-def load(**overrides: Any) -> Settings:
+def load(kind: type[Settings] = Settings, /, **overrides: Any) -> Settings:
     """The settings of this process's environment; overrides are for a command's own options.
 
     Raises ConfigurationError with a line for each variable that is wrong.
     """
     try:
-        settings = Settings(**overrides)
+        settings = kind(**overrides)
     except ValidationError as error:
         wrong = {str(detail["loc"][0]): detail.get("input") for detail in error.errors(include_url=False)}
         raise ConfigurationError("\n".join(_error_message(name, value) for name, value in wrong.items())) from None

@@ -23,6 +23,7 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRows
+from traksense_ingest.shared.streams.shard_count import ShardCount
 from traksense_ingest.writer.decode.clock import ClockWatch
 from traksense_ingest.writer.decode.current import CurrentRoutes
 from traksense_ingest.writer.decode.decode import utc_now
@@ -218,7 +219,9 @@ async def _watch(
         tasks.create_task(watch_ledgers(ledgers), name="ledgers")
         tasks.create_task(watch_consumers(clients, shards, redis), name="consumers")
         tasks.create_task(watch_receivers(clients, metrics), name="receivers")
-        tasks.create_task(watch_heartbeat(clients, process, routes.mappings), name="heartbeat")
+        own = settings.ingest_shards
+        tasks.create_task(watch_heartbeat(clients, process, own, routes.mappings), name="heartbeat")
+        tasks.create_task(ShardCount(clients, own).watch(), name="shard count")
         tasks.create_task(routes.follow(), name="mappings")
         tasks.create_task(watch_database(stuck, database_), name="database")
         tasks.create_task(watch_devices(context.storage, database_), name="devices")

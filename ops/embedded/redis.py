@@ -41,6 +41,10 @@ class RedisServer(Server):
             **self.options,
         }
 
+    def _ports(self) -> list[int]:
+        bus = self.options.get("cluster-port")
+        return [self.port, int(bus)] if bus else [self.port]
+
     def _command(self) -> list[str]:
         settings = (word for key, value in self._settings().items() for word in (f"--{key}", value))
         return [str(self._binary()), *settings]

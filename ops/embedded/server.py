@@ -54,7 +54,7 @@ class ServerFailed(IngestError):
 class Server(ABC):
     """A server bound to 127.0.0.1, run as a direct child so that a crash shows in `running`.
 
-    Its data and its log (`<name>.log`) live in `directory` and survive `stop` and `kill`.
+    Its data and its log (`<label>.log`) live in `directory` and survive `stop` and `kill`.
     Start it from a thread that outlives it: Linux ties the child's life to the thread that made it.
     """
 
@@ -68,6 +68,7 @@ class Server(ABC):
         self.directory = directory.resolve()
         self.working_directory = self.directory  # the child's
         self.port = port
+        self.label = self.name  # tells several of the same kind apart
         self.sleep: Callable[[float], None] = time.sleep  # between two checks that it answers; may raise
         self._process: Process | None = None
         self._log_start = 0
@@ -161,7 +162,7 @@ class Server(ABC):
     @property
     def log_path(self) -> Path:
         """The file that holds the output of every run."""
-        return self.directory / f"{self.name}.log"
+        return self.directory / f"{self.label}.log"
 
     def log_tail(self) -> str:
         """The last lines that this run wrote."""
@@ -198,7 +199,7 @@ class Server(ABC):
                 return
             self.sleep(0.02)
         self.kill()
-        raise ServerFailed(self.name, self.log_tail())
+        raise ServerFailed(self.label, self.log_tail())
 
 
 def die_with_parent(death: signal.Signals) -> Callable[[], None]:

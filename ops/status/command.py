@@ -56,6 +56,15 @@ SECONDS = click.FloatRange(0, 3600, min_open=True)
     help="Do not ask the broker or the database, which can't be reached from here.",
 )
 @option(
+    "--env",
+    "files",
+    section=SHOWN,
+    type=click.Path(),
+    multiple=True,
+    metavar="FILE",
+    help="A file of variables, such as another pipeline's .env; several are shown one after another.",
+)
+@option(
     "--accept-loss",
     "accept",
     is_flag=True,
@@ -73,6 +82,7 @@ def status(
     sample: float,
     timeout: float | None,
     skip: tuple[str, ...],
+    files: tuple[str, ...],
     accept: bool,
     dismiss: tuple[str, ...],
 ) -> None:
@@ -85,8 +95,9 @@ def status(
     A receiver that stopped or died stays on the screen: its session at the broker may hold messages. It is shown until
     it is back, has left for good (`receiver --leave`), or is dismissed.
 
-    Exit code 0: all is well. 1: a dependency is unreachable, a receiver is gone, the counts do not balance, or entries
-    were lost. 2: a variable is wrong, or a dependency rejects the connection permanently. With --watch 0, after Ctrl-C.
+    Exit code 0: all is well. 1: a dependency is unreachable, a receiver is gone, INGEST_SHARDS is not the same in all
+    processes, the counts do not balance, or entries were lost. 2: a variable is wrong, or a dependency rejects the
+    connection permanently. With --watch 0, after Ctrl-C. With several --env the highest of all.
 
     \b
     Examples:
@@ -96,6 +107,9 @@ def status(
       # for a script
       traksense-ingest status --json \\
         | jq .dependencies.broker.state
+      # several pipelines, each with its .env
+      traksense-ingest status --env cell-a/.env \\
+        --env cell-b/.env
       # once the cause of a loss is known
       traksense-ingest status --accept-loss
       # a receiver that has gone for good
@@ -105,9 +119,14 @@ def status(
         raise click.UsageError("--accept-loss: not together with --watch")
     if dismiss and (watch or accept):
         raise click.UsageError("--dismiss: not together with --watch or --accept-loss")
-    from traksense_ingest.ops.status import actions, run
+    if files and (watch or accept or dismiss):
+        raise click.UsageError("--env: not together with --watch, --accept-loss or --dismiss")
+    from traksense_ingest.ops.status import actions, cells, run
     from traksense_ingest.shared import config
 
+    if files:
+        settings_of = {file: cells.load_file(file) for file in files}
+        sys.exit(cells.show_cells(settings_of, sample, timeout or PATIENCE_S, skip, as_json=as_json))
     settings = config.load()
     if dismiss:
         sys.exit(actions.dismiss(settings, dismiss, as_json=as_json))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from traksense_ingest.ops.terminal import printable
 from traksense_ingest.shared.mapping.load import BUILT_IN, LAST
-from traksense_ingest.shared.streams.heartbeat import Digests, Receiver, Writer
+from traksense_ingest.shared.streams.heartbeat import Digests, Receiver, Writer, running
 
 SHIPPED = frozenset({*BUILT_IN, *LAST})  # which every process has
 NAMES_MAX = 5  # processes in a line; --json has all of them
@@ -21,23 +21,16 @@ Group = tuple[Digests, list[str]]  # the mappings, and the processes that run wi
 
 def failed_reloads(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None) -> list[tuple[str, str]]:
     """The processes that run and whose last reload failed, and why."""
-    return [(name, each.reload_error) for name, each in _running(receivers, writers) if each.reload_error]
+    return [(name, each.reload_error) for name, each in running(receivers, writers) if each.reload_error]
 
 
 def groups(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None) -> list[Group]:
     """The processes that run, by their mappings: those of most processes first."""
     found: dict[tuple[tuple[str, str], ...], Group] = {}
-    for name, each in _running(receivers, writers):
+    for name, each in running(receivers, writers):
         if each.mappings is not None:
             found.setdefault(tuple(sorted(each.mappings.items())), (each.mappings, []))[1].append(name)
     return sorted(found.values(), key=lambda group: -len(group[1]))
-
-
-def _running(
-    receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None
-) -> Iterator[tuple[str, Receiver | Writer]]:
-    yield from ((f"receiver {each.client_id}", each) for each in receivers or () if not each.is_gone)
-    yield from ((f"writer {each.name}", each) for each in writers or ())
 
 
 def failed_reload_lines(found: Sequence[tuple[str, str]]) -> Iterator[Text]:
@@ -57,7 +50,7 @@ def mapping_lines(found: Sequence[Group]) -> Iterator[Text]:
         )
         for mappings, names in found:
             yield Text(
-                f"{_processes(names)}: {_listed(_differing(mappings, found)) or 'none of these'}", style="yellow"
+                f"{listed_processes(names)}: {_listed(_differing(mappings, found)) or 'none of these'}", style="yellow"
             )
     elif found and (named := {name: digest for name, digest in found[0][0].items() if name not in SHIPPED}):
         yield Text(f"mappings: {_listed(named)}")
@@ -80,6 +73,7 @@ def _listed(mappings: Mapping[str, str]) -> str:
     return ", ".join(f"{printable(name)} {printable(digest[:DIGEST])}" for name, digest in mappings.items())
 
 
-def _processes(names: Sequence[str]) -> str:
+def listed_processes(names: Sequence[str]) -> str:
+    """Some of them, and how many more there are."""
     shown = ", ".join(map(printable, names[:NAMES_MAX]))
     return f"{shown} and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else shown

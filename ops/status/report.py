@@ -12,6 +12,7 @@ from traksense_ingest.ops.status import mappings
 from traksense_ingest.ops.status.dependency import Dependency, State
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
 from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
+from traksense_ingest.shared.streams.shard_count import by_shard_count
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
 # A backlog of at most so many entries, or of the entries of one second, is what writers are working on.
@@ -65,12 +66,19 @@ class Status:
         return all(shard.missing == 0 for shard in self.now) and not any((self.lost or {}).values())
 
     @property
+    def shard_counts(self) -> Mapping[int, Sequence[str]]:
+        """The processes that run, by their INGEST_SHARDS, which should be one number."""
+        return by_shard_count(self.receivers, self.writers)
+
+    @property
     def exit_code(self) -> int:
-        """2 if waiting doesn't help, else 1 if a dependency or a receiver is down, or anything is missing or lost."""
+        """2 if waiting doesn't help, else 1 if a dependency or a receiver is down, anything is missing or lost, or
+        INGEST_SHARDS differs between processes."""
         if any(dependency.state is State.REFUSED for dependency in self.dependencies):
             return EXIT_MISCONFIGURED
         is_bad = any(dependency.is_bad for dependency in self.dependencies)
         is_bad = is_bad or any(receiver.is_gone for receiver in self.receivers or ())
+        is_bad = is_bad or len(self.shard_counts) > 1
         return EXIT_OK if self.balanced and not is_bad else EXIT_FAILED
 
     def rate(self, shard: StreamSnapshot, name: str) -> float:
@@ -84,23 +92,28 @@ class Status:
         return forecast(shard.in_stream, self.cap, self.rate(shard, "added"), growth)
 
     def as_json(self) -> str:
-        """One object; what is not known is null."""
-        return json.dumps(
-            {
-                "at": self.at.isoformat(timespec="milliseconds"),
-                "ok": self.exit_code == EXIT_OK,
-                "balanced": self.balanced,
-                "cap": self.cap,
-                "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
-                "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
-                "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
-                "mappings": mappings.as_json(
-                    mappings.groups(self.receivers, self.writers), mappings.failed_reloads(self.receivers, self.writers)
-                ),
-                "shards": [self._shard_as_dict(shard) for shard in self.shards],
+        """One object in one line."""
+        return json.dumps(self.as_dict(), ensure_ascii=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; what is not known is None."""
+        return {
+            "at": self.at.isoformat(timespec="milliseconds"),
+            "ok": self.exit_code == EXIT_OK,
+            "balanced": self.balanced,
+            "cap": self.cap,
+            "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
+            "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
+            "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
+            "ingest_shards": {
+                "same": len(self.shard_counts) < 2,
+                "groups": [{"shards": count, "processes": names} for count, names in self.shard_counts.items()],
             },
-            ensure_ascii=False,
-        )
+            "mappings": mappings.as_json(
+                mappings.groups(self.receivers, self.writers), mappings.failed_reloads(self.receivers, self.writers)
+            ),
+            "shards": [self._shard_as_dict(shard) for shard in self.shards],
+        }
 
     def _shard_as_dict(self, shard: StreamSnapshot) -> dict[str, Any]:
         trend, seconds = self.forecast(shard)

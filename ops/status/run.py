@@ -76,7 +76,7 @@ async def _show_once(
 ) -> int:
     async with StatusCollector(settings, patience_s, skipped) as collector:
         status = await collector.collect(sample_s)
-        (_json_line if as_json else _block)(status)
+        (_json_line if as_json else block)(status)
         await collector.record()
         return status.exit_code
 
@@ -117,11 +117,12 @@ def _json_line(status: Status) -> None:
 
 def _dated_block(status: Status) -> None:
     print(f"{status.at:%Y-%m-%d %H:%M:%S} UTC")
-    _block(status)
+    block(status)
     print(flush=True)
 
 
-def _block(status: Status) -> None:
+def block(status: Status) -> None:
+    """Print it, as wide as the terminal."""
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(screen(status, *console.size))

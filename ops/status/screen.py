@@ -9,7 +9,13 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from traksense_ingest.ops.status.dependency import Dependency, State
-from traksense_ingest.ops.status.mappings import failed_reload_lines, failed_reloads, groups, mapping_lines
+from traksense_ingest.ops.status.mappings import (
+    failed_reload_lines,
+    failed_reloads,
+    groups,
+    listed_processes,
+    mapping_lines,
+)
 from traksense_ingest.ops.status.processes import consumers, count_running, gone_receivers, running_receivers
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import backlogs, balances
@@ -26,7 +32,7 @@ def screen(status: Status, width: int, height: int) -> Group:
         return _blocks(dependencies, [Text("streams, receivers and writers: not known without Redis", style="red")])
     receivers, gone, sums = (
         running_receivers(status.receivers, width),
-        [*gone_receivers(status.receivers), *_mappings(status)],
+        [*gone_receivers(status.receivers), *_shard_counts(status), *_mappings(status)],
         [*balances(status)],
     )
     tables = count_running(status.receivers) + len(status.now) + 2  # with their headings
@@ -43,6 +49,15 @@ def plain(status: Status) -> str:
     with console.capture() as captured:
         console.print(screen(status, PIPE, PIPE))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _shard_counts(status: Status) -> Iterator[Text]:
+    """Which processes have which INGEST_SHARDS, if it is not one number."""
+    if len(status.shard_counts) > 1:
+        text = "receivers and writers run with different INGEST_SHARDS: a device's messages may be stored out of order"
+        yield Text(text, style="red")
+        for count, names in status.shard_counts.items():
+            yield Text(f"{count}: {listed_processes(names)}", style="yellow")
 
 
 def _mappings(status: Status) -> Iterator[Text]:

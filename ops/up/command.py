@@ -62,6 +62,14 @@ def _fleet(devices: int, settings: Settings) -> list[str]:
     default=0,
     help="Add a fleet of this many devices (tenant `fleet`); it publishes the formats of INGEST_MAPPINGS.",
 )
+@option("--shards", type=click.IntRange(1, 1024), help="How many streams [default: INGEST_SHARDS, with --cluster 9].")
+@option("--writers", type=click.IntRange(1, 32), default=1, help="How many writers.")
+@option(
+    "--cluster",
+    "is_cluster",
+    is_flag=True,
+    help="A Redis Cluster instead of one server: six nodes, three of them replicas, and INGEST_REPLICAS=1.",
+)
 @option(
     "--directory",
     type=click.Path(path_type=Path),
@@ -70,37 +78,53 @@ def _fleet(devices: int, settings: Settings) -> list[str]:
 )
 @_port("mqtt", ports.MQTT, "The broker's, for MQTT 3.1.1.")
 @_port("mqtt5", ports.MQTT5, "The broker's, for MQTT 5.")
-@_port("redis", ports.REDIS, "The Redis-compatible server's.")
+@_port("redis", ports.REDIS, "The Redis-compatible server's; with --cluster the first of twelve.")
 @_port("postgres", ports.POSTGRES, "PostgreSQL's.")
-def up(devices: int, directory: Path, mqtt_port: int, mqtt5_port: int, redis_port: int, postgres_port: int) -> None:
+def up(
+    devices: int,
+    shards: int | None,
+    writers: int,
+    is_cluster: bool,
+    directory: Path,
+    mqtt_port: int,
+    mqtt5_port: int,
+    redis_port: int,
+    postgres_port: int,
+) -> None:
     """Run the whole pipeline on this machine.
 
     With nothing else installed: a broker, a Redis-compatible server with an append-only file, a PostgreSQL, the
     migrations, a receiver and a writer, all on 127.0.0.1. If MQTT_URL, REDIS_URL or DATABASE_URL is set, that server
-    is used instead. Metrics are on METRICS_PORT (9100, the receiver's) and the port after it (the writer's). If a port
-    is taken and no option or variable asks for it, the next free one is used and printed. Ctrl-C stops all of it in
-    order.
+    is used instead. Metrics are on METRICS_PORT (9100, the receiver's) and the ports after it (the writers'). If a
+    port is taken and no option or variable asks for it, the next free one is used and printed. Ctrl-C stops all of it
+    in order.
 
     \b
     Examples:
       traksense-ingest up
       # with 50 devices that publish
       traksense-ingest up --simulate 50
+      # a Redis Cluster of six nodes, and two writers
+      traksense-ingest up --cluster --writers 2 --simulate 50
       # a database of your own, and Redis on port 6380
       DATABASE_URL=postgresql://postgres@db/traksense \\
         traksense-ingest up --redis-port 6380
     """
     from traksense_ingest.ops.mapping.passed import require_passed
-    from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
+    from traksense_ingest.ops.up.plan import CLUSTER_NODES, Ports, make_plan, with_free_ports
     from traksense_ingest.ops.up.run import Run, locked
     from traksense_ingest.shared import config
     from traksense_ingest.shared.mapping.load import load
 
     settings = config.load()
+    if is_cluster and "redis_url" in settings.model_fields_set:
+        raise click.UsageError("--cluster: not together with REDIS_URL")
     require_passed(load(settings.ingest_mappings))  # errors are known before anything is started
     first = settings.metrics_port or ports.RECEIVER_METRICS.default
     fleet = _fleet(devices, settings) if devices else None
     with locked(directory):
-        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1)
+        redis_ports = 2 * CLUSTER_NODES if is_cluster else 1  # each node has one for clients, and one for the others
+        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1, redis_ports, writers)
         chosen, notes = with_free_ports(usual, _movable(settings))
-        Run(make_plan(settings, chosen, directory), chosen, directory, fleet, notes)()
+        plan = make_plan(settings, chosen, directory, shards=shards, is_cluster=is_cluster)
+        Run(plan, chosen, directory, fleet, notes)()

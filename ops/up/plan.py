@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 from traksense_ingest.ops.embedded import Broker, PostgresServer, RedisServer, Server
 from traksense_ingest.ops.embedded.ports import port_is_free
+from traksense_ingest.ops.embedded.redis_cluster import RedisCluster, cluster_options
 from traksense_ingest.shared import ports as defaults
 from traksense_ingest.shared.config import Settings
 
@@ -23,14 +24,33 @@ class Ports:
     redis: int
     postgres: int
     receiver_metrics: int
-    writer_metrics: int
+    writer_metrics: int  # the first writer's
+    redis_ports: int = 1  # in a row
+    writers: int = 1
+
+    @property
+    def all_writer_metrics(self) -> range:
+        """Those of all writers."""
+        return range(self.writer_metrics, self.writer_metrics + self.writers)
+
+    @property
+    def all_redis(self) -> range:
+        """Of the one server, or of a cluster's nodes; the second half of these are the ones of its bus."""
+        return range(self.redis, self.redis + self.redis_ports)
 
     def numbers(self) -> set[int]:
         """All of them."""
-        return {self.mqtt, self.mqtt5, self.redis, self.postgres, self.receiver_metrics, self.writer_metrics}
+        single = {self.mqtt, self.mqtt5, self.postgres, self.receiver_metrics}
+        return single.union(self.all_redis, self.all_writer_metrics)
+
+    def width(self, name: str) -> int:
+        """How many ports in a row have this name."""
+        return {METRICS: 1 + self.writers, "redis": self.redis_ports}.get(name, 1)
 
 
-METRICS = "metrics"  # two consecutive ports: the receiver's and the writer's
+METRICS = "metrics"  # consecutive ports: the receiver's, then the writers'
+CLUSTER_NODES = 6  # three masters, each with a replica
+CLUSTER_SHARDS = 9  # three times as many as masters: each will have some (docs/redis.md)
 
 _MOVABLE = {
     "mqtt": defaults.MQTT,
@@ -51,6 +71,8 @@ class Plan:
     stores: tuple[Server, ...]  # Redis and PostgreSQL
     brokers: tuple[Server, ...]  # one, or none when MQTT_URL names another
     environment: Mapping[str, str]
+    chosen: Mapping[str, str]  # the part of it that options have chosen, and other commands need too
+    cluster: RedisCluster | None = None  # some of the stores
 
     @property
     def mqtt_url(self) -> str:
@@ -74,21 +96,51 @@ class Plan:
         return "DATABASE_URL" if is_ours or not self.environment.get("MIGRATE_DATABASE_URL") else "MIGRATE_DATABASE_URL"
 
 
-def make_plan(settings: Settings, ports: Ports, directory: Path) -> Plan:
-    """An embedded server for each one that no variable names."""
+def make_plan(
+    settings: Settings, ports: Ports, directory: Path, *, shards: int | None = None, is_cluster: bool = False
+) -> Plan:
+    """An embedded server for each one that no variable names; `shards` is what an option says."""
     named = settings.model_fields_set
+    cluster = _cluster(ports, directory) if is_cluster else None
     broker = Broker(directory / "broker", ports.mqtt, ports.mqtt5)
     redis = RedisServer(directory / "redis", ports.redis)
     postgres = PostgresServer(directory / "postgres", ports.postgres)
     broker_url = broker.v5_url if settings.mqtt_protocol == "5" else broker.url
-    ours = {"MQTT_URL": broker_url or broker.url, "REDIS_URL": redis.url, "DATABASE_URL": postgres.url}
+    ours = {
+        "MQTT_URL": broker_url or broker.url,
+        "REDIS_URL": cluster.url if cluster else redis.url,
+        "DATABASE_URL": postgres.url,
+    }
     urls = {name: getattr(settings, name.lower()) if name.lower() in named else url for name, url in ours.items()}
-    stores = {"redis_url": redis, "database_url": postgres}
+    stores: dict[str, Sequence[Server]] = {
+        "redis_url": cluster.nodes if cluster else [redis],
+        "database_url": [postgres],
+    }
+    chosen = _chosen(named, shards, is_cluster=is_cluster)
     return Plan(
-        stores=tuple(server for name, server in stores.items() if name not in named),
+        stores=tuple(server for name, servers in stores.items() if name not in named for server in servers),
         brokers=() if "mqtt_url" in named else (broker,),
-        environment={**os.environ, **urls, "METRICS_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
+        environment={**os.environ, **urls, **chosen, "METRICS_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
+        chosen=chosen,
+        cluster=cluster,
     )
+
+
+def _cluster(ports: Ports, directory: Path) -> RedisCluster:
+    nodes = []
+    for number, port in enumerate(ports.all_redis[:CLUSTER_NODES], 1):
+        options = {**cluster_options(port + CLUSTER_NODES), "cluster-require-full-coverage": "no"}
+        node = RedisServer(directory / f"redis-{number}", port, options)
+        node.label = f"redis-{number}"
+        nodes.append(node)
+    return RedisCluster(nodes)
+
+
+def _chosen(named: Collection[str], shards: int | None, *, is_cluster: bool) -> dict[str, str]:
+    if shards is None and is_cluster and "ingest_shards" not in named:
+        shards = CLUSTER_SHARDS
+    chosen = {} if shards is None else {"INGEST_SHARDS": str(shards)}
+    return chosen | ({"INGEST_REPLICAS": "1"} if is_cluster and "ingest_replicas" not in named else {})
 
 
 def with_free_ports(
@@ -103,12 +155,13 @@ def with_free_ports(
         if name not in movable:
             continue
         first = usual.receiver_metrics if name == METRICS else getattr(usual, name)
-        width = 2 if name == METRICS else 1
+        width = usual.width(name)
         if not _are_free(first, width, is_free):
             others = usual.numbers() | ports.numbers()
             chosen = next(port for port in count(first + 1) if _fits(port, width, others, is_free))
             ports = _moved(ports, name, chosen)
-            lines.append(_line(default, first, chosen))
+            taken = next(port for port in range(first, first + width) if not is_free(port))
+            lines.append(_line(default, taken, chosen))
     return ports, lines
 
 
@@ -126,7 +179,7 @@ def _moved(ports: Ports, name: str, number: int) -> Ports:
     return replace(ports, **{name: number})
 
 
-def _line(port: defaults.Port, usual: int, chosen: int) -> str:
+def _line(port: defaults.Port, taken: int, chosen: int) -> str:
     use_theirs = f"; set {port.url_variable} to use what listens there" if port.url_variable else ""
     sets_another = f"{port.variable} sets another port{use_theirs}"
-    return f"port {usual} is taken by another program: {port.label} on {chosen} ({sets_another})"
+    return f"port {taken} is taken by another program: {port.label} on {chosen} ({sets_another})"

@@ -61,6 +61,11 @@ class Writer(Service):
 
     name: ClassVar[str] = "writer"
 
+    def __init__(self, directory: Path, port: int, environment: Mapping[str, str], number: int | None = None) -> None:
+        """With a number where there are several."""
+        super().__init__(directory, port, environment)
+        self.label = self.name if number is None else f"{self.name}-{number}"
+
 
 class Simulator(Server):
     """`traksense-ingest simulate`: publishes until it is stopped."""
@@ -112,7 +117,7 @@ class Supervisor:
     def start(self) -> None:
         """Start every process; raises PortBusy or ServerFailed."""
         for process in self.processes:
-            self._notify(f"starting {process.name} …")
+            self._notify(f"starting {process.label} …")
             process.start()
 
     def restart_crashed(self) -> None:
@@ -131,7 +136,7 @@ class Supervisor:
     def stop_process(self, process: Server) -> None:
         """Stop one of them."""
         if process.running:
-            self._notify(f"stopping {process.name} …")
+            self._notify(f"stopping {process.label} …")
         process.stop()
 
     def _kill_if_unresponsive(self, broker: Broker) -> None:
@@ -143,19 +148,19 @@ class Supervisor:
     def _restart(self, process: Server) -> None:
         code = process.returncode
         if code == EXIT_MISCONFIGURED:
-            raise GaveUp(f"{process.name} can't run as it is configured; {_log_of(process)}")
+            raise GaveUp(f"{process.label} can't run as it is configured; {_log_of(process)}")
         if self._crashed_too_often(process):
             often = f"{RESTARTS_MAX + 1} times within {RESTARTS_WITHIN_S:.0f} s"
-            raise GaveUp(f"giving up: {process.name} ended {often}; {_log_of(process)}")
-        self._notify(f"{process.name} {_ending(code)}: restarting it (its log: {process.log_path})")
-        self.restarts[process.name] += 1
+            raise GaveUp(f"giving up: {process.label} ended {often}; {_log_of(process)}")
+        self._notify(f"{process.label} {_ending(code)}: restarting it (its log: {process.log_path})")
+        self.restarts[process.label] += 1
         try:
             process.start()
         except ServerFailed as error:
             self._notify(str(error))  # the next check counts it as another crash
 
     def _crashed_too_often(self, process: Server) -> bool:
-        now, crashes = time.monotonic(), self._crashes[process.name]
+        now, crashes = time.monotonic(), self._crashes[process.label]
         crashes.append(now)
         while now - crashes[0] > RESTARTS_WITHIN_S:
             crashes.popleft()

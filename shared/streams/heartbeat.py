@@ -11,7 +11,7 @@ behind: it is removed when it stops, or by the next one that starts.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -20,8 +20,8 @@ from traksense_ingest.shared.streams.scripts import Scripts
 
 KEY = "ingest:{receivers}"
 WRITERS_KEY = "ingest:{writers}"
-_FIELDS = ("process", "broker", "waiting", "appended", "appended_per_s", "stopped", "mappings", "reload_error")
-_WRITER_FIELDS = ("process", "mappings", "reload_error")
+_WRITER_FIELDS = ("process", "shards", "mappings", "reload_error")
+_FIELDS = (*_WRITER_FIELDS, "broker", "waiting", "appended", "appended_per_s", "stopped")
 PERIOD_S = 2.0
 GONE_S = 15.0  # a process sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
 NAMES_MAX = 1000  # at 300 bytes each; a fleet has some dozen, random client ids make a new one at each start
@@ -43,6 +43,7 @@ class Receiver:
     appended: int = 0  # messages, since it started
     appended_per_s: float = 0.0  # … lately
     stopped: bool = False  # by a clean shutdown, which leaves its session at the broker
+    shards: int | None = None  # its INGEST_SHARDS; None: of a version that does not say it
     mappings: Digests | None = None  # None: of a version without mappings
     reload_error: str | None = None  # why its last reload of the mappings failed
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
@@ -63,6 +64,7 @@ class Writer:
 
     name: str  # that its consumers' names begin with
     process: str = ""  # its host and process id
+    shards: int | None = None  # its INGEST_SHARDS; None: of a version that does not say it
     mappings: Digests | None = None
     reload_error: str | None = None
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
@@ -105,6 +107,14 @@ async def writers(clients: Clients) -> list[Writer]:
     return sorted((each for each in found if each.idle_s <= GONE_S), key=lambda writer: writer.name)
 
 
+def running(
+    receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | None
+) -> Iterator[tuple[str, Receiver | Writer]]:
+    """The processes that run, each with what it is and its name: `receiver traksense-receiver`."""
+    yield from ((f"receiver {each.client_id}", each) for each in receivers or () if not each.is_gone)
+    yield from ((f"writer {each.name}", each) for each in writers or ())
+
+
 async def _register(clients: Clients, key: str, name: str, state: object, fields: Sequence[str], kept_ms: int) -> bool:
     text = json.dumps({field: getattr(state, field) for field in fields})
     with errors_name_key(key):
@@ -138,6 +148,7 @@ def _receiver(name: str, state: dict[str, Any], idle_s: float) -> Receiver:
         appended=int(state["appended"]),
         appended_per_s=float(state["appended_per_s"]),
         stopped=bool(state.get("stopped")),
+        shards=_number(state.get("shards")),
         mappings=_digests(state.get("mappings")),
         reload_error=_text(state.get("reload_error")),
         idle_s=idle_s,
@@ -148,6 +159,7 @@ def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
     return Writer(
         name=name,
         process=str(state["process"]),
+        shards=_number(state.get("shards")),
         mappings=_digests(state.get("mappings")),
         reload_error=_text(state.get("reload_error")),
         idle_s=idle_s,
@@ -156,6 +168,10 @@ def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
 
 def _digests(value: Any) -> Digests | None:
     return None if value is None else {str(name): str(digest) for name, digest in value.items()}
+
+
+def _number(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _text(value: Any) -> str | None:

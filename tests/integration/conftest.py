@@ -12,6 +12,8 @@ from tests.support.pgbouncer import Pgbouncer
 from tests.support.redis_users import add_users
 from tests.support.services import Services
 from tests.support.stack import Stack
+from tests.support.up import Up, children_in
+from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.debian import Mosquitto
 
@@ -41,3 +43,15 @@ def pooler(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iter
     settings = getattr(request, "param", {"pool_mode": "transaction", "default_pool_size": "1"})
     with Pgbouncer(tmp_path / "pgbouncer", free_port(), stack.database_url, settings) as pooler:
         yield pooler
+
+
+@pytest.fixture
+async def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Up]:
+    """The command `up` in a directory of its own, which is the current one meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    up = Up(tmp_path)
+    yield up
+    if up.process.poll() is None:
+        up.process.kill()
+        up.process.wait()
+    await eventually(lambda: not children_in(tmp_path), "no child outlives it")

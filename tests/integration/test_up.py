@@ -8,24 +8,16 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import aiomqtt
-import asyncpg
 import pytest
 
-from tests.support import program
+from tests.support.up import Up, children_in, is_service
 from tests.support.waiting import eventually
-from traksense_ingest.ops.embedded import free_port
-from traksense_ingest.ops.embedded.postgres import processes_in
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "mappings.md"
-PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_REDIS_PORT", "UP_POSTGRES_PORT", "METRICS_PORT")  # the last one is two
-
 
 OFFICE = """\
 version: 1
@@ -45,81 +37,6 @@ tests:
     rows:
       - {tenant: acme, site: lab, device: t1, ts: "2025-01-01T00:00:00Z", point: temp, v_num: 21.5, unit: "°C"}
 """
-
-
-class Up:
-    """The command in a directory of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        first = free_port(len(PORTS) + 1)
-        self.ports = {name: first + number for number, name in enumerate(PORTS)}
-        self.log = directory / "up.log"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, **{name: str(port) for name, port in self.ports.items()}, "PYTHONUNBUFFERED": "1"}
-
-    @property
-    def urls(self) -> dict[str, str]:
-        return {
-            "MQTT_URL": f"mqtt://127.0.0.1:{self.ports['UP_MQTT_PORT']}",
-            "DATABASE_URL": f"postgresql://postgres:postgres@127.0.0.1:{self.ports['UP_POSTGRES_PORT']}/traksense",
-        }
-
-    def start(self, *arguments: str, **variables: str) -> None:
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "traksense_ingest.ops", "up", *arguments],
-                cwd=self.directory,
-                env=self.environment | variables,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    @property
-    def said(self) -> str:
-        return self.log.read_text()
-
-    async def says(self, text: str) -> None:
-        await eventually(lambda: text in self.said or self.process.poll() is not None, lambda: self.said, timeout=120)
-        assert text in self.said, self.said
-
-    def stop(self, signum: int = signal.SIGINT) -> int:
-        self.process.send_signal(signum)
-        return self.process.wait(60)
-
-    def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {**self.environment, **(variables or self.urls)}
-        return program.run("ops", *arguments, environment=environment, timeout=120)
-
-    async def count(self, table: str, condition: str = "true") -> int:
-        connection = await asyncpg.connect(self.urls["DATABASE_URL"])
-        try:
-            return int(await connection.fetchval(f"SELECT count(*) FROM {table} WHERE {condition}"))
-        finally:
-            await connection.close()
-
-
-@pytest.fixture
-async def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Up]:
-    monkeypatch.chdir(tmp_path)
-    up = Up(tmp_path)
-    yield up
-    if up.process.poll() is None:
-        up.process.kill()
-        up.process.wait()
-    await eventually(lambda: not children_in(tmp_path), "no child outlives it")
-
-
-def children_in(directory: Path) -> list[int]:
-    parts = [
-        directory,
-        directory / ".traksense",
-        *(directory / ".traksense").glob("*"),
-        directory / ".traksense/postgres/pgdata",
-    ]
-    return [pid for part in parts if part.is_dir() for pid in processes_in(part) if pid != os.getpid()]
 
 
 async def test_all_checks_pass_and_a_second_one_keeps_out_of_its_directory(up: Up) -> None:
@@ -203,7 +120,7 @@ async def test_a_mapping_is_found_where_up_was_started(up: Up) -> None:
 async def test_a_crashed_part_is_restarted_and_killed_with_9_it_leaves_nothing_behind(up: Up) -> None:
     up.start("--simulate", "5")
     await up.says("publish   mosquitto_pub")
-    (writer,) = [pid for pid in children_in(up.directory) if _is(pid, "writer")]
+    (writer,) = [pid for pid in children_in(up.directory) if is_service(pid, "writer")]
     os.kill(writer, signal.SIGKILL)
     await up.says("writer was killed by signal 9: restarting it")
     before = await up.count("ts_measure")
@@ -215,10 +132,6 @@ async def test_a_crashed_part_is_restarted_and_killed_with_9_it_leaves_nothing_b
     up.start()
     await up.says("publish   mosquitto_pub")
     assert up.stop() == 0
-
-
-def _is(pid: int, service: str) -> bool:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().endswith(f"\0traksense_ingest.ops\0{service}\0".encode())
 
 
 async def _grows(up: Up, before: int) -> bool:

@@ -16,9 +16,10 @@ from redis.exceptions import RedisError
 from tests.support.services import Services
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import RedisServer, free_port
+from traksense_ingest.ops.embedded import redis_cluster as embedded
+from traksense_ingest.ops.embedded.redis_cluster import cluster_options
 from traksense_ingest.shared.streams.keys import key_of, ledger_of
 
-SLOTS = 16384
 NODE_TIMEOUT_MS = 2_000  # without an answer, until a node counts as failed
 
 
@@ -36,20 +37,8 @@ async def ask(server: RedisServer, *words: str) -> Any:
         return await client.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
-class RedisCluster:
-    """Masters that share the slots, and a replica of each."""
-
-    def __init__(self, masters: Sequence[RedisServer], replicas: Sequence[RedisServer]) -> None:
-        self.masters, self.replicas = [*masters], [*replicas]
-
-    @property
-    def nodes(self) -> list[RedisServer]:
-        return [*self.masters, *self.replicas]
-
-    @property
-    def url(self) -> str:
-        """With all nodes in it."""
-        return f"redis+cluster://{','.join(f'{node.host}:{node.port}' for node in self.nodes)}"
+class RedisCluster(embedded.RedisCluster):
+    """With what tests ask and do."""
 
     async def master_of(self, shard: int) -> RedisServer:
         """The node that has a shard's stream now, as a node that works says."""
@@ -78,57 +67,19 @@ class RedisCluster:
         for node in (target, source):
             await ask(node, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
-    async def is_ok(self) -> bool:
-        """Whether every node that answers sees all slots served."""
-        answers = [await ask(node, "CLUSTER", "INFO") for node in self.nodes if node.running]
-        return all(b"cluster_state:ok" in answer for answer in answers)
-
-    async def has_replicas(self) -> bool:
-        """Whether each master has a replica that has caught up."""
-        for node in self.masters:
-            replicas = await ask(node, "WAIT", "1", "100")
-            if replicas < 1:
-                return False
-        return True
-
 
 @asynccontextmanager
 async def redis_cluster(services: Services, directory: Path, masters: int = 3) -> AsyncIterator[RedisCluster]:
     """So many masters with a replica each, which takes over when its master fails."""
     async with AsyncExitStack() as lifetimes:
-        servers = []
-        for number in range(2 * masters):
-            options = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
-            options |= {"cluster-node-timeout": str(NODE_TIMEOUT_MS), "repl-diskless-sync-delay": "0"}
-            server = redis_server(services, directory / f"node-{number}", options)
-            servers.append(lifetimes.enter_context(server))
-        cluster = RedisCluster(servers[:masters], servers[masters:])
-        await _introduce(cluster)
+        options = [cluster_options(free_port(), NODE_TIMEOUT_MS) for _ in range(2 * masters)]
+        cluster = RedisCluster(
+            [redis_server(services, directory / f"node-{number}", each) for number, each in enumerate(options)]
+        )
+        for node in cluster.nodes:
+            lifetimes.enter_context(node)
+        await asyncio.to_thread(cluster.form)
         yield cluster
-
-
-async def _introduce(cluster: RedisCluster) -> None:
-    share = SLOTS // len(cluster.masters)
-    for number, master in enumerate(cluster.masters):
-        last = SLOTS - 1 if master is cluster.masters[-1] else (number + 1) * share - 1
-        await ask(master, "CLUSTER", "ADDSLOTSRANGE", str(number * share), str(last))
-        await ask(master, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
-    first = cluster.masters[0]
-    for node in cluster.nodes[1:]:
-        await ask(node, "CLUSTER", "MEET", first.host, str(first.port), first.options["cluster-port"])
-    for master, replica in zip(cluster.masters, cluster.replicas, strict=True):
-        id_ = (await ask(master, "CLUSTER", "MYID")).decode()
-        await eventually(lambda replica=replica, id_=id_: _replicates(replica, id_), "the replica knows its master")  # type: ignore[misc]
-    await eventually(cluster.is_ok, "the cluster is up")
-    await eventually(cluster.has_replicas, "each master has its replica")
-
-
-async def _replicates(replica: RedisServer, master_id: str) -> bool:
-    try:
-        await ask(replica, "CLUSTER", "REPLICATE", master_id)
-    except RedisError:  # it has not met that node yet
-        return False
-    return True
 
 
 class Sentinel(RedisServer):

@@ -34,7 +34,7 @@ async def test_it_ends_though_a_cancellation_gets_lost(monkeypatch: pytest.Monke
     broker = Health(metrics, {"broker": "", "redis": ""}).components["broker"]
     client: Any = None
     mappings: Any = SimpleNamespace(digests={}, reload_error=None)
-    task = asyncio.create_task(Heartbeat(client, "receiver-0", broker, mappings, metrics).run())
+    task = asyncio.create_task(Heartbeat(client, "receiver-0", 1, broker, mappings, metrics).run())
     await begun.wait()
     task.cancel()
     assert await asyncio.wait({task}, timeout=10) == ({task}, set())

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import ClassVar
@@ -16,11 +17,10 @@ from rich.console import Console
 
 from traksense_ingest.ops.advice import port_advice
 from traksense_ingest.ops.embedded import Server, ServerFailed
-from traksense_ingest.ops.scrape import Samples
 from traksense_ingest.ops.up.interruption import Interruption
 from traksense_ingest.ops.up.plan import METRICS, Ports, make_plan, with_free_ports
 from traksense_ingest.ops.up.processes import RESTARTS_MAX, GaveUp, Supervisor
-from traksense_ingest.ops.up.view import Gauges, Meter, instructions, line, table
+from traksense_ingest.ops.up.view import Gauges, instructions, line, table
 from traksense_ingest.shared.config import Settings
 
 PORTS = Ports(1883, 1884, 6379, 5432, 9100, 9101)
@@ -172,6 +172,33 @@ def test_a_port_that_a_variable_names_stays() -> None:
     assert (ports, lines) == (PORTS, [])
 
 
+def test_a_cluster_has_twelve_ports_and_each_writer_one() -> None:
+    wanted = replace(PORTS, redis_ports=12, writers=3)
+    taken = [6385, 9103]
+    ports, lines = with_free_ports(wanted, ALL, lambda port: port not in taken)
+    assert [line.partition(":")[0] for line in lines] == [f"port {port} is taken by another program" for port in taken]
+    assert ports == replace(wanted, redis=6391, receiver_metrics=9104, writer_metrics=9105)
+
+
+def test_options_choose_what_no_variable_names(tmp_path: Path) -> None:
+    ports = replace(PORTS, redis_ports=12)
+    plan = make_plan(settings(), ports, tmp_path, is_cluster=True)
+    assert plan.chosen == {"INGEST_SHARDS": "9", "INGEST_REPLICAS": "1"}
+    assert [server.label for server in plan.stores] == [*(f"redis-{number}" for number in range(1, 7)), "postgres"]
+    text = instructions(plan, ports, tmp_path)
+    assert f"REDIS_URL={plan.redis_url} INGEST_SHARDS=9 INGEST_REPLICAS=1" in text
+    named = settings(ingest_shards="4", ingest_replicas="0")
+    assert make_plan(named, ports, tmp_path, is_cluster=True).chosen == {}
+    assert make_plan(named, PORTS, tmp_path, shards=2).chosen == {"INGEST_SHARDS": "2"}
+
+
+def test_the_instructions_know_every_form_of_a_redis_url(tmp_path: Path) -> None:
+    cluster = make_plan(settings(redis_url="redis+cluster://n1:7000,n2:7001"), PORTS, tmp_path)
+    assert "redis-cli -c -h n1 -p 7000 CLUSTER NODES" in instructions(cluster, PORTS, tmp_path)
+    sentinels = make_plan(settings(redis_url="redis+sentinel://s1,s2/service"), PORTS, tmp_path)
+    assert "redis-cli" not in instructions(sentinels, PORTS, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "variables"), [("redis", ("REDIS_URL", "UP_REDIS_PORT")), ("writer", ("METRICS_PORT",))]
 )
@@ -179,42 +206,6 @@ def test_a_busy_port_is_named_with_its_variables(name: str, variables: tuple[str
     text = port_advice(name, 6379)
     assert "port 6379" in text
     assert all(variable in text for variable in variables)
-
-
-def samples(received: int = 0, points: int = 0, latencies: dict[str, int] | None = None, **gauges: float) -> Samples:
-    found = Samples()
-    found["ingest_received_messages_total", frozenset()] = received
-    found["ingest_points_total", frozenset()] = points
-    for bound, count in (latencies or {}).items():
-        found["ingest_latency_seconds_bucket", frozenset({("le", bound)})] = count
-    for name, value in gauges.items():
-        found[name, frozenset()] = value
-    return found
-
-
-def test_rates_are_of_the_last_seconds() -> None:
-    meter = Meter()
-    meter.read(0, samples(received=1000), samples(points=9000))
-    gauges = meter.read(2, samples(received=1100), samples(points=10_000, ingest_queue_size=7, ingest_dlq_rows_total=3))
-    assert (gauges.received_rate, gauges.points_rate) == (50, 500)
-    assert (gauges.received, gauges.points, gauges.backlog, gauges.dead_letters) == (1100, 10_000, 7, 3)
-    assert meter.read(100, samples(received=1100), samples(points=10_000)).received_rate == 0
-
-
-def test_a_service_that_was_restarted_counts_from_zero() -> None:
-    meter = Meter()
-    meter.read(0, samples(received=1000), samples())
-    after = meter.read(1, samples(received=5), samples())
-    assert (after.received_rate, after.received) == (0, 1005)
-
-
-def test_latencies_are_those_of_the_last_seconds() -> None:
-    meter = Meter()
-    meter.read(0, samples(), samples(latencies={"0.01": 100, "1.0": 100, "+Inf": 100}))
-    gauges = meter.read(1, samples(), samples(latencies={"0.01": 100, "1.0": 200, "+Inf": 200}))
-    assert gauges.p50 is not None
-    assert 0.01 < gauges.p50 < 1.0
-    assert meter.read(2, samples(), samples()).p50 is None
 
 
 def test_the_view_fits_a_narrow_terminal(process: FakeProcess) -> None:

@@ -78,7 +78,7 @@ async def watch_receivers(clients: Clients, metrics: WriterMetrics) -> None:
     await watch("the receivers", count, RECEIVERS_PERIOD_S)
 
 
-async def watch_heartbeat(clients: Clients, name: str, mappings: LiveMappings[Any]) -> None:
+async def watch_heartbeat(clients: Clients, name: str, shards: int, mappings: LiveMappings[Any]) -> None:
     """Register this writer every 2 s, for `traksense-ingest status`; at the end it is removed."""
     process, warned = f"{socket.gethostname()}-{os.getpid()}", False
 
@@ -86,9 +86,8 @@ async def watch_heartbeat(clients: Clients, name: str, mappings: LiveMappings[An
         nonlocal warned
         try:
             digests, error = mappings.digests, mappings.reload_error
-            await heartbeat.register_writer(
-                clients, Writer(name=name, process=process, mappings=digests, reload_error=error)
-            )
+            state = Writer(name=name, process=process, shards=shards, mappings=digests, reload_error=error)
+            await heartbeat.register_writer(clients, state)
         except REDIS_ERRORS as error:
             if isinstance(error, ResponseError) and not is_of_server(error) and not warned:
                 warned = True
