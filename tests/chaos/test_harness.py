@@ -12,7 +12,7 @@ from typing import cast
 
 import pytest
 
-from tests.chaos.faults import Fault
+from tests.chaos.fault import Fault
 from tests.chaos.load import identity_of, message, moment_of
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import SLOW_CHUNK, Proxy

@@ -9,7 +9,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from tests.chaos.faults import Fault
+from tests.chaos.fault import Fault
 from tests.chaos.load import POINTS, Load, identity_of, message
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.report import markdown

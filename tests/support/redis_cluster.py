@@ -103,7 +103,7 @@ class RedisCluster:
     async def has_replicas(self) -> bool:
         """Whether each master has a replica that has caught up."""
         masters = {owners[0] for _, _, owners in await self.owners()}
-        return min([await ask(master, "WAIT", "1", "100") for master in masters]) >= 1
+        return all([await ask(master, "WAIT", "1", "100") >= 1 for master in masters])
 
 
 @asynccontextmanager
@@ -208,7 +208,7 @@ async def watched_redis(
         service = Watched.SERVICE
         configuration = f"sentinel monitor {service} {master.host} {port_of(master)} 2\n"
         configuration += f"sentinel down-after-milliseconds {service} {NODE_TIMEOUT_MS}\n"
-        configuration += f"sentinel failover-timeout {service} 10000\n"
+        configuration += f"sentinel failover-timeout {service} 5000\n"
         sentinels = [
             lifetimes.enter_context(
                 Sentinel(directory / f"sentinel-{number}", free_port(), binary_of(master), configuration + line)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from tests.chaos.faults import all_faults
+from tests.chaos.faults import FAULTS as COMMON_FAULTS
+from tests.chaos.redis_faults import OF_REDIS
 from tests.support.handbook import DOCS
 
 PAGE = (DOCS / "reliability.md").read_text()
 FAILURES = PAGE.partition("\n## Failures\n")[2].partition("\n## Operators' mistakes\n")[0]
 TESTS = Path(__file__).parents[1]
 FILES = [*TESTS.rglob("test_*.py")]
-FAULTS = {
-    fault.name for fault in all_faults(cast("Any", type("Pipeline", (), {"broker_survives": True, "pooler": True})))
-}
+FAULTS = {fault.name for faults in (COMMON_FAULTS, *OF_REDIS.values()) for fault in faults}
 
 
 def quoted(pattern: str, text: str = PAGE) -> list[str]:
