@@ -249,6 +249,7 @@ async def _cluster(setup: Setup, directory: Path, random: Random, lifetimes: Asy
 
 async def _watched(setup: Setup, directory: Path, random: Random, lifetimes: AsyncExitStack) -> Streams:
     network = Network(random, lifetimes, setup.fsync)
-    lines = [f"bind-source-addr {network.address()}\n" for _ in range(3)]
+    # Without an announcement, a Sentinel would name the address that it connects from.
+    lines = [f"bind-source-addr {network.address()}\nsentinel announce-ip 127.0.0.1\n" for _ in range(3)]
     watched = watched_redis(setup.redis_services, directory / "watched", network.add_watched, lines)
     return OfSentinels(await lifetimes.enter_async_context(watched), network)

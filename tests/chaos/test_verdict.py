@@ -161,6 +161,15 @@ async def _does_nothing(_: Pipeline) -> AsyncIterator[None]:
     yield
 
 
+async def test_a_dead_letter_too_many_is_found_unless_a_failover_explains_it(pipeline: Stored) -> None:
+    stack, load, _ = pipeline
+    verdict, shard = await verdict_after(pipeline, "SELECT 1"), await read_snapshot(stack.clients, 0)
+    for count, complaints in ((9, (1, 1)), (10, (0, 0)), (11, (1, 0))):
+        outcome = Outcome([], load, verdict, shard, count, Watch(), [], 0)
+        both = (outcome, replace(outcome, is_replicated=True))
+        assert tuple(len(each.complaints) for each in both) == complaints, count
+
+
 async def test_what_came_again_must_be_a_duplicate_in_the_ledger(pipeline: Stored) -> None:
     stack, load, _ = pipeline
     again = message(numbers("telem")[0])
