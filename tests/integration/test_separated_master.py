@@ -1,5 +1,5 @@
-"""A master that works on, separated from its replica, which is promoted meanwhile: what it acknowledged is lost unless a
-PUBACK waits for the replica."""
+"""A master that works on, separated from its replica, which is promoted meanwhile: what it acknowledged is lost, unless
+a PUBACK waits for the replica."""
 
 from __future__ import annotations
 
