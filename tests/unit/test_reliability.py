@@ -1,4 +1,4 @@
-"""docs/reliability.md and docs/redis.md: each test and fault that they name is there, and the first names each fault."""
+"""docs/reliability.md and docs/redis.md: each test and fault that they name is there; the first names each fault."""
 
 from __future__ import annotations
 
