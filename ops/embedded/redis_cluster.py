@@ -77,7 +77,7 @@ class RedisCluster:
             _ask(master, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
         first, *others = self.nodes
         for node in others:
-            _ask(node, "CLUSTER", "MEET", first.host, str(first.port), first.options["cluster-port"])
+            _ask(node, "CLUSTER", "MEET", first.host, *_announced_ports(first))
         for master, replica in zip(self.masters, self.replicas, strict=True):
             id_ = _ask(master, "CLUSTER", "MYID").decode()
             self._wait(lambda replica=replica, id_=id_: _replicates(replica, id_), sleep)  # type: ignore[misc]
@@ -114,6 +114,13 @@ class RedisCluster:
             for line in text.splitlines():
                 if "myself" in line:
                     yield line.split()[0], f"{node.host}:{node.port}@{node.options['cluster-port']}"
+
+
+def _announced_ports(node: RedisServer) -> tuple[str, str]:
+    """Where others reach it, and its bus."""
+    options = node.options
+    port = options.get("cluster-announce-port", str(node.port))
+    return port, options.get("cluster-announce-bus-port", options["cluster-port"])
 
 
 def _ask(node: RedisServer, *words: str) -> Any:

@@ -13,7 +13,8 @@ from random import Random
 import click
 from rich.console import Console
 
-from tests.chaos.faults import Fault, every, short_form
+from tests.chaos.fault import Fault
+from tests.chaos.faults import every, short_form, short_form_of_nodes
 from tests.chaos.report import markdown, report
 from tests.chaos.run import run
 from tests.chaos.setup import FSYNCS, RATE, set_up
@@ -23,7 +24,9 @@ from tests.support.services import DEBIAN, EMBEDDED, missing
 @click.command()
 @click.option("--seed", type=int, default=None, help="Repeat the run that printed it.")
 @click.option("--times", type=click.IntRange(min=1), default=2, show_default=True, help="How often each fault.")
-@click.option("--short", is_flag=True, help="A dozen of the faults, once: what the tests run.")
+@click.option("--short", is_flag=True, help="A few of the faults, once: what the tests run.")
+@click.option("--cluster", "layout", flag_value="cluster", help="Redis Cluster: 3 masters with a replica each.")
+@click.option("--sentinel", "layout", flag_value="sentinel", help="A master and a replica of Redis, with 3 Sentinels.")
 @click.option("--only", default="", help="Only faults with this text in their names.")
 @click.option("--rate", type=click.FloatRange(min=1), default=RATE, show_default=True, help="Messages/s.")
 @click.option("--services", type=click.Choice(["auto", "embedded", "debian"]), default="auto", show_default=True)
@@ -43,6 +46,7 @@ def main(
     seed: int | None,
     times: int,
     short: bool,
+    layout: str | None,
     only: str,
     rate: float,
     services: str,
@@ -60,6 +64,8 @@ def main(
     Examples:
       # a thousand times kill -9, with a table to publish
       make chaos ARGS="--only 'kill -9' --times 100"
+      # over several nodes of Redis, with INGEST_REPLICAS=1
+      make chaos ARGS="--cluster"
       # the run that failed, again
       make chaos ARGS="--seed 7"
     """
@@ -67,12 +73,14 @@ def main(
     seed = Random().randrange(1_000_000) if seed is None else seed
     random = Random(seed)
     chosen = EMBEDDED if services == "embedded" or (services == "auto" and missing(DEBIAN)) else DEBIAN
-    setup = set_up(chosen, random, fsync=fsync, shared=shared, rate=rate)
+    setup = set_up(chosen, random, fsync=fsync, shared=shared, rate=rate, layout=layout or "server")
     console.print(f"seed {seed}; {setup.head}")
 
     def choose(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
         selected = [fault for fault in faults if only in fault.name]
-        return short_form(selected, random) if short else every(selected, random, times)
+        if not short:
+            return every(selected, random, times)
+        return short_form_of_nodes(selected, random) if layout else short_form(selected, random)
 
     with tempfile.TemporaryDirectory(prefix="traksense-chaos-") as directory:
         outcome = asyncio.run(run(setup, Path(directory), random, choose, console.print))

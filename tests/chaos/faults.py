@@ -3,51 +3,36 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from random import Random
 
+from tests.chaos.fault import DOWN, Fault, of_link, receivers
 from tests.chaos.inflict import (
-    Inflict,
     altered,
     ended,
-    failed_over,
     killed,
-    linked,
     machine_lost,
     meanwhile,
     promoted,
     receiver_frozen,
-    redis_full,
     refusing,
     writer_frozen,
 )
 from tests.chaos.pipeline import CLAIM_IDLE_MS, ROLE, Pipeline, Service
-from tests.chaos.signs import Sign, counted, disturbed, error, logged_by_database
+from tests.chaos.redis_faults import OF_REDIS
+from tests.chaos.signs import counted, logged_by_database
 from traksense_ingest.ops.embedded import Server
 
+Choose = Callable[[Sequence[Fault], Random], Sequence[Fault]]  # the faults of a run, and their order
+
 FREEZE_S = 2.5 * CLAIM_IDLE_MS / 1000  # beyond the time after which others take its entries
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One way in which something breaks."""
-
-    name: str
-    inflict: Inflict
-    sign: Sign | None = None  # that it took effect; None where it always does: a process is killed or stopped
-    lasts_s: float = 2.0  # at least: it goes on until the sign has been seen
-    passes_by_itself: bool = False  # the block's end undoes nothing: recovery counts from `lasts_s` on
-    is_slow: bool = False  # over only after a time-out: not in the short form
-    ends_broker: bool = False  # only for one that keeps its sessions
-    ends_pooler: bool = False  # only where there is one
 
 
 def all_faults(pipeline: Pipeline) -> list[Fault]:
     """Those that can be inflicted on this pipeline."""
     return [
         fault
-        for fault in _FAULTS
+        for fault in (*FAULTS, *OF_REDIS[pipeline.streams.layout])
         if (pipeline.broker_survives or not fault.ends_broker) and (pipeline.pooler or not fault.ends_pooler)
     ]
 
@@ -59,6 +44,11 @@ DECISIVE = (
     "writer: frozen, wakes up",
     "all but the broker: kill -9",
 )
+DECISIVE_NODES = (
+    "cluster: master, kill -9",
+    "cluster: master frozen, wakes up",
+    "sentinel: master, kill -9",
+)
 
 
 def short_form(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
@@ -66,6 +56,16 @@ def short_form(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
     decisive = [fault for fault in faults if fault.name in DECISIVE]
     others = [fault for fault in faults if fault.name not in DECISIVE and not fault.is_slow]
     chosen = [*decisive, *random.sample(others, min(len(others), 12 - len(decisive)))]
+    random.shuffle(chosen)
+    return chosen
+
+
+def short_form_of_nodes(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
+    """Those of Redis's own that are decisive, and one more, in random order."""
+    own = [fault for fault in faults if fault in (*OF_REDIS["cluster"], *OF_REDIS["sentinel"])]
+    decisive = [fault for fault in own if fault.name in DECISIVE_NODES]
+    others = [fault for fault in own if fault not in decisive]
+    chosen = [*decisive, *random.sample(others, min(len(others), 1))]
     random.shuffle(chosen)
     return chosen
 
@@ -82,20 +82,12 @@ _REFUSING_TRIGGER = """
     CREATE TRIGGER refuse BEFORE INSERT ON ts_measure FOR EACH ROW EXECUTE FUNCTION refuse()"""
 
 
-def _receivers(pipeline: Pipeline) -> list[Service]:
-    return pipeline.receivers
-
-
 def _writers(pipeline: Pipeline) -> list[Service]:
     return pipeline.writers
 
 
 def _broker(pipeline: Pipeline) -> Server:
     return pipeline.broker
-
-
-def _redis(pipeline: Pipeline) -> Server:
-    return pipeline.redis_server
 
 
 def _database(pipeline: Pipeline) -> Server:
@@ -107,37 +99,13 @@ def _pooler(pipeline: Pipeline) -> Server:
     return pipeline.pooler
 
 
-_BROKER_DOWN, _REDIS_DOWN, _DATABASE_DOWN = error("mqtt_error"), error("redis_error"), error("db_error")
-_DOWN = {"broker": _BROKER_DOWN, "redis": _REDIS_DOWN, "database": _DATABASE_DOWN}
+_BROKER_DOWN, _DATABASE_DOWN = DOWN["broker"], DOWN["database"]
 
-
-def _of_link(link: str) -> list[Fault]:
-    """A stall and slowness are over before any time-out: only the proxy sees their effect."""
-    # MQTT and the database are waited for longer than Redis.
-    is_slow = link != "redis"
-    return [
-        Fault(f"{link} connection: reset", linked(link, "resets"), _DOWN[link]),
-        Fault(f"{link} connection: stalled", linked(link, "stalls"), disturbed(link)),
-        Fault(f"{link} connection: slow", linked(link, "is_slow"), disturbed(link)),
-        Fault(
-            f"{link} connection: half-open",
-            linked(link, "goes_half_open"),
-            _DOWN[link],
-            passes_by_itself=True,
-            is_slow=is_slow,
-        ),
-    ]
-
-
-_FAULTS = (
-    Fault("receiver: kill -9", killed(_receivers)),
+FAULTS = (
+    Fault("receiver: kill -9", killed(receivers)),
     Fault("receiver: frozen", receiver_frozen),
     Fault("writer: kill -9", killed(_writers)),
     Fault("writer: frozen, wakes up", writer_frozen, counted("ingest_redeliveries_total"), FREEZE_S),
-    Fault("redis: kill -9", ended(_redis, signal.SIGKILL), _REDIS_DOWN),
-    Fault("redis: stopped", ended(_redis, signal.SIGTERM), _REDIS_DOWN),
-    Fault("redis: maxmemory", redis_full, _REDIS_DOWN),
-    Fault("redis: failover, connections survive", failed_over, _REDIS_DOWN, passes_by_itself=True),
     Fault("database: kill -9", ended(_database, signal.SIGKILL), _DATABASE_DOWN),
     Fault("database: stopped (fast)", ended(_database, signal.SIGINT), _DATABASE_DOWN),
     Fault("database: stopped (immediate)", ended(_database, signal.SIGQUIT), _DATABASE_DOWN),
@@ -164,14 +132,9 @@ _FAULTS = (
     ),
     Fault("broker: kill -9", ended(_broker, signal.SIGKILL), _BROKER_DOWN, ends_broker=True),
     Fault("broker: stopped", ended(_broker, signal.SIGTERM), _BROKER_DOWN, ends_broker=True),
-    *(fault for link in _DOWN for fault in _of_link(link)),
+    *of_link("broker", is_slow=True),
+    *of_link("database", is_slow=True),
     Fault("all but the broker: kill -9", machine_lost),
-    Fault(
-        "redis: down; receiver: kill -9",
-        meanwhile(ended(_redis, signal.SIGTERM), killed(_receivers)),
-        _REDIS_DOWN,
-        lasts_s=1.0,
-    ),
     Fault(
         "database: down; writer: kill -9",
         meanwhile(ended(_database, signal.SIGINT), killed(_writers)),
@@ -180,7 +143,7 @@ _FAULTS = (
     ),
     Fault(
         "database: down; receiver: kill -9",
-        meanwhile(ended(_database, signal.SIGINT), killed(_receivers)),
+        meanwhile(ended(_database, signal.SIGINT), killed(receivers)),
         _DATABASE_DOWN,
         lasts_s=3.0,
     ),

@@ -8,7 +8,8 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from tests.chaos.pipeline import MEMORY, ROLE, Pipeline, Service
+from tests.chaos.pipeline import ROLE, Pipeline, Service
+from tests.chaos.streams import MEMORY, OneServer
 from tests.support.failover import follow, hand_over
 from tests.support.standby import fail_over, replicate
 from tests.support.waiting import eventually, pause
@@ -52,11 +53,11 @@ async def writer_frozen(pipeline: Pipeline) -> AsyncIterator[None]:
 
 async def _freeze_with_pending(pipeline: Pipeline, writer: Service) -> bool:
     """Freeze it if it has entries pending; one that had settled them by then goes on."""
-    if not await pipeline.pending_of(writer):
+    if not await pipeline.streams.pending_of(writer.process.popen.pid):
         return False
     writer.freeze()
     await pause(IN_FLIGHT_S)
-    if await pipeline.pending_of(writer):
+    if await pipeline.streams.pending_of(writer.process.popen.pid):
         return True
     writer.thaw()
     return False
@@ -110,7 +111,7 @@ def meanwhile(outer: Inflict, inner: Inflict) -> Inflict:
 @asynccontextmanager
 async def machine_lost(pipeline: Pipeline) -> AsyncIterator[None]:
     """All but the broker, at once."""
-    servers = (pipeline.redis_server, pipeline.postgres)
+    servers = (*pipeline.streams.servers, pipeline.postgres)
     kills = [service.kill() for service in pipeline.services]
     await asyncio.gather(*kills, *(asyncio.to_thread(server.kill) for server in servers))
     yield
@@ -120,21 +121,29 @@ async def machine_lost(pipeline: Pipeline) -> AsyncIterator[None]:
         service.start()
 
 
+def one_server(pipeline: Pipeline) -> OneServer:
+    """The Redis of a pipeline that has one."""
+    assert isinstance(pipeline.streams, OneServer)
+    return pipeline.streams
+
+
 @asynccontextmanager
 async def redis_full(pipeline: Pipeline) -> AsyncIterator[None]:
     """Redis refuses what needs memory."""
-    await pipeline.redis.config_set("maxmemory", 1)
+    redis = one_server(pipeline).redis
+    await redis.config_set("maxmemory", 1)
     yield
-    await pipeline.redis.config_set("maxmemory", MEMORY)
+    await redis.config_set("maxmemory", MEMORY)
 
 
 @asynccontextmanager
 async def failed_over(pipeline: Pipeline) -> AsyncIterator[None]:
     """A replica takes over for good. The old master lives on, and so do the connections to it."""
-    replica = await pipeline.another_redis()
-    await follow(replica, pipeline.redis_server)
-    await hand_over(pipeline.redis_server, replica, pipeline.links["redis"])
-    pipeline.use_redis(replica)
+    streams = one_server(pipeline)
+    replica = await streams.another()
+    await follow(replica, streams.server)
+    await hand_over(streams.server, replica, streams.proxy)
+    streams.use(replica)
     yield
 
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 import asyncpg
-from redis.asyncio import Redis
 
 from tests.chaos.load import TENANTS
 from tests.chaos.proxy import Proxy
 from tests.chaos.setup import Setup
+from tests.chaos.streams import OneServer, Streams, streams_on
 from tests.chaos.tap import Seen, Tap
 from tests.support.pgbouncer import Pgbouncer
 from tests.support.process import Process
@@ -24,12 +23,9 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.embedded.postgres import PostgresServer
 from traksense_ingest.ops.schema.migrate import migrate
-from traksense_ingest.shared.streams.keys import GROUP, key_of
 
-CAP = 1_000  # entries: an outage of some seconds fills the stream, so that back-pressure is at work too
 CLAIM_IDLE_MS = 1_000
 ROLE, PASSWORD = "traksense_writer", "chaos"
-MEMORY = 64 << 20  # bytes that Redis may take
 
 
 class EndedByItself(Exception):
@@ -89,19 +85,15 @@ class Pipeline:
     """Everything, running."""
 
     broker: Server
-    redis_server: Server
+    streams: Streams
     postgres: PostgresServer
     standby: PostgresServer  # not running until a failover needs it; the writers have it among their hosts
     pooler: Server | None  # of one of the writers, where it is installed
-    links: dict[str, Proxy]  # broker, redis, database
+    links: dict[str, Proxy]  # broker, database; redis, where it is one server
     seen: Seen
     receivers: list[Service]
     writers: list[Service]
-    redis: Redis
     random: Random
-    make_redis: Callable[[Path], Server]
-    directory: Path
-    lifetimes: AsyncExitStack  # of what is started later
 
     @property
     def services(self) -> list[Service]:
@@ -113,27 +105,11 @@ class Pipeline:
         """Whether the broker keeps its sessions when it is killed; the embedded one keeps them in memory."""
         return self.broker.name == "mosquitto"
 
-    async def another_redis(self) -> Server:
-        """One more of the same kind, empty, that runs until the end."""
-        server = self.make_redis(Path(tempfile.mkdtemp(dir=self.directory)))
-        await asyncio.to_thread(server.start)
-        self.lifetimes.push_async_callback(asyncio.to_thread, server.kill)
-        return server
-
-    def use_redis(self, server: Server) -> None:
-        """From now on this one is the pipeline's."""
-        self.redis_server, self.redis = server, Redis.from_url(server.url, protocol=2)
-        self.lifetimes.push_async_callback(self.redis.aclose)
-
     async def ready(self) -> None:
-        """Wait until every service is; raises EndedByItself."""
+        """Wait until Redis and every service are; raises EndedByItself."""
+        await self.streams.ready()
         for service in self.services:
             await eventually(service.is_ready, f"ready: {service.kind}, {service.process.log_path}")
-
-    async def pending_of(self, writer: Service) -> int:
-        """How many entries a writer has in hand."""
-        consumers = await self.redis.xinfo_consumers(key_of(0), GROUP)
-        return sum(one["pending"] for one in consumers if f"-{writer.process.popen.pid}-" in one["name"].decode())
 
     async def database(self) -> asyncpg.Connection:
         """A connection as the owner, past the proxy; raises what asyncpg raises."""
@@ -153,56 +129,43 @@ class Pipeline:
 async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterator[Pipeline]:
     """Start all of it in a directory, and end all of it."""
     broker = setup.services.broker(directory)
-    redis_server = setup.redis(directory)
     postgres = setup.services.postgres_type(directory / "postgres", free_port())
     standby = setup.services.postgres_type(directory / "standby", free_port())
     seen = Seen()
-    links = {
-        "broker": Proxy(broker.port, random, lambda: Tap(seen)),
-        "redis": Proxy(redis_server.port, random),
-        "database": Proxy(postgres.port, random),
-    }
+    links = {"broker": Proxy(broker.port, random, lambda: Tap(seen)), "database": Proxy(postgres.port, random)}
     async with AsyncExitStack() as lifetimes:
-        for server in (broker, redis_server, postgres):
+        for server in (broker, postgres):
             await asyncio.to_thread(server.start)
             lifetimes.push_async_callback(asyncio.to_thread, server.stop)
+        streams = await lifetimes.enter_async_context(streams_on(setup, directory, random))
         ports = {name: await lifetimes.enter_async_context(link.listening()) for name, link in links.items()}
+        if isinstance(streams, OneServer):
+            links["redis"] = streams.proxy
         await _prepare(postgres)
         lifetimes.push_async_callback(asyncio.to_thread, standby.kill)
         pooler = await lifetimes.enter_async_context(_pooling(directory, ports["database"]))
-        redis: Redis = Redis.from_url(redis_server.url, protocol=2)
-        lifetimes.push_async_callback(redis.aclose)
         directory = directory / "services"
         directory.mkdir()
+        common = {"MQTT_URL": f"mqtt://127.0.0.1:{ports['broker']}", "INGEST_CLAIM_IDLE_MS": str(CLAIM_IDLE_MS)}
+        common |= streams.variables
+        databases = _databases(ports["database"], standby, pooler)
         pipeline = Pipeline(
             broker=broker,
-            redis_server=redis_server,
+            streams=streams,
             postgres=postgres,
             standby=standby,
             pooler=pooler,
             links=links,
             seen=seen,
-            receivers=_receivers(ports, directory, shared=setup.shared),
-            writers=_writers(ports, directory, _databases(ports, standby, pooler)),
-            redis=redis,
+            receivers=[Service("receiver", common | _share(index, setup.shared), directory) for index in range(2)],
+            writers=[Service("writer", common | database, directory) for database in databases[: setup.writers]],
             random=random,
-            make_redis=setup.redis,
-            directory=directory,
-            lifetimes=lifetimes,
         )
         for service in pipeline.services:
             service.start()
             lifetimes.push_async_callback(service.kill)
         await pipeline.ready()
         yield pipeline
-
-
-def _receivers(ports: dict[str, int], directory: Path, *, shared: bool) -> list[Service]:
-    return [Service("receiver", _environment(ports) | _share(index, shared), directory) for index in range(2)]
-
-
-def _writers(ports: dict[str, int], directory: Path, databases: list[dict[str, str]]) -> list[Service]:
-    return [Service("writer", _environment(ports) | database, directory) for database in databases]
 
 
 async def _prepare(postgres: Server) -> None:
@@ -212,19 +175,10 @@ async def _prepare(postgres: Server) -> None:
     await connection.close()
 
 
-def _environment(ports: dict[str, int]) -> dict[str, str]:
-    return {
-        "MQTT_URL": f"mqtt://127.0.0.1:{ports['broker']}",
-        "REDIS_URL": f"redis://127.0.0.1:{ports['redis']}/0",
-        "INGEST_QUEUE_MAX": str(CAP),
-        "INGEST_CLAIM_IDLE_MS": str(CLAIM_IDLE_MS),
-    }
-
-
-def _databases(ports: dict[str, int], standby: Server, pooler: Server | None) -> list[dict[str, str]]:
-    """Where the two writers look for the database, in this order: one through the pooler first."""
-    link = ports["database"]
-    return [_database(pooler.port if pooler else link, standby.port), _database(standby.port, link)]
+def _databases(link: int, standby: Server, pooler: Server | None) -> list[dict[str, str]]:
+    """Where the writers look for the database, in this order: one through the pooler first."""
+    first = pooler.port if pooler else link
+    return [_database(*ports) for ports in ((first, standby.port), (standby.port, link), (link, standby.port))]
 
 
 def _database(*ports: int) -> dict[str, str]:

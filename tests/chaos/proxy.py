@@ -51,6 +51,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self._flows = asyncio.Event()
         self._flows.set()
+        self._stalled: frozenset[str] = frozenset()  # whose connections, while it stalls; all if it is empty
         self._is_slow = False
         self._is_cutting = False
         self.disturbed = 0  # chunks that were held or swallowed, or came faster than they could pass
@@ -77,8 +78,10 @@ class Proxy:
             self._is_cutting = False
 
     @asynccontextmanager
-    async def stalls(self) -> AsyncIterator[None]:
-        """Nothing passes; then all of it does, as after a network's hiccup."""
+    async def stalls(self, *addresses: str) -> AsyncIterator[None]:
+        """Nothing passes; then all of it does, as after a network's hiccup. Only connections from these addresses, if
+        any are given."""
+        self._stalled = frozenset(addresses)
         self._flows.clear()
         try:
             yield
@@ -121,7 +124,7 @@ class Proxy:
             self._links.discard(link)
 
     async def _forward(self, link: _Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._flows.wait()
+        await self._pass(link)
         upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", self._target)
         link.server = upstream
         observer = self._observe()
@@ -143,15 +146,22 @@ class Proxy:
     ) -> None:
         while data := await reader.read(SLOW_CHUNK if self._is_slow else CHUNK):
             is_behind = self._is_slow and len(data) == SLOW_CHUNK
-            self.disturbed += is_behind or link.is_half_open or not self._flows.is_set()
+            self.disturbed += is_behind or link.is_half_open or self._holds(link)
             if self._is_slow:
                 await pause(SLOW_DELAY_S)
-            await self._flows.wait()
+            await self._pass(link)
             if link.is_half_open:
                 continue
             writer.write(data)
             await writer.drain()
             saw(data)
+
+    def _holds(self, link: _Link) -> bool:
+        return not self._flows.is_set() and (not self._stalled or link.address in self._stalled)
+
+    async def _pass(self, link: _Link) -> None:
+        if self._holds(link):
+            await self._flows.wait()
 
 
 class _Link:
@@ -159,6 +169,7 @@ class _Link:
 
     def __init__(self, client: asyncio.StreamWriter) -> None:
         self.client = client
+        self.address: str = client.get_extra_info("peername")[0]
         self.server: asyncio.StreamWriter | None = None
         self.is_half_open = False
 

@@ -46,6 +46,15 @@ def error(reason: str) -> Sign:
     return counted("ingest_errors_total", reason=reason)
 
 
+def logged_by_receivers(text: str) -> Sign:
+    """A receiver has logged it."""
+
+    async def read(pipeline: Pipeline) -> Figures:
+        return {receiver.process.popen.pid: receiver.process.log.count(text) for receiver in pipeline.receivers}
+
+    return Sign(f"no receiver has logged {text!r}", read)
+
+
 def logged_by_database(text: str) -> Sign:
     """PostgreSQL has logged it: a service logs no more than the first error of an outage."""
 

@@ -12,15 +12,18 @@ from typing import cast
 
 import pytest
 
-from tests.chaos.faults import Fault
+from tests.chaos.fault import Fault
+from tests.chaos.faults import FAULTS, short_form_of_nodes
 from tests.chaos.load import identity_of, message, moment_of
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.proxy import SLOW_CHUNK, Proxy
+from tests.chaos.redis_faults import OF_REDIS
 from tests.chaos.run import shows
 from tests.chaos.setup import FSYNCS, set_up
 from tests.chaos.signs import Figures, Sign, has_grown
 from tests.chaos.tap import Seen, Tap
 from tests.support.services import DEBIAN, EMBEDDED
+from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize(
@@ -50,6 +53,35 @@ def test_the_head_says_what_the_run_is_made_of() -> None:
         f"debian servers; Redis, appendfsync always; 200 messages/s; {debian}",
         f"debian servers; Valkey, appendfsync everysec, WAITAOF; 200 messages/s; {debian}",
     ]
+
+
+@pytest.mark.parametrize(("layout", "redis"), [("cluster", "a cluster of 3 masters"), ("sentinel", "with 3 Sentinels")])
+def test_several_nodes_have_three_writers_and_faults_of_their_own(layout: str, redis: str) -> None:
+    setup = set_up(DEBIAN, Random(0), layout=layout)
+    assert redis in setup.head
+    assert "; three writers" in setup.head
+    chosen = short_form_of_nodes([*FAULTS, *OF_REDIS[layout]], Random(0))
+    assert 2 <= len(chosen) <= 3
+    assert {f"{layout}: master, kill -9"} <= {fault.name for fault in chosen}
+    assert all(fault in OF_REDIS[layout] for fault in chosen)
+
+
+async def test_a_proxy_stalls_some_addresses_alone() -> None:
+    async with echoing() as (proxy, port):
+        connections = {
+            address: await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+            for address in ("127.0.1.1", "127.0.1.2")
+        }
+        async with proxy.stalls("127.0.1.1"):
+            for _, writer in connections.values():
+                writer.write(b"a")
+            assert await connections["127.0.1.2"][0].readexactly(1) == b"a"
+            held = asyncio.create_task(connections["127.0.1.1"][0].readexactly(1))
+            await eventually(lambda: proxy.disturbed == 1)
+            assert not held.done()
+        assert await held == b"a"
+        for _, writer in connections.values():
+            writer.close()
 
 
 def test_every_message_is_another() -> None:

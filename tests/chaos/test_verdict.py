@@ -9,7 +9,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from tests.chaos.faults import Fault
+from tests.chaos.fault import Fault
 from tests.chaos.load import POINTS, Load, identity_of, message
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.report import markdown
@@ -159,6 +159,15 @@ async def test_a_fault_without_effect_fails_the_run(pipeline: Stored) -> None:
 @asynccontextmanager
 async def _does_nothing(_: Pipeline) -> AsyncIterator[None]:
     yield
+
+
+async def test_a_dead_letter_too_many_is_found_unless_a_failover_explains_it(pipeline: Stored) -> None:
+    stack, load, _ = pipeline
+    verdict, shard = await verdict_after(pipeline, "SELECT 1"), await read_snapshot(stack.clients, 0)
+    for count, complaints in ((9, (1, 1)), (10, (0, 0)), (11, (1, 0))):
+        outcome = Outcome([], load, verdict, shard, count, Watch(), [], 0)
+        both = (outcome, replace(outcome, is_replicated=True))
+        assert tuple(len(each.complaints) for each in both) == complaints, count
 
 
 async def test_what_came_again_must_be_a_duplicate_in_the_ledger(pipeline: Stored) -> None:

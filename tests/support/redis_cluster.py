@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +21,18 @@ from traksense_ingest.ops.embedded.redis_cluster import cluster_options
 from traksense_ingest.shared.streams.keys import key_of, ledger_of
 
 NODE_TIMEOUT_MS = 2_000  # without an answer, until a node counts as failed
+
+Prepare = Callable[[RedisServer], Awaitable[None]]  # may give a server that hasn't started yet more options
+
+
+async def _as_it_is(_: RedisServer) -> None:
+    """Its port is the one that others connect to."""
+
+
+def port_of(server: RedisServer) -> int:
+    """The one that it is reached at: by others it may be that of a proxy."""
+    options = server.options
+    return int(options.get("cluster-announce-port") or options.get("replica-announce-port") or server.port)
 
 
 def redis_server(services: Services, directory: Path, options: Mapping[str, str] | None = None) -> RedisServer:
@@ -40,21 +52,31 @@ async def ask(server: RedisServer, *words: str) -> Any:
 class RedisCluster(embedded.RedisCluster):
     """With what tests ask and do."""
 
-    async def master_of(self, shard: int) -> RedisServer:
-        """The node that has a shard's stream now, as a node that works says."""
-        port = await self._port_of(key_slot(key_of(shard).encode()))
-        return next(node for node in self.nodes if node.port == port)
+    @property
+    def url(self) -> str:
+        """With all nodes in it."""
+        return f"redis+cluster://{','.join(f'{node.host}:{port_of(node)}' for node in self.nodes)}"
 
-    async def _port_of(self, slot: int) -> int:
+    async def master_of(self, shard: int, *, without: RedisServer | None = None) -> RedisServer:
+        """The node that has a shard's stream now, as a node that works says; `without` is not asked."""
+        slot = key_slot(key_of(shard).encode())
+        for first, last, (master, *_) in await self.owners(without=without):
+            if first <= slot <= last:
+                return master
+        raise AssertionError(f"no node has slot {slot}")
+
+    async def owners(self, *, without: RedisServer | None = None) -> list[tuple[int, int, list[RedisServer]]]:
+        """The first and the last of some slots, and who has them, the master first."""
+        by_port = {port_of(node): node for node in self.nodes}
         for node in self.nodes:
+            if node is without:
+                continue
             try:
                 ranges = await ask(node, "CLUSTER", "SLOTS")
             except (RedisError, OSError):
                 continue
-            for first, last, master, *_ in ranges:
-                if first <= slot <= last:
-                    return int(master[1])
-        raise AssertionError(f"no node has slot {slot}")
+            return [(first, last, [by_port[int(one[1])] for one in nodes]) for first, last, *nodes in ranges]
+        raise AssertionError("no node answers")
 
     async def move(self, shard: int, target: RedisServer) -> None:
         """Move a shard's slot to another master, with what is in it, as `redis-cli --cluster reshard` does."""
@@ -67,9 +89,21 @@ class RedisCluster(embedded.RedisCluster):
         for node in (target, source):
             await ask(node, "CLUSTER", "SETSLOT", slot, "NODE", target_id)
 
+    async def is_ok(self) -> bool:
+        """Whether every node that answers sees all slots served."""
+        answers = [await ask(node, "CLUSTER", "INFO") for node in self.nodes if node.running]
+        return all(b"cluster_state:ok" in answer for answer in answers)
+
+    async def has_replicas(self) -> bool:
+        """Whether each master has a replica that has caught up."""
+        masters = {owners[0] for _, _, owners in await self.owners()}
+        return all([await ask(master, "WAIT", "1", "100") >= 1 for master in masters])
+
 
 @asynccontextmanager
-async def redis_cluster(services: Services, directory: Path, masters: int = 3) -> AsyncIterator[RedisCluster]:
+async def redis_cluster(
+    services: Services, directory: Path, masters: int = 3, prepare: Prepare = _as_it_is
+) -> AsyncIterator[RedisCluster]:
     """So many masters with a replica each, which takes over when its master fails."""
     async with AsyncExitStack() as lifetimes:
         options = [cluster_options(free_port(), NODE_TIMEOUT_MS) for _ in range(2 * masters)]
@@ -77,6 +111,7 @@ async def redis_cluster(services: Services, directory: Path, masters: int = 3) -
             [redis_server(services, directory / f"node-{number}", each) for number, each in enumerate(options)]
         )
         for node in cluster.nodes:
+            await prepare(node)
             lifetimes.enter_context(node)
         await asyncio.to_thread(cluster.form)
         yield cluster
@@ -114,7 +149,7 @@ class Watched:
     async def master(self) -> RedisServer:
         """As the Sentinels say."""
         _, port = await ask(self.sentinels[0], "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self.SERVICE)
-        return next(server for server in self.servers if server.port == int(port))
+        return next(server for server in self.servers if port_of(server) == int(port))
 
     async def is_watched(self) -> bool:
         """Whether every Sentinel knows the two others, and the replica, so that a failover is possible."""
@@ -126,22 +161,27 @@ class Watched:
 
 
 @asynccontextmanager
-async def watched_redis(services: Services, directory: Path) -> AsyncIterator[Watched]:
-    """Servers and Sentinels that work together."""
+async def watched_redis(
+    services: Services, directory: Path, prepare: Prepare = _as_it_is, own: Sequence[str] = ("",) * 3
+) -> AsyncIterator[Watched]:
+    """Servers and Sentinels that work together; each Sentinel has a line of configuration of its own."""
     async with AsyncExitStack() as lifetimes:
-        master = lifetimes.enter_context(redis_server(services, directory / "one"))
-        options = {"replicaof": f"{master.host} {master.port}", "repl-diskless-sync-delay": "0"}
-        replica = lifetimes.enter_context(redis_server(services, directory / "two", options))
+        master, replica = [redis_server(services, directory / name, {}) for name in ("one", "two")]
+        for server in (master, replica):
+            await prepare(server)
+        lifetimes.enter_context(master)
+        replica.options |= {"replicaof": f"{master.host} {port_of(master)}", "repl-diskless-sync-delay": "0"}
+        lifetimes.enter_context(replica)
         del replica.options["replicaof"]  # after a restart Sentinels say what it is
         service = Watched.SERVICE
-        configuration = f"sentinel monitor {service} {master.host} {master.port} 2\n"
+        configuration = f"sentinel monitor {service} {master.host} {port_of(master)} 2\n"
         configuration += f"sentinel down-after-milliseconds {service} {NODE_TIMEOUT_MS}\n"
-        configuration += f"sentinel failover-timeout {service} 10000\n"
+        configuration += f"sentinel failover-timeout {service} 5000\n"
         sentinels = [
             lifetimes.enter_context(
-                Sentinel(directory / f"sentinel-{number}", free_port(), binary_of(master), configuration)
+                Sentinel(directory / f"sentinel-{number}", free_port(), binary_of(master), configuration + line)
             )
-            for number in range(3)
+            for number, line in enumerate(own)
         ]
         watched = Watched((master, replica), sentinels)
         await eventually(watched.is_watched, "the Sentinels know each other and the replica")

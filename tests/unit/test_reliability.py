@@ -1,30 +1,29 @@
-"""docs/reliability.md: each test and each fault that it names is there, and it names each fault."""
+"""docs/reliability.md and docs/redis.md: each test and fault that they name is there; the first names each fault."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from tests.chaos.faults import all_faults
+from tests.chaos.faults import FAULTS as COMMON_FAULTS
+from tests.chaos.redis_faults import OF_REDIS
 from tests.support.handbook import DOCS
 
 PAGE = (DOCS / "reliability.md").read_text()
+REDIS_PAGE = (DOCS / "redis.md").read_text()
 FAILURES = PAGE.partition("\n## Failures\n")[2].partition("\n## Operators' mistakes\n")[0]
 TESTS = Path(__file__).parents[1]
 FILES = [*TESTS.rglob("test_*.py")]
-FAULTS = {
-    fault.name for fault in all_faults(cast("Any", type("Pipeline", (), {"broker_survives": True, "pooler": True})))
-}
+FAULTS = {fault.name for faults in (COMMON_FAULTS, *OF_REDIS.values()) for fault in faults}
 
 
 def quoted(pattern: str, text: str = PAGE) -> list[str]:
     return sorted(set(re.findall(rf"`({pattern})`", text)))
 
 
-@pytest.mark.parametrize("name", quoted(r"test_\w+"))
+@pytest.mark.parametrize("name", quoted(r"test_\w+", PAGE + REDIS_PAGE))
 def test_a_test_that_is_named_is_there(name: str) -> None:
     definition = re.compile(rf"^(async )?def {name}(\w*)\(", re.MULTILINE)
     found = [match[2] for path in FILES for match in definition.finditer(path.read_text())]
@@ -54,3 +53,9 @@ def test_each_link_has_its_faults(link: str) -> None:
 def test_the_faults_that_are_named_are_there() -> None:
     named = set(quoted(r"[a-z ]+: [^`…]+", FAILURES))
     assert named == {name for name in FAULTS if " connection: " not in name}
+
+
+def test_the_faults_that_the_page_of_redis_names_are_there() -> None:
+    named = set(quoted(r"[a-z]+: [^`]+", REDIS_PAGE))
+    assert "cluster: slots moved" in named
+    assert named <= FAULTS
