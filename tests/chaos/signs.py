@@ -46,13 +46,14 @@ def error(reason: str) -> Sign:
     return counted("ingest_errors_total", reason=reason)
 
 
-def logged_by_receivers(text: str) -> Sign:
-    """A receiver has logged it."""
+def logged_by_receivers(*texts: str) -> Sign:
+    """A receiver has logged one of them."""
 
     async def read(pipeline: Pipeline) -> Figures:
-        return {receiver.process.popen.pid: receiver.process.log.count(text) for receiver in pipeline.receivers}
+        logs = {receiver.process.popen.pid: receiver.process.log for receiver in pipeline.receivers}
+        return {who: sum(log.count(text) for text in texts) for who, log in logs.items()}
 
-    return Sign(f"no receiver has logged {text!r}", read)
+    return Sign(f"no receiver has logged {' or '.join(map(repr, texts))}", read)
 
 
 def logged_by_database(text: str) -> Sign:
