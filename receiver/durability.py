@@ -7,12 +7,14 @@ import time
 from enum import Enum
 from typing import Any
 
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
+from traksense_ingest.shared.streams import connection as redis_connection
 
 REPLICAS_MS = 1_000  # how long replicas may take to answer that they are there
 WAIT_MS = 4_000  # below the socket's timeout of 5 s
@@ -132,7 +134,7 @@ class DurabilityBarrier:
         """Whether it is on disk, where that is guaranteed, and on so many replicas (with WAITAOF: on their disks)."""
         replicas = self._durability.replicas
         if self._guarantee is not Guarantee.WAITAOF:
-            return self._has_replicas(await _wait(self._client, replicas, WAIT_MS))
+            return await self._has_replicas(await _wait(self._client, replicas, WAIT_MS))
         try:
             local, copies = await self._client.waitaof(1, replicas, WAIT_MS)
         except ResponseError as error:
@@ -144,10 +146,11 @@ class DurabilityBarrier:
             about = {"component": "redis", "seconds": WAIT_MS / 1000}
             log.warning("redis has not written its append-only file for %d s", WAIT_MS // 1000, extra=about)
         self._is_late = local < 1
-        return self._has_replicas(copies) and not self._is_late
+        return await self._has_replicas(copies) and not self._is_late
 
-    def _has_replicas(self, copies: int) -> bool:
-        """`copies` are replicas that have what was written; logs those that are missing, when that has changed."""
+    async def _has_replicas(self, copies: int) -> bool:
+        """`copies` are replicas that have what was written; logs those that are missing, when that has changed. Raises
+        ConnectionError if they may never have it, since another server has become the master."""
         replicas = self._durability.replicas
         missing, before = max(0, replicas - copies), self._missing
         if missing and missing != before:
@@ -156,6 +159,8 @@ class DurabilityBarrier:
                 "%d of %s %s it, waiting", copies, counted(replicas), "has" if copies == 1 else "have", extra=about
             )
         self._missing = missing
+        if missing and await redis_connection.is_outdated(self._client):
+            raise exceptions.ConnectionError("another server has become the master")
         return not missing
 
     async def _ask(self) -> None:

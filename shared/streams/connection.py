@@ -175,6 +175,19 @@ def use(client: Redis, server: Server) -> None:
     pool.connection_class = type("Connection", (Connection, pool.connection_class), {"server": server})
 
 
+async def is_outdated(client: Redis) -> bool:
+    """Whether the connection of a client that has a single one leads to a server that is no longer the master, as those
+    say who know; False if they don't answer."""
+    connection: Any = client.connection
+    if connection is None or connection.server.locate is None:
+        return False
+    try:
+        host = await connection.server.locate()
+    except (exceptions.RedisError, OSError):
+        return False
+    return bool((host.name, host.port) != (connection.host, connection.port))
+
+
 async def end(client: Redis) -> None:
     """End the connection of a client that has a single one: the next command makes another."""
     if client.connection:
