@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import asyncpg
 
@@ -19,12 +20,14 @@ from tests.chaos.streams import OneServer, Streams, streams_on
 from tests.chaos.tap import Seen, Tap
 from tests.support.pgbouncer import Pgbouncer
 from tests.support.process import Process
-from tests.support.waiting import eventually
-from traksense_ingest.ops.embedded import Server, free_port
+from tests.support.waiting import eventually, pause, watching
+from traksense_ingest.ops.embedded import Broker, Server, free_port
 from traksense_ingest.ops.embedded.postgres import PostgresServer
 from traksense_ingest.ops.schema.migrate import migrate
+from traksense_ingest.ops.up.processes import UNRESPONSIVE_CHECKS
 
 CLAIM_IDLE_MS = 1_000
+CHECK_BROKER_S = 1.0
 ROLE, PASSWORD = "traksense_writer", "chaos"
 
 
@@ -165,7 +168,21 @@ async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterato
             service.start()
             lifetimes.push_async_callback(service.kill)
         await pipeline.ready()
-        yield pipeline
+        async with watching(restart_unresponsive(broker)):
+            yield pipeline
+
+
+async def restart_unresponsive(broker: Server) -> NoReturn:
+    """As `up` does: rumqttd may panic when a client id connects again (it expects the old connection to be there), and
+    then refuse everybody. A broker that a fault has stopped is left alone."""
+    unanswered = 0
+    while True:
+        await pause(CHECK_BROKER_S)
+        serves = not isinstance(broker, Broker) or not broker.running or await asyncio.to_thread(broker.serves)
+        unanswered = 0 if serves else unanswered + 1
+        if unanswered == UNRESPONSIVE_CHECKS and broker.running:
+            await asyncio.to_thread(broker.kill)
+            await asyncio.to_thread(broker.start)
 
 
 async def _prepare(postgres: Server) -> None:

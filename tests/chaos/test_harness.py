@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from random import Random
 from typing import cast
 
 import pytest
 
+from tests.chaos import pipeline
 from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS, short_form_of_nodes
 from tests.chaos.load import identity_of, message, moment_of
-from tests.chaos.pipeline import Pipeline
+from tests.chaos.pipeline import Pipeline, restart_unresponsive
 from tests.chaos.proxy import SLOW_CHUNK, Proxy
 from tests.chaos.redis_faults import OF_REDIS
 from tests.chaos.run import shows
@@ -23,7 +25,8 @@ from tests.chaos.setup import FSYNCS, set_up
 from tests.chaos.signs import Figures, Sign, has_grown
 from tests.chaos.tap import Seen, Tap
 from tests.support.services import DEBIAN, EMBEDDED
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, pause, watching
+from traksense_ingest.ops.embedded import Broker
 
 
 @pytest.mark.parametrize(
@@ -196,3 +199,34 @@ async def test_a_half_open_connection_answers_nothing_and_new_ones_are_fine() ->
         assert await fresh.readexactly(1) == b"c"
         for end in (writer, other):
             end.close()
+
+
+class Deaf(Broker):
+    """It has started, and answers nobody until it is started again."""
+
+    running = True
+    starts = 0
+
+    def serves(self) -> bool:
+        return self.starts > 0
+
+    def kill(self) -> None:
+        self.running = False
+
+    def start(self) -> Deaf:
+        self.starts, self.running = self.starts + 1, True
+        return self
+
+
+@pytest.mark.parametrize(("running", "starts"), [(True, 1), (False, 0)])
+async def test_a_broker_that_answers_nobody_is_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: bool, starts: int
+) -> None:
+    monkeypatch.setattr(pipeline, "CHECK_BROKER_S", 0.01)
+    broker = Deaf(tmp_path, 0, 0)
+    broker.running = running
+    async with watching(restart_unresponsive(broker)):
+        if running:
+            await eventually(lambda: broker.starts == starts)
+        await pause(0.2)
+    assert broker.starts == starts, "not one that a fault has stopped"
