@@ -155,9 +155,7 @@ class DurabilityBarrier:
         missing, before = max(0, replicas - copies), self._missing
         if missing and missing != before:
             about = {"component": "redis", "replicas": copies}
-            log.warning(
-                "%d of %s %s it, waiting", copies, counted(replicas), "has" if copies == 1 else "have", extra=about
-            )
+            log.warning("%d of %s confirmed the last messages, waiting", copies, counted(replicas), extra=about)
         self._missing = missing
         if missing and await redis_connection.is_outdated(self._client):
             raise exceptions.ConnectionError("another server has become the master")

@@ -139,7 +139,7 @@ def replay(
 
     \b
     Examples:
-      # after an adapter was fixed: what would happen,
+      # after a mapping was fixed: what would happen,
       # then ten of them, then all
       traksense-ingest dlq replay --since 3d --dry-run
       traksense-ingest dlq replay --since 3d --limit 10

@@ -44,8 +44,9 @@ def lint(specs: tuple[str, ...], strict: bool, as_json: bool) -> None:
     """Show all errors of mappings.
 
     Each error is shown with its line, a caret below the column, what was found and what is allowed. Receivers and
-    writers don't start with a mapping that has one. A warning is about something that is allowed but probably a
-    mistake: a route that no message can reach, topics that overlap, a name that is never used, a route without a test.
+    writers don't start with a mapping that has one, or whose own tests fail (`mapping test`). A warning is about
+    something that is allowed but probably a mistake: a route that no message can reach, topics that overlap, a name
+    that is never used, a route without a test.
     The exit code is 2 if there are errors, and 1 if there are warnings and --strict is given.
 
     \b
@@ -69,7 +70,7 @@ def test(specs: tuple[str, ...], coverage: bool, as_json: bool) -> None:
     """Run the tests in mappings.
 
     A test is a message with the rows that it must become. For a test that fails, the expected rows are shown beside
-    those that were found. The exit code is 1 if a test fails, and 2 if a mapping has faults.
+    those that were found. The exit code is 1 if a test fails, and 2 if a mapping has errors.
 
     \b
     Examples:
@@ -118,7 +119,7 @@ def try_(
     For a message that would become a dead letter, it shows the reason, with an arrow to the place in the payload. The
     messages come from the command line, the dead letters, the streams, a file or the broker. Nothing is stored, and no
     message is taken away from a receiver or a writer. --dlq needs DATABASE_URL, --stream REDIS_URL and --live MQTT_URL.
-    The exit code is 1 if there is only one message and it would not be stored, and 2 if a mapping has faults.
+    The exit code is 1 if there is only one message and it would not be stored, and 2 if a mapping has errors.
 
     \b
     Examples:
@@ -172,7 +173,7 @@ def diff(
 
     For each message it shows the rows that are added (+), removed (-) or different (~) with the second mapping, and at
     the end a summary. Dead letters with the same difference are shown once, with their number. The exit code is 1 if
-    there is a difference, and 2 if a mapping has faults.
+    there is a difference, and 2 if a mapping has errors.
 
     \b
     Examples:

@@ -40,7 +40,7 @@ async def test_a_message_that_no_replica_has_is_not_acknowledged(stack: Stack, r
     assert replica.pid
     os.kill(replica.pid, signal.SIGSTOP)
     await stack.publish(telem(second=1))
-    await receiver.says("0 of 1 replica have it, waiting")
+    await receiver.says("0 of 1 replica confirmed the last messages, waiting")
     assert receiver.metric("ingest_appended_messages_total") == 1
     os.kill(replica.pid, signal.SIGCONT)
     await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 2)
