@@ -108,7 +108,9 @@ async def watch(name: str, look: Callable[[], Awaitable[object]], period_s: floa
                 about = {"task": name, "sqlstate": sqlstate_of(error)}
                 log.exception("watching %s failed, and goes on", name, extra=about)
             logged, seen_at = text, now
+            end_if_cancelled()
             await asyncio.sleep(backoff.delay())
         else:
             backoff.reset()
+            end_if_cancelled()  # in `look`, where a library may have forgotten it
             await asyncio.sleep(period_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -31,3 +32,21 @@ async def test_each_error_is_logged_once_with_its_traceback(caplog: pytest.LogCa
     assert task.cancelled()
     logged = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert logged == [errors[0], errors[4]]
+
+
+@pytest.mark.parametrize("error", [None, ValueError], ids=["no error", "an error"])
+async def test_it_ends_at_a_cancellation_that_what_it_calls_has_forgotten(error: type[Exception] | None) -> None:
+    begun = asyncio.Event()
+
+    async def forgetful() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        if error:
+            raise error
+
+    task = asyncio.create_task(watch("a thing", forgetful, 3600))
+    await begun.wait()
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=10)
+    assert done
