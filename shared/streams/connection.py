@@ -54,7 +54,7 @@ class Server:
     """What all connections of one client know of their server."""
 
     def __init__(self, kind: Kind = Kind.SERVER, locate: Locate | None = None) -> None:
-        """`locate` finds it anew at each connection, where it may be another one each time."""
+        """`locate` finds it, before each connection, where it may be another one each time."""
         self.kind = kind
         self.locate = locate
         self.outages = 0  # that its connections have met; each made before the last one is not used again

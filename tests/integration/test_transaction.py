@@ -46,6 +46,16 @@ async def terminate(url: str, pid: int | None = None) -> None:
         )
 
 
+async def is_busy(url: str) -> bool:
+    """Whether another session of a database is in the middle of a statement."""
+    async with connected(url) as other:
+        busy = await other.fetchval(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'"
+        )
+    return bool(busy)
+
+
 async def lose(url: str, connection: Any) -> None:
     """End its session, and wait until asyncpg has noticed."""
     await terminate(url, await connection.fetchval("SELECT pg_backend_pid()"))
@@ -63,7 +73,7 @@ async def test_the_reason_is_the_servers(database: str, begun: Begin) -> None:
     async def work() -> None:
         async with begun as connection:
             running = asyncio.create_task(connection.fetchval("SELECT pg_sleep(60)"))
-            await asyncio.sleep(0)
+            await eventually(lambda: is_busy(database))
             await terminate(database)
             await running
 

@@ -19,6 +19,15 @@ from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Outcome, Rejec
 RECEIVED = datetime(2026, 11, 28, 16, 0, 5, 123_000, tzinfo=UTC)
 OWN = Path(__file__).parents[1] / "mappings"
 BUILT_IN = ("v1", "v1-unknown")
+HEAD = """
+version: 1
+name: test
+tenant: {from: topic}
+defaults:
+  identity: {tenant: "{tenant}", site: s, device: "{device}"}
+  time: received
+routes:
+"""
 VARS = {"tenant": "acme", "tz": "Europe/Berlin", "site": "home"}
 
 

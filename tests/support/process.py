@@ -67,6 +67,11 @@ class Process:
         """Wait until a sample has this value: what follows a reply of Redis is counted a moment later."""
         await eventually(lambda: self.metric(name, **labels) == value, lambda: f"{name} {self.metric(name, **labels)}")
 
+    async def keeps_trying(self, reason: str) -> None:
+        """Wait until it has counted several errors of an outage: it goes on, and does not end."""
+        errors = "ingest_errors_total"
+        await eventually(lambda: self.metric(errors, reason=reason) >= 3, lambda: f"more errors; its log:\n{self.log}")
+
     def negative_samples(self) -> list[str]:
         """The lines of /metrics with a value below zero, which no metric of ours can have."""
         lines = self.get("/metrics")[1].splitlines()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -42,4 +41,3 @@ async def never_longer_than(stack: Stack, cap: int) -> None:
     """Fails when the stream has more entries than `cap`; ends in no other way."""
     while True:
         assert await stack.backlog() <= cap
-        await asyncio.sleep(0)

@@ -42,6 +42,11 @@ async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+async def one_turn() -> None:
+    """Let tasks that are ready run until they wait, where nothing shows that they do."""
+    await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def watching(watch: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     """Runs for as long as the block what never ends unless it finds something; fails with what it found."""

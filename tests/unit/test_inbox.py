@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.support.waiting import eventually
 from traksense_ingest.receiver.inbox import QOS_0_BYTES, Inbox
 from traksense_ingest.receiver.message import Message
 
@@ -31,7 +32,7 @@ async def test_a_batch_ends_when_it_is_large_enough() -> None:
 async def test_it_waits_for_the_first() -> None:
     inbox = Inbox()
     taking = asyncio.create_task(inbox.take(10, 100))
-    await asyncio.sleep(0)
+    await eventually(lambda: inbox.is_awaited)
     assert not taking.done()
     inbox.put([message(1)])
     assert [taken.mid for taken in await taking] == [1]
@@ -50,7 +51,7 @@ async def test_qos_0_is_refused_beyond_the_bound_and_qos_1_never() -> None:
 async def test_closing_ends_it_and_leaves_the_rest_unacknowledged() -> None:
     inbox = Inbox()
     taking = asyncio.create_task(inbox.take(10, 100))
-    await asyncio.sleep(0)
+    await eventually(lambda: inbox.is_awaited)
     inbox.close()
     assert await taking == []
     inbox.put([message(1)])

@@ -22,10 +22,11 @@ class Stuck:
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
-        self.may = asyncio.Event()
+        self.is_asked, self.may = asyncio.Event(), asyncio.Event()
         self.appended: list[int] = []
 
     async def append(self, batch: Sequence[Message]) -> None:
+        self.is_asked.set()
         await self.may.wait()
         self.appended += [message.received_at for message in batch]
 
@@ -43,7 +44,7 @@ async def test_more_than_a_bound_is_left_to_the_broker() -> None:
             intake = Intake([appender], ONE_SHARD, lambda batch: batch, ReceiverMetrics())
             intake.start(tasks, acknowledged.extend)
             intake.deliver([message(number)])
-            await asyncio.sleep(0)
+            await appender.is_asked.wait()
             intake.connection_lost(left)
         last = Intake([appender], ONE_SHARD, lambda batch: batch, ReceiverMetrics())
         last.start(tasks, acknowledged.extend)

@@ -9,20 +9,10 @@ from typing import Any
 import pytest
 
 from tests.support import mapped
-from tests.support.mapped import reason_of, rows_of
+from tests.support.mapped import HEAD, reason_of, rows_of
 from tests.support.sparkplug import INT32, payload
 from traksense_ingest.writer.decode.mapped.fields import DEPTH_MAX
 from traksense_ingest.writer.outcome import Decoded, Outcome, Rejected
-
-HEAD = """
-version: 1
-name: test
-tenant: {from: topic}
-defaults:
-  identity: {tenant: "{tenant}", site: s, device: "{device}"}
-  time: received
-routes:
-"""
 
 
 def decoding(routes: str) -> mapped.Decoding:

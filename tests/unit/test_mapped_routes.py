@@ -10,19 +10,9 @@ from typing import Any
 import pytest
 
 from tests.support import mapped
-from tests.support.mapped import RECEIVED, reason_of, rows_of, values_of
+from tests.support.mapped import HEAD, RECEIVED, reason_of, rows_of, values_of
 from traksense_ingest.writer.decode.mapped import reading
 from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow, Ignored, Outcome, Rejected
-
-HEAD = """
-version: 1
-name: test
-tenant: {from: topic}
-defaults:
-  identity: {tenant: "{tenant}", site: s, device: "{device}"}
-  time: received
-routes:
-"""
 
 
 def decoding(routes: str, head: str = HEAD) -> mapped.Decoding:

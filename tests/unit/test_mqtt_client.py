@@ -9,6 +9,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
+from tests.support.waiting import one_turn
 from traksense_ingest.shared.mqtt_client import Client
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -23,7 +24,7 @@ async def test_a_socket_that_was_closed_meanwhile_is_not_registered() -> None:
     client._on_socket_register_write(client._client, None, ours)
     ours.close()
     theirs.close()
-    await asyncio.sleep(0)
+    await one_turn()
     assert stray == []
 
 

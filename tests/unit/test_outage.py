@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.support.waiting import one_turn
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.metrics import WriterMetrics
@@ -90,7 +91,7 @@ async def test_what_is_no_outage_is_raised(redis: Component, before: int) -> Non
 
 async def test_while_somebody_waits_no_one_elses_success_makes_it_up(redis: Component) -> None:
     waiting = asyncio.create_task(retry_through_outage(redis, failing(10**6, ConnectionRefusedError())))
-    await asyncio.sleep(0)
+    await one_turn()
     assert await retry_through_outage(redis, failing(0, OSError())) == "done"
     assert not redis.is_up
     waiting.cancel()

@@ -9,6 +9,7 @@ import re
 import pytest
 from rich.console import Console
 
+from tests.support.waiting import one_turn
 from traksense_ingest.ops import progress
 from traksense_ingest.ops.progress import Reporter, replay_columns
 
@@ -89,7 +90,7 @@ class Broken:
 async def test_nothing_to_replay_is_no_bar() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
     async with Reporter(console, 0, replay_columns()).watching(lambda: 0):
-        await asyncio.sleep(0)
+        await one_turn()
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue() == ""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.agreeing import AgreeingRedis
+from tests.support.waiting import eventually, one_turn
 from traksense_ingest.shared.metrics import Metrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.streams.scripts import Scripts
@@ -41,10 +42,9 @@ async def test_who_asks_while_a_snapshot_is_taken_gets_the_next_one(shard: Shard
     client: Any = None
     feed = SnapshotFeed(client, [0], Component("redis", "", Metrics(("redis",))))
     early = [asyncio.create_task(feed.next()) for _ in range(2)]
-    await asyncio.sleep(0)
+    await one_turn()
     taking = asyncio.create_task(feed.take())
-    await asyncio.sleep(0)
-    assert shard.asked == 1
+    await eventually(lambda: shard.asked == 1)
     late = asyncio.create_task(feed.next())
     early[1].cancel()
     shard.answer.set()
