@@ -44,8 +44,8 @@ class Guarantee(Enum):
 
 
 _FAILOVER = (
-    "INGEST_REPLICAS is 0: if a replica takes the place of this Redis, what it did not have yet is lost, though it was "
-    "acknowledged"
+    "INGEST_REPLICAS is 0: if a replica of this Redis is promoted, acknowledged messages that were not yet replicated "
+    "are lost"
 )
 _WARNINGS = frozenset({Guarantee.A_SECOND, Guarantee.MAY_NOT_WAIT, Guarantee.NO_FILE})
 _NOT_ENOUGH = {

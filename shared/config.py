@@ -147,7 +147,7 @@ class Settings(BaseSettings):
         "auto", description="auto, memory or aof"
     )
     ingest_replicas: Annotated[int, Field(ge=0, le=100)] = Field(
-        0, description="Redis's replicas that must have a message before it is acknowledged, 0 to 100"
+        0, description="how many Redis replicas must have a message before it is acknowledged, 0 to 100"
     )
 
     ingest_retention_days: Days = Field(

@@ -60,7 +60,8 @@ class Metrics:
         self._ignored = Counter(
             "ingest_ignored_total",
             "Messages that are not stored, and need not be: an empty payload, retained with MQTT_RETAINED=ignore, or "
-            "ignored by a mapping; and readings of a point of which their message has another one of that time.",
+            "ignored by a mapping; and readings whose message already has a reading of the same point at the same "
+            "time.",
             ["reason", "mapping"],
             registry=self.registry,
         )
@@ -78,7 +79,7 @@ class Metrics:
         )
         self.mapping_reload_errors = self._counter(
             "ingest_mapping_reload_errors_total",
-            "Times that SIGHUP changed nothing, because of an error in a mapping or a topic that the broker refuses.",
+            "Reloads (SIGHUP) that failed because of an error in a mapping or a topic that the broker refused.",
         )
         self._mapping_info = Gauge(
             "ingest_mapping_info",

@@ -106,7 +106,7 @@ def lines(
     retained = ", retained" if message.retained else ""
     yield from columns([[printable(message.topic), f"{rfc3339(message.received)}{retained}"]], width)
     if is_verbose:
-        for text in [*_whys(considered)] or ["no route has this topic"]:
+        for text in [*_whys(considered)] or ["no route matches this topic"]:
             yield from wrapped(text, width, "  ")
     yield from wrapped(_heading(outcome, _label(considered)), width)
     match outcome:

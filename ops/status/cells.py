@@ -19,7 +19,7 @@ from traksense_ingest.shared.runtime.service import EXIT_OK
 
 
 class _FileFirst(Settings):
-    """Settings of which a file says more than the environment."""
+    """Settings of which the file overrides the environment."""
 
     @classmethod
     def settings_customise_sources(

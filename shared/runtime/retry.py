@@ -112,5 +112,5 @@ async def watch(name: str, look: Callable[[], Awaitable[object]], period_s: floa
             await asyncio.sleep(backoff.delay())
         else:
             backoff.reset()
-            end_if_cancelled()  # in `look`, where a library may have forgotten it
+            end_if_cancelled()  # a library may have swallowed the cancellation
             await asyncio.sleep(period_s)

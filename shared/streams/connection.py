@@ -40,7 +40,7 @@ _OF_CLUSTER = _OF_SLOT | {"CROSSSLOT"}
 
 _SLOT_ERRORS = {
     "ASK": "the slot is being moved to another node",
-    "CLUSTERDOWN": "the cluster doesn't work: it has too few masters, or a slot without one",
+    "CLUSTERDOWN": "the cluster is down: most masters are unreachable, or a slot has no master",
     "MOVED": "another node has the slot now",
     "TRYAGAIN": "the slot is being moved to another node",
 }

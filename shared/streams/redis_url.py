@@ -52,7 +52,7 @@ class RedisUrl(NamedTuple):
             return cls(Kind.SERVER, _single(url))
         found = _URL.fullmatch(url)
         if found is None:
-            raise ValueError("no URL of Redis's")
+            raise ValueError("not a Redis URL")
         kind = Kind(found["kind"].lower())
         default_port = REDIS_PORT if kind is Kind.CLUSTER else SENTINEL_PORT
         hosts = tuple(_host(spec, default_port) for spec in found["hosts"].split(","))
@@ -75,7 +75,7 @@ def _single(url: str) -> str:
     # The rest of a password with a /, ? or # that isn't percent-encoded: its beginning would be taken for a port.
     if "@" in parts.path + parts.fragment + parts.query.partition("=")[0]:
         raise ValueError("an @ behind the host")
-    _ = parts.port  # raises ValueError when it is no port number
+    _ = parts.port  # raises ValueError if it is not a port number
     return url
 
 

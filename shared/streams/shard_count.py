@@ -61,7 +61,7 @@ class ShardCount:
         found.pop(self._shards, None)
         if found and not self._is_warned:
             log.warning(
-                "INGEST_SHARDS is %d here and not everywhere (%s): a device's messages may be on two streams, "
+                "INGEST_SHARDS is %d here, but not in all processes (%s): a device's messages may be on two streams, "
                 "out of order; give all receivers and writers the same number",
                 self._shards,
                 _listed([f"{name}: {shards}" for shards, names in found.items() for name in names]),

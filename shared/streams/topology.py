@@ -1,8 +1,8 @@
 """Where the master is: of a slot of a Redis Cluster, or of a service that Sentinels watch.
 
-It is asked at each connection. redis-py's own client for clusters sends WAITAOF to any node, moves a connection's
-commands to others and tries again by itself; its client for Sentinels, kept for one connection, goes on connecting to
-the master of before a failover.
+It is looked up before each connection. redis-py's own client for clusters sends WAITAOF to any node, moves a
+connection's commands to others and tries again by itself; its client for Sentinels, kept for one connection, keeps
+connecting to the master from before a failover.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from traksense_ingest.shared.database_url import Host
 from traksense_ingest.shared.failure import Unsupported
 
 ANSWER_S = 2.0  # how long one node may take to connect, and to answer
-FRESH_S = 0.1  # for so long one answer serves all who ask
+FRESH_S = 0.1  # s: answers are reused for this long
 
 T = TypeVar("T")
 
@@ -128,7 +128,7 @@ class Cluster(Nodes):
         return self._slots
 
     async def _agreed(self) -> Slots:
-        """Of a node that is in touch with most masters, if there is one: others may not know of a failover."""
+        """Of a node that can reach the majority of masters, if there is one: others may not know of a failover."""
         try:
             slots = await self.ask_each(_slots_if_ok)
         except NoMaster:
@@ -138,7 +138,7 @@ class Cluster(Nodes):
         return slots
 
     def _no_answer(self) -> str:
-        return "no node of the cluster is in touch with most of the others"
+        return "no node of the cluster can reach the majority of masters"
 
 
 async def _slots_if_ok(node: Redis, host: Host) -> Slots | None:
@@ -165,7 +165,7 @@ async def _replies(pipeline: Any) -> list[Any]:
 
 
 def _parsed(reply: Iterable[Any], asked: Host) -> Slots:
-    """A node that doesn't know its own address says none: it is the one that was asked."""
+    """A node that doesn't know its own address reports none: it is the one that was asked."""
     return [
         (int(first), int(last), Host(_text(master[0] or b"") or asked.name, int(master[1])))
         for first, last, master, *_ in reply

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.process import Process
 from tests.support.redis_cluster import RedisCluster, ask, kill_and_wait, redis_cluster
 from tests.support.services import Services
 from tests.support.stack import Stack, telem
@@ -27,11 +28,11 @@ async def cluster(services: Services, tmp_path: Path) -> AsyncIterator[RedisClus
         yield cluster
 
 
-async def start(stack: Stack, cluster: RedisCluster, **variables: object) -> None:
-    """Two receivers' worth of work is one of each here: what is tested is the way between them."""
+async def start(stack: Stack, cluster: RedisCluster, **variables: object) -> Process:
+    """One of each service; returns the receiver."""
     common = {"REDIS_URL": cluster.url, "INGEST_SHARDS": SHARDS, **variables}
-    await stack.receiver(**common)
     await stack.writer(**common)
+    return await stack.receiver(**common)
 
 
 async def publish(stack: Stack, first: int, count: int) -> None:
@@ -41,7 +42,8 @@ async def publish(stack: Stack, first: int, count: int) -> None:
 
 
 async def test_all_shards_are_stored_and_seen(stack: Stack, cluster: RedisCluster) -> None:
-    await start(stack, cluster)
+    receiver = await start(stack, cluster)
+    assert receiver.log.count("INGEST_REPLICAS is 0: if a replica of this Redis is promoted") == 1
     await publish(stack, 0, 200)
     await stack.has_rows("ts_measure", 200)
     status = await stack.status("--json", REDIS_URL=cluster.url, INGEST_SHARDS=SHARDS)

@@ -56,7 +56,7 @@ async def test_fewer_replicas_at_start_are_waited_for(stack: Stack, replica: Red
 
 async def test_what_a_failover_may_lose_is_said_at_start(stack: Stack, replica: RedisServer) -> None:
     receiver = await stack.receiver()
-    said = "INGEST_REPLICAS is 0: if a replica takes the place of this Redis"
+    said = "INGEST_REPLICAS is 0: if a replica of this Redis is promoted"
     if await has_waitaof(stack.redis):
         assert receiver.log.count(said) == 1
     else:

@@ -15,7 +15,7 @@ from traksense_ingest.shared.streams import heartbeat
 from traksense_ingest.shared.streams.heartbeat import KEY, Receiver, Writer
 from traksense_ingest.shared.streams.shard_count import ShardCount
 
-WARNING = "INGEST_SHARDS is 2 here and not everywhere (receiver one: 1)"
+WARNING = "INGEST_SHARDS is 2 here, but not in all processes (receiver one: 1)"
 
 
 async def test_two_receivers_say_so_and_status_fails_until_it_is_over(stack: Stack) -> None:
@@ -23,7 +23,7 @@ async def test_two_receivers_say_so_and_status_fails_until_it_is_over(stack: Sta
     await eventually(lambda: registered(stack, "one"))
     two = await stack.receiver(MQTT_CLIENT_ID="two", INGEST_SHARDS=2)
     await two.says(WARNING)
-    await one.says("INGEST_SHARDS is 1 here and not everywhere (receiver two: 2)")
+    await one.says("INGEST_SHARDS is 1 here, but not in all processes (receiver two: 2)")
     code, report = await report_of(stack)
     groups = [
         {"shards": 1, "processes": ["receiver one"]},
@@ -74,7 +74,7 @@ async def test_it_is_logged_once_and_again_only_after_it_was_over(
     assert await seen(Receiver(client_id="one", shards=3, stopped=True)) == 1
     await heartbeat.register_writer(stack.clients, Writer(name="host-1", shards=3))
     assert await seen() == 2
-    assert caplog.messages[1].startswith("INGEST_SHARDS is 2 here and not everywhere (writer host-1: 3)")
+    assert caplog.messages[1].startswith("INGEST_SHARDS is 2 here, but not in all processes (writer host-1: 3)")
 
 
 async def test_heartbeats_of_the_version_before_are_read_and_say_nothing_of_it(

@@ -240,7 +240,7 @@ def test_try_of_one_message_says_which_route_takes_it_and_why_not_another() -> N
     shown = lines_of(mapping("try", "plant.yaml", *hexadecimal, "-v", "--received", "2026-11-28T16:00:00Z"), 1)
     assert shown[1] == "  plant/data: takes it"
     assert lines_of(mapping("try", "plant.yaml", "--topic", "x", "--payload", "1", "-v"), 1)[1] == (
-        "  no route has this topic"
+        "  no route matches this topic"
     )
 
 

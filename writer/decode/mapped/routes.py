@@ -170,7 +170,7 @@ class MappedRoutes:
             outcome = self.decoded(inner, is_inner=True)
         except Poison as poison:
             if allowed is not None and poison.tenant_id not in allowed:
-                poison.tenant_id = poison.birth = None  # another tenant's dead letters and aliases are none of its own
+                poison.tenant_id = poison.birth = None  # it must not set another tenant's
             raise
         if isinstance(outcome, Ignored):
             return replace(outcome, entry=scope.entry)
@@ -202,7 +202,7 @@ def _nothing_to_decode(bounds: tuple[Bound, ...], entry: Entry, topic: bytes, ha
 
 
 def _no_route(topic: bytes, has_named: bool) -> Poison:
-    """Version 1 has words for what is wrong with a topic of its own, and without mappings every topic is one."""
+    """Version 1 has its own reasons for an invalid topic; without mappings every topic counts as one of version 1."""
     try:
         parse_topic(topic)
     except Poison as poison:
