@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from enum import Enum
 from typing import Any
@@ -117,14 +118,18 @@ class DurabilityBarrier:
         if self._guarantee is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
             await self._ask()
 
-    async def confirm(self) -> None:
+    async def confirm(self, patience_s: float = math.inf) -> None:
         """Return once what was written is as safe as the server guarantees.
 
-        Raises RedisError when nothing is known of it: the connection was lost, the server became a replica. Raises
-        ConfigurationError when the server has lost its append-only file and that was a condition.
+        Raises RedisError when nothing is known of it: the connection was lost, the server became a replica; Unusable
+        when it is not safe after `patience_s` seconds; and ConfigurationError when the server has lost its append-only
+        file and that was a condition.
         """
+        deadline = time.monotonic() + patience_s
         while self._must_wait and not await self._is_safe():
             end_if_cancelled()
+            if time.monotonic() > deadline:
+                raise Unusable(f"it has not confirmed the last messages for {patience_s:g} s")
 
     @property
     def _must_wait(self) -> bool:

@@ -9,8 +9,9 @@ A writer runs a few lanes for each stream, each a consumer of its own: one decod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import assert_never
 
@@ -113,10 +114,8 @@ class Lane:
         later = await retry_through_outage(context.components["database"], lambda: context.births.load(used))
         return [self._again(outcome, later) for outcome in decoded]
 
-    def _again(self, outcome: Outcome, later: frozenset[str]) -> Outcome:
-        if (isinstance(outcome, Decoded) and outcome.named_by and outcome.named_by.device_key in later) or isinstance(
-            outcome, AwaitsBirth
-        ):
+    def _again(self, outcome: Outcome, later: Mapping[str, datetime]) -> Outcome:
+        if isinstance(outcome, AwaitsBirth) or _is_before(later, outcome):
             outcome = self._context.decoder.decode(outcome.entry)
         return give_up_waiting(outcome) if isinstance(outcome, AwaitsBirth) else outcome
 
@@ -175,3 +174,11 @@ def _kind_of_deferred(outcome: Deferred) -> str:
     """Of one that couldn't be decoded, by its mapping or its topic."""
     kind = outcome.kind or kind_of_topic(outcome.entry.topic)
     return "telem" if kind == "unknown" else statements_of(kind)
+
+
+def _is_before(births: Mapping[str, datetime], outcome: Outcome) -> bool:
+    """Whether one of these BIRTHs was received before the message, which has names or data types of an earlier one."""
+    if not isinstance(outcome, Decoded | Rejected) or outcome.named_by is None:
+        return False
+    born_at = births.get(outcome.named_by.device_key)
+    return born_at is not None and born_at <= outcome.entry.received_at

@@ -21,6 +21,7 @@ class Poison(Exception):
         self.kind: str | None = None  # of the message, where a mapping took it; else its topic says it
         self.tenant_id: str | None = None  # with a kind; None where it has none, or several
         self.birth: Birth | None = None  # what it says of aliases, which holds all the same
+        self.named_by: NamedBy | None = None  # the BIRTH by which its metrics had names and data types
         self.device: str | None = None  # tenant/device, where a mapping took it and it is about one
 
     def copy(self) -> Poison:
@@ -161,6 +162,7 @@ class Rejected:
     ahead: datetime | None = None  # its timestamp, where that is too far in the future
     device: str | None = None  # that gave it, tenant/device, where a mapping says so
     birth: Birth | None = None  # to be stored with it
+    named_by: NamedBy | None = None  # the BIRTH by which its metrics had names and data types
 
     @property
     def weight(self) -> int:

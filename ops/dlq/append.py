@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple, TypeVar
 
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
@@ -16,6 +17,7 @@ from traksense_ingest.ops.dlq.writers_mappings import warn
 from traksense_ingest.receiver.append import COMMANDS
 from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.failure import Unusable, is_permanent
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.runtime.retry import Backoff
@@ -28,7 +30,7 @@ from traksense_ingest.shared.streams.sharding import Sharding
 
 T = TypeVar("T")
 
-FAILOVER_S = 10.0  # how long a server may refuse commands before a replay ends; unmarked rows stay in the queue
+FAILOVER_S = 10.0  # how long a failover may take before a replay ends; unmarked rows stay in the queue
 
 
 class Overflow(NamedTuple):
@@ -99,10 +101,10 @@ class Streams:
         while True:
             try:
                 return await operation()
-            except RedisError as error:
+            except (RedisError, Unusable) as error:
                 for stream in self._streams.values():
                     await stream.end_connection()
-                if not is_of_server(error) or time.monotonic() > deadline:
+                if is_permanent(error) or not _may_pass(error) or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(backoff.delay())
 
@@ -119,13 +121,18 @@ class Streams:
         if not appended and length < self.room:
             appended, length = await stream.try_append(self.room, letters[: self.room - length])
         if appended:
-            await stream.barrier.confirm()
+            await stream.barrier.confirm(FAILOVER_S)
         return None if appended == len(letters) else Overflow(stream.name, length, letters[appended:])
 
     def _stream_of(self, shard: int) -> _Stream:
         if shard not in self._streams:
             self._streams[shard] = _Stream(self._clients, shard, self._durability)
         return self._streams[shard]
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether a failover may be the cause: no connection, a server that refuses to work, too few replicas."""
+    return isinstance(error, RedisConnectionError | Unusable) or (isinstance(error, RedisError) and is_of_server(error))
 
 
 def _received_ms(letter: DeadLetter) -> int:
@@ -135,7 +142,7 @@ def _received_ms(letter: DeadLetter) -> int:
 
 @asynccontextmanager
 async def streams(settings: Settings) -> AsyncIterator[Streams]:
-    """The streams of REDIS_URL; raises what redis-py raises and ConfigurationError, here or in an append."""
+    """The streams of REDIS_URL; raises what redis-py raises, Unusable and ConfigurationError, here or in an append."""
     mappings = load(settings.ingest_mappings)
     sharding = Sharding(settings.ingest_shards, Shards(mappings.routes).key)
     # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.

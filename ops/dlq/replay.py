@@ -24,6 +24,7 @@ from traksense_ingest.ops.progress import on_stderr, replay_columns
 from traksense_ingest.ops.terminal import at, number
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.runtime.service import EXIT_FAILED
 
 
@@ -70,7 +71,7 @@ def replay_dead_letters(job: Job, *, dry: bool, as_json: bool) -> None:
     settings, end = config.load(), End(Tally())
     try:
         asyncio.run(_dry_run(settings, job, as_json) if dry else _replay(settings, job, end))
-    except RedisError as error:
+    except (RedisError, Unusable) as error:
         raise ingest_error("REDIS_URL", settings.redis_url, error) from error
     finally:
         if end.left is not None or end.tally.replayed:

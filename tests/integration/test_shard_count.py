@@ -34,7 +34,7 @@ async def test_two_receivers_say_so_and_status_fails_until_it_is_over(stack: Sta
     assert shown.returncode == 1
     assert "receivers and writers run with different INGEST_SHARDS" in shown.stdout
     assert "2: receiver two" in shown.stdout.splitlines()
-    assert two.log.count("and not everywhere") == 1
+    assert two.log.count("not in all processes") == 1
     assert one.stop() == 0
     assert (await stack.status("--dismiss", "one")).returncode == 0
     code, report = await report_of(stack)

@@ -154,3 +154,13 @@ def test_what_is_known_is_bounded_and_what_was_used_last_stays() -> None:
     assert aliases.find("d0") is not None
     assert aliases.find("d1") is None
     assert aliases.find("d99") is not None
+
+
+def test_a_message_that_is_refused_by_the_data_type_of_a_birth_names_that_birth() -> None:
+    """Another writer may have stored a later one, by which it is right."""
+    own = decoding()
+    array = DATATYPES.index("Int32Array")
+    own.outcome("spBv1.0/g/DBIRTH/n/d", payload({"name": "Levels", "alias": 3, "datatype": array, "bytes_value": b""}))
+    refused = own.outcome("spBv1.0/g/DDATA/n/d", payload({"alias": 3, "bytes_value": b"odd"}))
+    assert isinstance(refused, Rejected)
+    assert births_used([refused]) == {"spBv1.0/g/n/d": RECEIVED}

@@ -167,8 +167,8 @@ def reject(
 def reject_for(entry: Entry, poison: Poison) -> Rejected:
     """The dead letter of an entry that decoding refuses."""
     rejected = reject(entry, poison.reason, str(poison), kind=poison.kind, tenant_id=poison.tenant_id)
-    if poison.ahead or poison.birth:
-        return replace(rejected, ahead=poison.ahead, device=poison.device, birth=poison.birth)
+    if poison.ahead or poison.birth or poison.named_by:
+        return replace(rejected, ahead=poison.ahead, device=poison.device, birth=poison.birth, named_by=poison.named_by)
     return rejected
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.writer.decode.mapped.aliases import Aliases
-from traksense_ingest.writer.outcome import AwaitsBirth, Birth, BornMetric, Decoded, Outcome
+from traksense_ingest.writer.outcome import AwaitsBirth, Birth, BornMetric, Decoded, Outcome, Rejected
 from traksense_ingest.writer.store import sql
 
 
@@ -34,7 +34,7 @@ def births_used(outcomes: Iterable[Outcome]) -> dict[str, datetime | None]:
     for outcome in outcomes:
         if isinstance(outcome, AwaitsBirth):
             used.setdefault(outcome.device_key, None)
-        elif isinstance(outcome, Decoded) and outcome.named_by:
+        elif isinstance(outcome, Decoded | Rejected) and outcome.named_by:
             key, born_at = outcome.named_by
             used[key] = max(born_at, used.get(key) or born_at)
     return used
@@ -47,14 +47,14 @@ class StoredBirths:
         self._pool = pool
         self._aliases = aliases
 
-    async def load(self, used: Mapping[str, datetime | None]) -> frozenset[str]:
-        """Learn the BIRTHs of these nodes and devices that are there and later than those that were used; returns whose
-        they are. Raises what asyncpg raises."""
+    async def load(self, used: Mapping[str, datetime | None]) -> dict[str, datetime]:
+        """Learn the BIRTHs of these nodes and devices that are stored and later than those that were used; returns when
+        each was received. Raises what asyncpg raises."""
         async with transaction(self._pool) as connection:
             rows = await connection.fetch(sql.BIRTHS, [*used], [*used.values()])
         for device_key, born_at, text in rows:
             self._aliases.learn(Birth(device_key, born_at, _metrics(text)))
-        return frozenset(row["device_key"] for row in rows)
+        return {row["device_key"]: row["born_at"] for row in rows}
 
 
 def latest(births: Iterable[tuple[str, Birth]]) -> list[BirthRow]:

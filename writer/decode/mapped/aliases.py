@@ -117,8 +117,13 @@ def with_names(
     if all("datatype" in metric and metric.get("name") for metric in metrics):
         return Named(document)
     known = aliases.find(device_key)
-    document["metrics"] = [_named(metric, known, device_key, label) for metric in metrics]
-    return Named(document, named_by=NamedBy(device_key, known.born_at) if known else None)
+    named_by = NamedBy(device_key, known.born_at) if known else None
+    try:
+        document["metrics"] = [_named(metric, known, device_key, label) for metric in metrics]
+    except Poison as poison:
+        poison.named_by = named_by
+        raise
+    return Named(document, named_by=named_by)
 
 
 def _named(metric: dict[str, Any], known: Known | None, device_key: str, label: str) -> dict[str, Any]:

@@ -155,6 +155,7 @@ class MappedRoutes:
             outcome = bound.route.decoded(bound, scope, unpacked)
         except Poison as poison:
             poison.birth = named.birth if bound.tenant is not None else None
+            poison.named_by = named.named_by
             raise
         if isinstance(outcome, Ignored):
             return outcome
