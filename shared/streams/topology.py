@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 
 from traksense_ingest.shared.database_url import Host
 from traksense_ingest.shared.failure import Unsupported
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 
 ANSWER_S = 2.0  # how long one node may take to connect, and to answer
 FRESH_S = 0.1  # s: answers are reused for this long
@@ -52,6 +53,7 @@ class Nodes(ABC):
             try:
                 answer = await self._ask(host, question)
             except (exceptions.RedisError, OSError, TimeoutError) as error:
+                end_if_cancelled()
                 last = self._error(host, error)
                 continue
             if answer is not None:
@@ -108,7 +110,7 @@ class Cluster(Nodes):
 
     def __init__(self, hosts: Iterable[Host], connection_class: type, options: Mapping[str, Any]) -> None:
         super().__init__(hosts, connection_class, options)
-        self._slots: Slots = []
+        self._answer: Slots | Exception = []
         self._asked_at = 0.0
         self._asking = asyncio.Lock()
 
@@ -120,12 +122,17 @@ class Cluster(Nodes):
         raise NoMaster(f"no node of the cluster serves slot {slot}")
 
     async def slots(self) -> Slots:
-        """All slots, as the cluster says now; those who ask at the same time get one answer."""
+        """All slots, as the cluster says now; those who ask at the same time get one answer, or one error."""
         async with self._asking:
             if time.monotonic() - self._asked_at > FRESH_S:
-                self._slots = await self._agreed()
+                try:
+                    self._answer = await self._agreed()
+                except exceptions.RedisError as error:
+                    self._answer = error
                 self._asked_at = time.monotonic()
-        return self._slots
+            if isinstance(self._answer, Exception):
+                raise self._answer
+            return self._answer
 
     async def _agreed(self) -> Slots:
         """Of a node that can reach the majority of masters, if there is one: others may not know of a failover."""
@@ -165,11 +172,15 @@ async def _replies(pipeline: Any) -> list[Any]:
 
 
 def _parsed(reply: Iterable[Any], asked: Host) -> Slots:
-    """A node that doesn't know its own address reports none: it is the one that was asked."""
-    return [
+    """A node that doesn't know its own address reports none: it is the one that was asked. One that should have a host
+    name, and has none, is `?`."""
+    slots = [
         (int(first), int(last), Host(_text(master[0] or b"") or asked.name, int(master[1])))
         for first, last, master, *_ in reply
     ]
+    if any(host.name == "?" for _, _, host in slots):
+        raise Unsupported("a node of the cluster has no host name; set cluster-announce-hostname on each")
+    return slots
 
 
 def _text(value: bytes | str) -> str:

@@ -65,6 +65,22 @@ async def test_dead_letters_are_replayed_to_their_shards(stack: Stack, cluster: 
     await stack.has_rows("ts_measure", 30)
 
 
+@pytest.mark.long
+async def test_a_replay_waits_for_the_promotion_of_a_replica(stack: Stack, cluster: RedisCluster) -> None:
+    await start(stack, cluster)
+    await stack.publish(*((f"traksense/acme/site/dev-{number}/telem", b"{") for number in range(60)))
+    await stack.has_rows("ingest_errors", 60)
+    _, payload = telem()
+    await stack.execute(f"UPDATE ingest_errors SET payload = '{payload.decode()}'")
+    variables = {"REDIS_URL": cluster.url, "INGEST_SHARDS": SHARDS}
+    replaying = asyncio.create_task(stack.command("dlq", "replay", "--all", "--rate", "10", **variables))
+    await eventually(lambda: _more_rows(stack, 0), "it has begun")
+    await kill_and_wait(cluster, 0)
+    replay = await replaying
+    assert replay.returncode == 0, replay.stderr
+    await stack.has_rows("ts_measure", 60)
+
+
 async def test_shards_of_a_run_with_more_of_them_are_drained(stack: Stack, cluster: RedisCluster) -> None:
     async with connect(cluster.url) as clients:
         for shard in (3, 7, 500):

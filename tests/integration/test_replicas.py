@@ -54,6 +54,17 @@ async def test_fewer_replicas_at_start_are_waited_for(stack: Stack, replica: Red
     assert await ask(replica, "XLEN", "ingest:{0}") == 0
 
 
+@pytest.mark.long
+async def test_a_replay_ends_with_a_line_where_there_are_too_few(stack: Stack) -> None:
+    await stack.writer()
+    await stack.append("traksense/t/site/dev/telem", b"{")
+    await stack.has_rows("ingest_errors", 1)
+    replay = await stack.command("dlq", "replay", "--all", INGEST_REPLICAS=1)
+    assert replay.returncode == 1
+    assert "it has 0 replicas, and INGEST_REPLICAS is 1" in replay.stderr.splitlines()[-1], replay.stderr
+    assert "Traceback" not in replay.stderr
+
+
 async def test_what_a_failover_may_lose_is_said_at_start(stack: Stack, replica: RedisServer) -> None:
     receiver = await stack.receiver()
     said = "INGEST_REPLICAS is 0: if a replica of this Redis is promoted"
