@@ -27,7 +27,7 @@ from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 from traksense_ingest.shared.streams.sharding import Sharding
 
-LOSSES_MAX = 3  # connections that end at a SUBSCRIBE: some brokers hang up in the place of a refusal
+LOSSES_MAX = 3  # connections that end at a SUBSCRIBE: some brokers close the connection instead of refusing
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,13 @@ class Change:
     losses: int = 0
     refusal: Unusable | None = None
     is_settled: asyncio.Event = field(default_factory=asyncio.Event)
+    is_waiting: bool = False  # for the broker, and that was logged
+
+    def wait(self) -> None:
+        """Log once that the broker has not accepted the filters yet."""
+        if not self.is_waiting:
+            self.is_waiting = True
+            log.info("mappings read; they are used once the broker accepts their filters")
 
     def settle(self, refusal: Unusable | None = None) -> None:
         """They are used from now on, or never."""
@@ -92,7 +99,7 @@ class Subscriber:
             self._change = change
             await self._try_at_once(change)
         if not change.is_settled.is_set():
-            log.info("mappings read; they are used once the broker accepts their filters")
+            change.wait()
             await change.is_settled.wait()
         if change.refusal:
             raise change.refusal
@@ -106,6 +113,7 @@ class Subscriber:
                     about = {"component": "broker", "filters": change.filters}
                     log.info("subscribed to %s", ", ".join(change.filters), extra=about)
             except BROKER_ERRORS:
+                change.wait()
                 await asyncio.sleep(backoff.delay())
             end_if_cancelled()
 
