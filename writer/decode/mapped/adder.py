@@ -34,7 +34,7 @@ class Adder:
         self.required = point.required
         self.moment = compile_time(point.time) if point.time else None
         self.is_distinct = point.distinct_by_unit
-        self.is_simple = self.moment is None and not self.is_distinct
+        self.is_simple = not self.is_distinct
         self.where = point.where
 
     def plan(self, name: str | NoText) -> Plan:
@@ -52,14 +52,21 @@ class Adder:
         name = with_unit(plan.name, unit) if self.is_distinct else plan.name
         reading = (name, *columns, unit)
         if self.moment is not None:
-            readings = scope.groups.setdefault(_required(self.moment(item, scope)), {})
-            scope.own_times += 1
-            if scope.own_times > ROWS_MAX:
-                scope.take_rows(scope.own_times)
+            readings = self.group_of(item, scope)
         if name in readings:
             scope.again(reading, readings[name])
         else:
             readings[name] = reading
+
+    def group_of(self, item: Any, scope: Scope) -> Readings:
+        """The readings at an item's own time."""
+        assert self.moment is not None  # noqa: S101  (the caller's promise)
+        ts = self.moment(item, scope)
+        scope.own_times += 1
+        if scope.own_times > ROWS_MAX:
+            scope.take_rows(scope.own_times)
+        group = scope.groups.get(ts)  # type: ignore[arg-type]
+        return scope.groups.setdefault(_required(ts), {}) if group is None else group
 
     def skip_missing(self) -> None:
         """Raise Wrong where a value that is missing is required."""

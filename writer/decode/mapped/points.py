@@ -142,6 +142,7 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
     fixed_name = point.name.literal
     are_keys = value_key is not None and (name_key is not None or fixed_name is not None)
     select, kept, is_simple = compile_selection(point.only), adder.plans.kept, adder.is_simple
+    has_own_time = adder.moment is not None
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         array = _array(start(record, scope), scope)
@@ -165,10 +166,10 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
                     and type(value) is float
                     and plan.is_plain
                     and -LARGEST <= value <= LARGEST
-                    and plan.name not in readings
+                    and plan.name not in (group := adder.group_of(item, scope) if has_own_time else readings)
                 ):
                     unit = plan.unit if plan.unit_of is None else plan.unit_of(item, scope)
-                    readings[plan.name] = (plan.name, value, None, None, unit)
+                    group[plan.name] = (plan.name, value, None, None, unit)
                 elif plan is not UNWANTED:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:

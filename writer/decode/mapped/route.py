@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName, Packing
@@ -47,7 +47,7 @@ class CompiledRoute:
         self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
         self.copies_captures = route.records is not None or any(map(makes_captures, route.points))
-        compile_moment = partial(compile_time, check=check, label=route.label)
+        compile_moment = cache(partial(compile_time, check=check, label=route.label))  # points may share it
         self._records = Items(route.records, keeps_key=True) if route.records else None
         missing = Missing.NONE if route.kind == "ack" and route.time is None else None
         self._moment: Moment | None = compile_moment(route.time, missing=missing) if route.time else None

@@ -49,6 +49,9 @@ class Scope:
     is_online = True  # false where a state says that the device is not
     repeated = 0  # readings that only say what another one of the message says
     same_point = 0  # readings that were dropped, since their point has another one
+    last_time: Any = ...  # a value that was parsed as a time last, by which rule, and what it is
+    last_moment: Any = None
+    last_ts: datetime | None = None
     own_times = 0  # readings with a time of their own
     rows_left = ROWS_MAX
     values_left = VALUES_MAX

@@ -50,6 +50,13 @@ def compile_time(rule: TimeRule, *, check: RangeCheck, label: str, missing: Miss
 
     def moment(item: Any, scope: Scope) -> datetime | None:
         found = find(item, scope)
+        if found is scope.last_time and scope.last_moment is moment:
+            return scope.last_ts  # items of a message often share one
+        ts = parsed(found, scope)
+        scope.last_time, scope.last_moment, scope.last_ts = found, moment, ts
+        return ts
+
+    def parsed(found: Any, scope: Scope) -> datetime | None:
         if found is MISSING or found is None:
             ts = without_time(scope)
         else:
