@@ -5,7 +5,7 @@ VENV   ?= .venv
 RUN    := $(VENV)/bin
 SIMULATE ?= 20
 SECONDS  ?= 60
-PARALLEL ?= -n 4 --dist worksteal
+PARALLEL ?= -n 5 --dist worksteal
 # Versions as CI has them; CONSTRAINTS=/dev/null for the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
 PIP    := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(RUN)/python -m pip
@@ -14,6 +14,9 @@ SERVICES := tests/integration tests/chaos --services=debian -p no:hypothesispyte
 READY  := $(VENV)/.installed
 FUZZER := $(VENV)/.fuzzer
 PLOTTER := $(VENV)/.plotter
+
+# The tests start hundreds of Python processes: without compiled files each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: up test test-all test-newest test-services ci chaos fuzz bench check format clean help
 

@@ -152,8 +152,10 @@ class Lane:
     async def _hold_back(self, held: Sequence[HeldBack], count: int, stop: asyncio.Event) -> None:
         """Leave these pending without a counted try. Where too many were rejected, nothing more is done at all."""
         if excess := self._context.recorder.share.fault:
-            self._context.components["messages"].down(excess)
-            await stop.wait()
+            messages = self._context.components["messages"]
+            messages.down(excess)
+            with messages.wait():
+                await stop.wait()
             return
         for kind, fault in {outcome.kind: outcome.fault for outcome in held if outcome.kind != CLOCK}.items():
             self._context.refused.add(kind, fault)

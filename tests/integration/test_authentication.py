@@ -15,6 +15,7 @@ from traksense_ingest.ops.embedded import Server
 SECRET = "s3cret-of-the-test"
 
 
+@pytest.mark.long
 async def test_redis(stack: Stack) -> None:
     await stack.redis.config_set("requirepass", SECRET)
     address = f"127.0.0.1:{stack.redis_server.port}/0"

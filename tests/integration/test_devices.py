@@ -105,6 +105,7 @@ async def test_devices_are_let_in_while_a_receiver_is_connected(stack: Stack, do
     assert not await door.lets_in()
 
 
+@pytest.mark.long
 async def test_what_a_broker_acknowledges_after_its_restart_reaches_a_receiver(
     stack: Stack, door: Door, metrics_port: int
 ) -> None:

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support import program
 from tests.support.dead_letters import TOPIC, dead_letter, entries, succeeds, unreplayed
 from tests.support.stack import Stack, telem
@@ -41,6 +43,7 @@ async def holds(stack: Stack, entries_: int) -> bool:
     return await stack.backlog() >= entries_
 
 
+@pytest.mark.long
 async def test_a_replay_leaves_half_of_the_stream_to_the_devices(stack: Stack, tmp_path: Path) -> None:
     await dead_letter(stack, *((TOPIC, b"%d" % number) for number in range(60)))
     for second in range(5):
@@ -87,6 +90,7 @@ async def test_ctrl_c_ends_it_after_the_batch_and_says_how_to_go_on(stack: Stack
     assert [payload for _, payload in await entries(stack)] == [b"%d" % number for number in range(60)]
 
 
+@pytest.mark.long
 async def test_redis_goes_in_the_middle_and_what_is_marked_was_in_it(stack: Stack, tmp_path: Path) -> None:
     await dead_letter(stack, *((TOPIC, b"%d" % number) for number in range(60)))
     replay = Replay(stack, tmp_path / "log", "--all", "--rate", "20")

@@ -150,6 +150,7 @@ async def _has_waited(stack: Stack, times: int) -> bool:
     return bool(stats.get("cmdstat_waitaof", {}).get("calls", 0) >= times)
 
 
+@pytest.mark.long
 async def test_a_replica_for_a_while_changes_no_promise(stack: Stack) -> None:
     """WAITAOF fails in the middle of a batch (UNBLOCKED): the batch is appended again, and waits for the disk again."""
     if not await has_waitaof(stack):
@@ -191,6 +192,7 @@ async def test_connections_that_are_killed_change_no_promise(stack: Stack) -> No
     assert reported(receiver) == [f"{ON_DISK} (WAITAOF)"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("appendfsync", few_of(["always", "everysec"], 1))
 async def test_an_append_only_file_that_goes_and_comes_back(stack: Stack, appendfsync: str) -> None:
     """Each change of the promise is one line, with several shards too, and a PUBACK waits for the disk again."""

@@ -26,6 +26,7 @@ MESSAGES: dict[str, Any] = {
 ROWS = {"ts_measure": 3}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", few_of(MESSAGES, 2))
 async def test_rows_that_a_trigger_leaves_out_wait_for_its_end(stack: Stack, table: str) -> None:
     await run(stack, SILENT.format(table=table, condition="true"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 
+import pytest
+
 from tests.support.budget import IS_FULL
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually, watching
@@ -20,6 +22,7 @@ async def agrees_for_ever(stack: Stack) -> None:
         assert shard.missing == 0, shard
 
 
+@pytest.mark.long
 async def test_it_adds_up_at_any_instant_while_writers_are_killed_and_frozen(stack: Stack) -> None:
     await stack.receiver()
     total, logs = 0, []

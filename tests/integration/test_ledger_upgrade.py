@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.ledgers import fill
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
@@ -42,6 +44,7 @@ async def migrate(stack: Stack) -> None:
     assert (migrated.returncode, migrated.stdout) == (0, "1 migrations applied\n"), migrated.stderr
 
 
+@pytest.mark.long
 async def test_the_revision_goes_on_from_what_the_version_before_counted(stack: Stack) -> None:
     looks = await leave_backlog_of_version_before(stack, 5, 20)
     await migrate(stack)

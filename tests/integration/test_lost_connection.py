@@ -164,6 +164,7 @@ async def test_a_broker_that_lives_sends_it_again_and_each_is_stored(stack: Stac
         assert receiver.stop() == 0
 
 
+@pytest.mark.long
 async def test_a_connection_that_is_reset_is_no_other_client(stack: Stack) -> None:
     async with through_a_proxy(stack) as (proxy, variables):
         receiver = await stack.receiver(**variables)
@@ -174,6 +175,7 @@ async def test_a_connection_that_is_reset_is_no_other_client(stack: Stack) -> No
         assert receiver.stop() == 0
 
 
+@pytest.mark.long
 async def test_a_stop_does_not_wait_for_what_the_broker_will_send_again(stack: Stack) -> None:
     """Though something of an earlier connection waits as well: the stream is full, and stays so."""
     async with through_a_proxy(stack) as (proxy, variables):

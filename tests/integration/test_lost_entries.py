@@ -39,6 +39,7 @@ async def restart(stack: Stack) -> None:
 WAYS = {"FLUSHALL": flush, "a restart without the append-only file": restart, "DEL": delete}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", few_of(WAYS, 1))
 async def test_a_stream_that_goes_is_noticed_with_what_was_in_it(stack: Stack, way: str) -> None:
     writer = await stack.writer()
@@ -93,6 +94,7 @@ async def test_two_writers_count_it_once(stack: Stack) -> None:
         other.kill()
 
 
+@pytest.mark.long
 async def test_what_came_while_the_database_was_away_is_known_too(stack: Stack) -> None:
     writer = await stack.writer(INGEST_BATCH_SIZE=1)
     await fill(stack, 3)
@@ -134,6 +136,7 @@ async def test_an_empty_stream_that_goes_is_no_loss(stack: Stack) -> None:
     assert "ERROR" not in writer.log
 
 
+@pytest.mark.long
 async def test_what_another_client_removes_is_noticed_once_and_can_be_written_off(stack: Stack) -> None:
     writer = await stack.writer()
     transaction = stack.redis.pipeline(transaction=True)

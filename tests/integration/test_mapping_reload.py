@@ -98,6 +98,7 @@ async def test_a_fault_keeps_the_old_ones_and_each_fault_is_logged(stack: Stack,
     assert await stack.fetchval("SELECT unit FROM ts_measure ORDER BY ts DESC LIMIT 1") == "°C"
 
 
+@pytest.mark.long
 async def test_status_says_who_runs_with_what(stack: Stack, folder: Folder) -> None:
     receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_CLIENT_ID="receiver-0")
     writer = await stack.writer(INGEST_MAPPINGS=folder)
@@ -125,6 +126,7 @@ async def test_status_says_who_runs_with_what(stack: Stack, folder: Folder) -> N
     assert (await report_of(stack))[1]["writers"] == []
 
 
+@pytest.mark.long
 async def test_status_says_whose_last_reload_failed(stack: Stack, folder: Folder) -> None:
     receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_CLIENT_ID="receiver-0")
     writer = await stack.writer(INGEST_MAPPINGS=folder)

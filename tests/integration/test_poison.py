@@ -67,6 +67,7 @@ async def test_poison_costs_transactions_by_its_number(stack: Stack, bad: int) -
     assert committed <= batches + bad * (log2(size / bad) + 3), "dead letters included"
 
 
+@pytest.mark.long
 async def test_others_flow_while_an_entry_is_retried(stack: Stack) -> None:
     await execute(stack, CURSE)
     await stack.append(*telem("cursed"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
 from tests.support.streams import backlog_is, never_longer_than
@@ -57,6 +59,7 @@ def _shard_of(device: str) -> int:
     return shard_of(f"traksense/t/site/{device}/telem".encode(), 2)
 
 
+@pytest.mark.long
 async def test_sigterm_ends_it_also_while_the_stream_is_full(stack: Stack) -> None:
     receiver = await stack.receiver(INGEST_QUEUE_MAX=10)
     await stack.publish(*(telem(second=number) for number in range(100)))

@@ -122,6 +122,7 @@ def _each_received(receivers: list[Process], before: list[float], count: int) ->
     return all(after - earlier >= count for after, earlier in zip(now, before, strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 async def test_two_receivers_with_one_client_id_log_it_once_and_work(stack: Stack, protocol: str) -> None:
     """Each throws the other out: not in a tight loop, and what comes in is appended all the same."""

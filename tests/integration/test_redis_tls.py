@@ -60,6 +60,7 @@ async def comes_through(stack: Stack, port: int, parameters: Mapping[str, object
     assert (await stack.status(REDIS_URL=rediss(port, "status", parameters))).returncode == 0
 
 
+@pytest.mark.long
 async def test_tls_right_and_wrong(encrypted: tuple[Stack, Authority, int], tmp_path: Path) -> None:
     stack, authority, port = encrypted
     trusted, other = (

@@ -134,6 +134,7 @@ async def is_refused_again(admin: Redis) -> bool:
     return any(entry[b"context"] == b"lua" and entry[b"count"] >= 3 for entry in entries)
 
 
+@pytest.mark.long
 async def test_a_receiver_that_may_not_write_its_heartbeat_works_all_the_same(guarded: Stack) -> None:
     await acl(guarded.redis, "receiver", "clearselectors")
     receiver = await guarded.receiver(REDIS_URL=as_user(guarded, "receiver"))

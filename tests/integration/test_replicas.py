@@ -32,6 +32,7 @@ async def _has_replica(stack: Stack) -> bool:
     return bool(await stack.redis_command("WAIT", "1", "100"))
 
 
+@pytest.mark.long
 async def test_a_message_that_no_replica_has_is_not_acknowledged(stack: Stack, replica: RedisServer) -> None:
     receiver = await stack.receiver(INGEST_REPLICAS=1)
     assert "and 1 replica must have it, too (INGEST_REPLICAS)" in receiver.log

@@ -126,6 +126,7 @@ RUNS = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("form", "log_format"), few_of(RUNS, 1))
 async def test_services_that_run_and_lose_their_servers(doors: Doors, form: str, log_format: str) -> None:
     stack = doors.stack

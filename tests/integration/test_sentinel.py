@@ -21,7 +21,8 @@ async def watched(services: Services, tmp_path: Path) -> AsyncIterator[Watched]:
         yield watched
 
 
-@pytest.mark.parametrize("end", ["killed", pytest.param("failover", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("end", ["killed", "failover"])
 async def test_a_failover_under_load(stack: Stack, watched: Watched, end: str) -> None:
     await stack.receiver(REDIS_URL=watched.url, INGEST_REPLICAS=1)
     await stack.writer(REDIS_URL=watched.url)

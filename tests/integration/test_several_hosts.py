@@ -108,6 +108,7 @@ async def say_nothing(_reader: object, _writer: object) -> None:
     await asyncio.Event().wait()
 
 
+@pytest.mark.long
 async def test_a_host_that_says_nothing_does_not_take_the_others_time(stack: Stack) -> None:
     async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]

@@ -18,6 +18,7 @@ from traksense_ingest.shared.streams.shard_count import ShardCount
 WARNING = "INGEST_SHARDS is 2 here, but not in all processes (receiver one: 1)"
 
 
+@pytest.mark.long
 async def test_two_receivers_say_so_and_status_fails_until_it_is_over(stack: Stack) -> None:
     one = await stack.receiver(MQTT_CLIENT_ID="one")
     await eventually(lambda: registered(stack, "one"))

@@ -22,6 +22,7 @@ async def slow_down(stack: Stack) -> None:
     await stack.execute("CREATE TRIGGER slow BEFORE INSERT ON ts_measure FOR EACH ROW EXECUTE FUNCTION slow()")
 
 
+@pytest.mark.long
 async def test_what_takes_too_long_is_stored_in_smaller_transactions(stack: Stack) -> None:
     await slow_down(stack)
     await stack.administer("ALTER DATABASE {name} SET statement_timeout = '1s'")
@@ -54,6 +55,7 @@ async def test_a_message_that_takes_too_long_by_itself_is_tried_again_and_holds_
     assert await stack.count("ingest_errors") == 0
 
 
+@pytest.mark.long
 async def test_a_message_that_takes_too_long_by_itself_is_given_up_at_its_last_try(stack: Stack) -> None:
     await slow_down(stack)
     await stack.administer("ALTER DATABASE {name} SET statement_timeout = '1s'")

@@ -59,6 +59,7 @@ async def test_a_writer_that_starts_later_reads_what_a_birth_said(stack: Stack) 
     assert "wait for the BIRTH" not in second.log, "it is read from the table at once"
 
 
+@pytest.mark.long
 async def test_what_comes_before_its_birth_waits_for_it(stack: Stack) -> None:
     writer = await stack.writer(**VARIABLES | {"INGEST_CLAIM_IDLE_MS": 5_000})
     await stack.append(*DATA)

@@ -100,6 +100,7 @@ def url_of(dependency: str, port: int) -> str:
     return schemes[dependency].format(f"127.0.0.1:{port}")
 
 
+@pytest.mark.long
 async def test_a_dependency_that_says_nothing_is_unreachable(stack: Stack) -> None:
     """Each of the three, while the others answer; the three are waited for at once."""
 

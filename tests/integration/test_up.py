@@ -39,6 +39,7 @@ tests:
 """
 
 
+@pytest.mark.long
 async def test_all_checks_pass_and_a_second_one_keeps_out_of_its_directory(up: Up) -> None:
     up.start()
     await up.says("publish   mosquitto_pub -h 127.0.0.1")

@@ -12,6 +12,7 @@ from traksense_ingest.ops.validate.diagnosis import read_host
 UNREACHABLE = 1e12  # points/s
 
 
+@pytest.mark.long
 @pytest.mark.skipif(read_host() is None, reason="no Linux")
 async def test_a_target_that_is_missed_says_how_much_of_the_host_there_was(stack: Stack) -> None:
     receiver, writer = await stack.receiver(), await stack.writer()

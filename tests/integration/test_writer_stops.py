@@ -25,6 +25,7 @@ async def test_sigterm_settles_the_batch_in_hand_and_leaves(stack: Stack) -> Non
     assert await stack.redis.xinfo_consumers(key_of(0), GROUP) == []
 
 
+@pytest.mark.long
 async def test_sigterm_while_a_table_is_locked_leaves_the_batch_pending(stack: Stack) -> None:
     writer = await stack.writer()
     blocker = await asyncpg.connect(stack.database_url)
@@ -39,6 +40,7 @@ async def test_sigterm_while_a_table_is_locked_leaves_the_batch_pending(stack: S
     await stack.has_rows("ts_measure", 1)
 
 
+@pytest.mark.long
 async def test_sigterm_while_the_database_stands_still(stack: Stack) -> None:
     writer = await stack.writer(DB_POOL_MAX=2)
     sessions = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'traksense-writer'"

@@ -55,9 +55,14 @@ def kinds(outcomes: list[Handled]) -> list[type[object]]:
 
 
 @pytest.fixture
-def watch(clock: Clock) -> ClockWatch:
+def component() -> Component:
     component = Component("clock", "", WriterMetrics())
     component.presume()
+    return component
+
+
+@pytest.fixture
+def watch(component: Component, clock: Clock) -> ClockWatch:
     return ClockWatch(component, 86_400, clock.utc, clock.monotonic)
 
 
@@ -69,10 +74,21 @@ def test_three_devices_that_agree_say_that_the_clock_is_behind(watch: ClockWatch
     assert kinds([*watch.hold_back(decoded(clock, a=72, b=72.5, c=72.9))]) == [Decoded] * 3
 
 
+async def test_it_stays_down_while_messages_are_held_back(
+    watch: ClockWatch, component: Component, clock: Clock
+) -> None:
+    """Each lane checks the clock before each batch, which finds nothing wrong with it."""
+    for _ in range(2):
+        watch.hold_back(decoded(clock, a=72, b=72, c=72))
+        component.up()
+        assert not component.is_up
+    clock.now = NOW + timedelta(days=3)
+    watch.recheck()
+    assert component.is_up
+
+
 @pytest.mark.parametrize(("hours", "said"), [(72, "72 h"), (25.5, "25 h"), (1.5, "90 min")])
-def test_by_how_much_the_clock_is_behind(clock: Clock, hours: float, said: str) -> None:
-    component = Component("clock", "", WriterMetrics())
-    component.presume()
+def test_by_how_much_the_clock_is_behind(component: Component, clock: Clock, hours: float, said: str) -> None:
     watch = ClockWatch(component, 600, clock.utc, clock.monotonic)
     held = watch.hold_back(decoded(clock, 600, a=hours, b=hours, c=hours))[0]
     assert isinstance(held, HeldBack)

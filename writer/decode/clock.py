@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 from traksense_ingest.shared.failure import Unusable
@@ -44,6 +45,7 @@ class ClockWatch:
             str | bytes, tuple[timedelta, float]
         ] = {}  # of each device: how far ahead of now, and when seen
         self._until: datetime | None = None  # from then on the messages that are held back are in range
+        self._held = ExitStack()  # the component stays down meanwhile, whatever another lane's check says
         self.recoveries = 0
 
     async def check(self, batch: Sequence[Entry]) -> None:
@@ -69,6 +71,7 @@ class ClockWatch:
             f"{len(agreeing)} devices agree that it is {_in_words(behind)} later than this "
             "host and Redis say; set the clock (NTP), or where the devices are wrong raise INGEST_MAX_FUTURE_S"
         )
+        self._hold()
         self._component.down(fault)
         now = max(self._clock(), *(outcome.entry.appended_at for outcome in ahead))
         self._until = now + behind + AGREEMENT - self._max_future
@@ -100,10 +103,15 @@ class ClockWatch:
         start, end = max(enumerate(ends), key=lambda span: span[1] - span[0])
         return offsets[start:end] if end - start >= max(DEVICES, len(offsets) / 2) else ()
 
+    def _hold(self) -> None:
+        if self._until is None:
+            self._held.enter_context(self._component.wait())
+
     def _recover(self) -> None:
         self._ahead.clear()
         if self._until is not None:
             self._until = None
+            self._held.close()
             self.recoveries += 1
             self._component.up()
 
