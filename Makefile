@@ -73,9 +73,8 @@ check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/mypy
 	$(RUN)/python -m pytest -q tests/unit/test_boundaries.py
 
-ci: ## everything that CI runs
-	$(MAKE) --jobs=2 --output-sync=target check fuzz
-	$(MAKE) test-all
+ci: $(FUZZER) ## everything that CI runs
+	$(MAKE) --jobs=3 --output-sync=line check fuzz test-all
 
 format: $(READY) ## fix what ruff can fix
 	$(RUN)/ruff check --fix .
