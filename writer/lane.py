@@ -131,10 +131,10 @@ class Lane:
     def _decided(self, outcome: Handled) -> Handled:
         """What is not worth a try now is held back; what a bug stopped too often is given up."""
         match outcome:
-            case HeldBack() | Ignored() | AwaitsBirth():
-                return outcome
             case Decoded() | Rejected():
                 return self._unless_refused(kind_of(outcome), outcome)
+            case HeldBack() | Ignored() | AwaitsBirth():
+                return outcome
             case Deferred():
                 return self._unless_refused(_kind_of_deferred(outcome), give_up(outcome, self._context.max_deliveries))
             case _:

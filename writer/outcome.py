@@ -122,29 +122,25 @@ class Decoded(NamedTuple):
     def weight(self) -> int:
         """About how many bytes its rows are: the meta is repeated in each row of ts_measure."""
         payload = self.unpacked or len(self.entry.payload or b"")
-        return max(payload, sum(map(_least_weight, self.rows))) + sum(map(_weight_of_meta, self.rows))
+        least = metas = 0
+        for rows in self.rows:
+            match rows:
+                case Measures():
+                    least += ROW_BYTES * len(rows.readings)
+                    metas += len(rows.meta or "") * len(rows.readings)
+                case AckRow():
+                    least += len(rows.payload)
+                case EventRow():
+                    least += len(rows.data or "")
+                case _:
+                    assert_never(rows)
+        return max(payload, least) + metas
 
     @property
     def tenant_id(self) -> str | None:
         """The tenant of all its rows and devices; None where they have several, none of which may see the message."""
         tenants = {part.tenant_id for part in (*self.rows, *self.devices)}
         return tenants.pop() if len(tenants) == 1 else None
-
-
-def _least_weight(rows: Rows) -> int:
-    match rows:
-        case Measures():
-            return ROW_BYTES * len(rows)
-        case AckRow():
-            return len(rows.payload)
-        case EventRow():
-            return len(rows.data or "")
-        case _:
-            assert_never(rows)
-
-
-def _weight_of_meta(rows: Rows) -> int:
-    return len(rows.meta or "") * len(rows) if isinstance(rows, Measures) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import asyncio
 import json
 import random
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
@@ -70,9 +70,13 @@ class Canary:
         self._clock = clock
         self._stored: dict[str, OrderedDict[bytes | None, Entry]] = {kind: OrderedDict() for kind in KINDS}
 
-    def stored(self, batch: Iterable[Storable]) -> None:
+    def stored(self, batch: Sequence[Storable]) -> None:
         """These are committed: the last one of each kind is known to be good."""
-        for kind, last in {kind_of(outcome): outcome for outcome in batch if _proves_its_kind(outcome)}.items():
+        good: dict[str, Storable] = {}
+        for outcome in reversed(batch):
+            if (kind := kind_of(outcome)) not in good and _proves_its_kind(outcome):
+                good[kind] = outcome
+        for kind, last in good.items():
             entries = self._stored[kind]
             entries[last.entry.topic] = last.entry
             entries.move_to_end(last.entry.topic)
