@@ -185,7 +185,7 @@ def whole(width: int) -> list[Builder[Panel]]:
         ),
         graph(
             "Mappings reloaded",
-            "0 after a reload of the mappings that failed: the process keeps the mappings from before. "
+            "0 after a reload of the mappings that failed: the process keeps the previous mappings. "
             "traksense-ingest status says why.",
             {"{{job}} {{instance}}": of("ingest_mapping_last_reload_successful")},
             units.Short,
