@@ -84,7 +84,12 @@ def test(specs: tuple[str, ...], coverage: bool, as_json: bool) -> None:
 
 
 @mapping.command("try", cls=Command)
-@argument("spec", metavar="MAPPINGS", explanation="As in INGEST_MAPPINGS, separated by commas.")
+@argument(
+    "spec",
+    metavar="[MAPPINGS]",
+    required=False,
+    explanation="As in INGEST_MAPPINGS, separated by commas. The default is INGEST_MAPPINGS.",
+)
 @given_message
 @options.dlq_id
 @options.stream
@@ -99,7 +104,7 @@ def test(specs: tuple[str, ...], coverage: bool, as_json: bool) -> None:
 )
 @as_json
 def try_(
-    spec: str,
+    spec: str | None,
     topic: str | None,
     payload: str | None,
     payload_file: Path | None,

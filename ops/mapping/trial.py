@@ -30,10 +30,10 @@ from traksense_ingest.shared.runtime.service import EXIT_FAILED
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Rejected
 
 
-def try_messages(spec: str, source: Source, save: Path | None, *, is_verbose: bool, as_json: bool) -> None:
-    """The command; exits with 1 if the only message that was asked for is not stored."""
+def try_messages(spec: str | None, source: Source, save: Path | None, *, is_verbose: bool, as_json: bool) -> None:
+    """The command; without a spec by INGEST_MAPPINGS. Exits with 1 if a single message is not stored."""
     settings = config.load()
-    engine = Engine(loaded([spec], settings), settings)
+    engine = Engine(loaded([spec] if spec else [], settings), settings)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
         file = stack.enter_context(_opened(save)) if save else None

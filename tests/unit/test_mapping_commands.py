@@ -115,6 +115,13 @@ def test_a_mapping_with_faults_is_exit_code_2(command: str) -> None:
     assert mapping(command, "plant.yaml", *more.get(command, [])).exit_code == 2
 
 
+@pytest.mark.parametrize("command", ["lint", "test", "try"])
+def test_without_mappings_it_is_about_those_of_the_services(command: str) -> None:
+    capture = ["--capture", "c.jsonl"] if command == "try" else []
+    assert mapping(command, *capture, INGEST_MAPPINGS="./plant.yaml").exit_code == 0
+    assert "which mappings? Name files" in mapping(command, *capture, INGEST_MAPPINGS="").stderr
+
+
 def test_lint_of_what_is_not_there() -> None:
     assert lines_of(mapping("lint", "absent.yaml", "khom", width=None), 2) == [
         "did you mean khomp? the library has no mapping khom; a file is named by its path, such as ./my.yaml",
@@ -123,9 +130,6 @@ def test_lint_of_what_is_not_there() -> None:
         "",
         "2 errors",
     ]
-    result = mapping("lint", INGEST_MAPPINGS="")
-    assert result.exit_code == 2
-    assert result.stderr.startswith("which mappings? Name files")
 
 
 DOUBTFUL = """\
