@@ -126,7 +126,7 @@ async def test_what_the_old_master_acknowledges_after_a_promotion_by_hand_is_los
     receiver = await stack.receiver(REDIS_URL=pair.url)
     await publish(stack, 0, 1)
     await eventually(lambda: appended(receiver) == 1)
-    await eventually(lambda: ask(pair.master, "WAIT", "1", "100"), "the replica has it")
+    await eventually(lambda: stack.redis_command("WAIT", "1", "100"), "the replica has it")
     await pair.promote()
     await publish(stack, 1, MEANWHILE)
     await eventually(lambda: appended(receiver) == 1 + MEANWHILE, "the old master has acknowledged them")
