@@ -14,7 +14,7 @@ class Relation(Enum):
 
     SUCCESSOR = auto()  # the same stream and ledger, later
     LEDGER_DELETED = auto()  # the ledger alone: the stream still counts what it had
-    OLDER_STATE = auto()  # Redis was restarted with an older state, in which settled entries are in the stream again
+    OLDER_STATE = auto()  # of a restart or of a replica that was promoted: settled entries are in the stream again
     RECREATED = auto()  # the stream was deleted, and maybe created again
 
 
@@ -63,7 +63,7 @@ class Ledger:
             return Relation.SUCCESSOR
         if later.revision == 0 and later.unaccounted > self.unaccounted:
             return Relation.LEDGER_DELETED
-        return Relation.OLDER_STATE if 0 < later.revision < self.revision else Relation.RECREATED
+        return Relation.OLDER_STATE if self._is_after(later) else Relation.RECREATED
 
     def precedes(self, later: Ledger) -> bool:
         """Whether a snapshot that was begun after this one is of the same stream and ledger."""
@@ -82,6 +82,12 @@ class Ledger:
             case other:
                 assert_never(other)
         return min(max(gone, 0), self.in_stream)
+
+    def _is_after(self, earlier: Ledger) -> bool:
+        """Whether a state, that is not a later one of this ledger, is an earlier one. If its revision is the same, its
+        sums must agree: where the stream alone was deleted, it has fewer entries than its ledger."""
+        is_same = earlier.revision == self.revision and earlier.missing >= 0
+        return earlier.revision > 0 and (earlier.revision < self.revision or is_same)
 
     def _is_followed_by(self, later: Ledger) -> bool:
         return (

@@ -64,7 +64,7 @@ def main(
     Examples:
       # a thousand times kill -9, with a table to publish
       make chaos ARGS="--only 'kill -9' --times 100"
-      # over several nodes of Redis, with INGEST_REPLICAS=1
+      # over several nodes of Redis, with INGEST_REPLICAS=1, and PostgreSQL with a synchronous standby
       make chaos ARGS="--cluster"
       # the run that failed, again
       make chaos ARGS="--seed 7"

@@ -44,10 +44,12 @@ DECISIVE = (
     "writer: frozen, wakes up",
     "all but the broker: kill -9",
 )
+PROMOTION = "database: failover to a standby, and back"
 DECISIVE_NODES = (
     "cluster: master, kill -9",
     "cluster: master frozen, wakes up",
     "sentinel: master, kill -9",
+    PROMOTION,
 )
 
 
@@ -61,9 +63,9 @@ def short_form(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
 
 
 def short_form_of_nodes(faults: Sequence[Fault], random: Random) -> Sequence[Fault]:
-    """Those of Redis's own that are decisive, and one more, in random order."""
+    """The decisive ones, and one more of Redis's own, in random order."""
+    decisive = [fault for fault in faults if fault.name in DECISIVE_NODES]
     own = [fault for fault in faults if fault in (*OF_REDIS["cluster"], *OF_REDIS["sentinel"])]
-    decisive = [fault for fault in own if fault.name in DECISIVE_NODES]
     others = [fault for fault in own if fault not in decisive]
     chosen = [*decisive, *random.sample(others, min(len(others), 1))]
     random.shuffle(chosen)
@@ -149,7 +151,7 @@ FAULTS = (
     ),
     Fault("pooler: kill -9", ended(_pooler, signal.SIGKILL), _DATABASE_DOWN, ends_pooler=True),
     Fault("pooler: restarted", ended(_pooler, signal.SIGTERM), _DATABASE_DOWN, lasts_s=0.5, ends_pooler=True),
-    Fault("database: failover to a standby, and back", promoted, _DATABASE_DOWN, is_slow=True),
+    Fault(PROMOTION, promoted, _DATABASE_DOWN, is_slow=True),
     Fault(
         "database: INSERT revoked",
         refusing(f"REVOKE INSERT ON ts_measure FROM {ROLE}", f"GRANT INSERT ON ts_measure TO {ROLE}"),

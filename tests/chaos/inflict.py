@@ -111,7 +111,7 @@ def meanwhile(outer: Inflict, inner: Inflict) -> Inflict:
 @asynccontextmanager
 async def machine_lost(pipeline: Pipeline) -> AsyncIterator[None]:
     """All but the broker, at once."""
-    servers = (*pipeline.streams.servers, pipeline.postgres)
+    servers = (*pipeline.streams.servers, *pipeline.databases)
     kills = [service.kill() for service in pipeline.services]
     await asyncio.gather(*kills, *(asyncio.to_thread(server.kill) for server in servers))
     yield
@@ -162,13 +162,16 @@ def altered(statement: str, undo: str) -> Inflict:
 
 @asynccontextmanager
 async def promoted(pipeline: Pipeline) -> AsyncIterator[None]:
-    """A standby is promoted, and at the end the server that was the primary is promoted again."""
+    """kill -9 of the primary, and its standby is promoted; at the end the same again, the other way round."""
     primary, standby = pipeline.postgres, pipeline.standby
-    await replicate(primary, standby)
+    if not pipeline.has_standby:
+        await replicate(primary, standby)
     await fail_over(primary, standby)
     yield
     await replicate(standby, primary)
     await fail_over(standby, primary)
+    if pipeline.has_standby:
+        await replicate(primary, standby)
 
 
 def refusing(statement: str, undo: str) -> Inflict:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from redis.exceptions import ResponseError
 
+from tests.chaos.inflict import Inflict
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.streams import OfCluster, OfSentinels, SeveralServers
 from tests.support.redis_cluster import Watched, ask
@@ -70,14 +71,18 @@ async def master_separated(pipeline: Pipeline) -> AsyncIterator[None]:
         yield
 
 
-@asynccontextmanager
-async def cluster_failover(pipeline: Pipeline) -> AsyncIterator[None]:
-    """As an operator asks for: the master waits until its replica has everything."""
-    streams, shard = _several(pipeline)
-    master = await streams.master_of(shard)
-    await ask(await streams.replica_of(shard), "CLUSTER", "FAILOVER")
-    await streams.is_promoted(shard, master)
-    yield
+def cluster_failover(*force: str) -> Inflict:
+    """As an operator asks for. With FORCE or TAKEOVER the replica does not wait for its master, which lives."""
+
+    @asynccontextmanager
+    async def inflict(pipeline: Pipeline) -> AsyncIterator[None]:
+        streams, shard = _several(pipeline)
+        master = await streams.master_of(shard)
+        await ask(await streams.replica_of(shard), "CLUSTER", "FAILOVER", *force)
+        await streams.is_promoted(shard, master)
+        yield
+
+    return inflict
 
 
 @asynccontextmanager

@@ -20,6 +20,7 @@ from tests.chaos.streams import OneServer, Streams, streams_on
 from tests.chaos.tap import Seen, Tap
 from tests.support.pgbouncer import Pgbouncer
 from tests.support.process import Process
+from tests.support.standby import replicate
 from tests.support.waiting import eventually, pause, watching
 from traksense_ingest.ops.embedded import Broker, Server, free_port
 from traksense_ingest.ops.embedded.postgres import PostgresServer
@@ -90,7 +91,8 @@ class Pipeline:
     broker: Server
     streams: Streams
     postgres: PostgresServer
-    standby: PostgresServer  # not running until a failover needs it; the writers have it among their hosts
+    standby: PostgresServer  # the writers have it among their hosts
+    has_standby: bool  # it always runs; otherwise only when a failover needs it
     pooler: Server | None  # of one of the writers, where it is installed
     links: dict[str, Proxy]  # broker, database; redis, where it is one server
     seen: Seen
@@ -102,6 +104,11 @@ class Pipeline:
     def services(self) -> list[Service]:
         """Receivers and writers."""
         return [*self.receivers, *self.writers]
+
+    @property
+    def databases(self) -> list[Server]:
+        """The primary first, and the standby where it always runs."""
+        return [self.postgres, self.standby] if self.has_standby else [self.postgres]
 
     @property
     def broker_survives(self) -> bool:
@@ -146,6 +153,8 @@ async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterato
             links["redis"] = streams.proxy
         await _prepare(postgres)
         lifetimes.push_async_callback(asyncio.to_thread, standby.kill)
+        if not setup.is_of_one_server:
+            await replicate(postgres, standby)
         pooler = await lifetimes.enter_async_context(_pooling(directory, ports["database"]))
         directory = directory / "services"
         directory.mkdir()
@@ -157,6 +166,7 @@ async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterato
             streams=streams,
             postgres=postgres,
             standby=standby,
+            has_standby=not setup.is_of_one_server,
             pooler=pooler,
             links=links,
             seen=seen,

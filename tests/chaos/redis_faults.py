@@ -53,7 +53,9 @@ OF_REDIS = {
     ),
     "cluster": (
         *_of_several("cluster"),
-        Fault("cluster: CLUSTER FAILOVER", cluster_failover, _DOWN, passes_by_itself=True),
+        Fault("cluster: CLUSTER FAILOVER", cluster_failover(), _DOWN, passes_by_itself=True),
+        Fault("cluster: CLUSTER FAILOVER FORCE", cluster_failover("FORCE"), _DOWN, passes_by_itself=True),
+        Fault("cluster: CLUSTER FAILOVER TAKEOVER", cluster_failover("TAKEOVER"), _DOWN, passes_by_itself=True),
         Fault("cluster: slots moved", slots_moved, _DOWN, passes_by_itself=True),
     ),
     "sentinel": (

@@ -36,9 +36,14 @@ class Setup:
         return EMBEDDED if self.fsync == "everysec" else self.services
 
     @property
+    def is_of_one_server(self) -> bool:
+        """Whether Redis and PostgreSQL are one server each. Otherwise both have replicas."""
+        return self.layout == "server"
+
+    @property
     def writers(self) -> int:
         """How many there are."""
-        return 2 if self.layout == "server" else 3
+        return 2 if self.is_of_one_server else 3
 
     def redis(self, directory: Path) -> Server:
         """A Redis that isn't started yet."""
@@ -52,6 +57,7 @@ class Setup:
         has_waitaof = self.redis_services is not DEBIAN
         redis = f"{'Valkey' if has_waitaof else 'Redis'}, {_IN_WORDS[self.layout]}appendfsync {self.fsync}"
         redis += ", WAITAOF" * has_waitaof
+        redis += "" if self.is_of_one_server else "; PostgreSQL with a synchronous standby"
         receivers = "two receivers that share" if self.shared else "two receivers, one a tenant"
         writers = {2: "two", 3: "three"}[self.writers]
         return f"{self.services.name} servers; {redis}; {self.rate:g} messages/s; {receivers}; {writers} writers"

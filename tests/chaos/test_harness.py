@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos import pipeline
 from tests.chaos.fault import Fault
-from tests.chaos.faults import FAULTS, short_form_of_nodes
+from tests.chaos.faults import FAULTS, PROMOTION, short_form_of_nodes
 from tests.chaos.load import identity_of, message, moment_of
 from tests.chaos.pipeline import Pipeline, restart_unresponsive
 from tests.chaos.proxy import SLOW_CHUNK, Proxy
@@ -62,11 +62,12 @@ def test_the_head_says_what_the_run_is_made_of() -> None:
 def test_several_nodes_have_three_writers_and_faults_of_their_own(layout: str, redis: str) -> None:
     setup = set_up(DEBIAN, Random(0), layout=layout)
     assert redis in setup.head
+    assert "; PostgreSQL with a synchronous standby; " in setup.head
     assert "; three writers" in setup.head
     chosen = short_form_of_nodes([*FAULTS, *OF_REDIS[layout]], Random(0))
-    assert 2 <= len(chosen) <= 3
-    assert {f"{layout}: master, kill -9"} <= {fault.name for fault in chosen}
-    assert all(fault in OF_REDIS[layout] for fault in chosen)
+    assert 3 <= len(chosen) <= 4
+    assert {f"{layout}: master, kill -9", PROMOTION} <= {fault.name for fault in chosen}
+    assert all(fault in OF_REDIS[layout] for fault in chosen if fault.name != PROMOTION)
 
 
 async def test_a_proxy_stalls_some_addresses_alone() -> None:

@@ -30,7 +30,8 @@ from traksense_ingest.ops.status.report import Status
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.streams.client import connect
-from traksense_ingest.shared.streams.keys import key_of
+from traksense_ingest.shared.streams.keys import GROUP, key_of
+from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
 
 COUNT = 600
 
@@ -176,6 +177,27 @@ async def test_a_replay_of_dead_letters_goes_on_at_the_new_master(stack: Stack, 
         await hand_over(stack.redis_server, pair.server, pair.proxy)
         assert await targets.append(letters[1:]) == []
     assert await pair.new.xlen(key_of(0)) == 2
+    stack.redis_server.kill()
+
+
+async def test_an_entry_that_has_the_id_of_another_ones_is_not_settled_with_it(stack: Stack, pair: Pair) -> None:
+    """While both servers took messages, they gave the same id to two of them. A writer has stored one, and settles it
+    at the other server."""
+    async with connect(pair.url) as clients:
+        consumer = Consumer(clients, 0, "lane")
+        for redis, second in ((pair.old, 1), (pair.new, 2)):
+            topic, payload = telem(second=second)
+            await redis.xgroup_create(key_of(0), GROUP, "0", mkstream=True)
+            await redis.xadd(key_of(0), {"topic": topic, "payload": payload, "received_at": 1}, id="5-1")
+        stored = {SettlementKey("telem", "stored"): await consumer.read(1, block=False)}
+        pair.switch()
+        await pair.old.replicaof("127.0.0.1", pair.server.port)
+        with pytest.raises(ReadOnlyError):
+            await consumer.settle(stored)
+        assert await consumer.settle(stored) == {SettlementKey("telem", "stored"): 0}
+    assert await pair.new.xlen(key_of(0)) == 1
+    await stack.writer(REDIS_URL=pair.url)
+    await stack.has_rows("ts_measure", 1)
     stack.redis_server.kill()
 
 

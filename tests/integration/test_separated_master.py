@@ -5,37 +5,28 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from tests.chaos.setup import set_up
-from tests.chaos.streams import SHARDS, SeveralServers, streams_on
-from tests.support.process import Process
+from tests.chaos.streams import SeveralServers
+from tests.support.separated import MEANWHILE, appended, publish, several_servers, start_receiver
 from tests.support.services import Services
-from tests.support.stack import Stack, telem
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from traksense_ingest.shared.streams.keys import shard_of
 
 pytestmark = pytest.mark.long
-
-MEANWHILE = 20  # messages
 
 
 @pytest.fixture(params=["sentinel", "cluster"])
 async def streams(request: pytest.FixtureRequest, services: Services, tmp_path: Path) -> AsyncIterator[SeveralServers]:
-    random = Random(0)
-    setup = set_up(services, random, fsync="always", layout=request.param)
-    async with streams_on(setup, tmp_path, random) as streams:
-        assert isinstance(streams, SeveralServers)
-        await streams.ready()
+    async with several_servers(services, tmp_path, request.param) as streams:
         yield streams
 
 
 async def test_what_a_separated_master_acknowledged_is_lost_without_replicas(
     stack: Stack, streams: SeveralServers
 ) -> None:
-    receiver = await started(stack, streams, replicas=0)
+    receiver = await start_receiver(stack, streams, replicas=0)
     master = await streams.master_of(0)
     async with streams.network.separated(master):
         await publish(stack, 1, MEANWHILE)
@@ -48,7 +39,7 @@ async def test_what_a_separated_master_acknowledged_is_lost_without_replicas(
 
 
 async def test_a_separated_master_acknowledges_nothing_with_a_replica(stack: Stack, streams: SeveralServers) -> None:
-    receiver = await started(stack, streams, replicas=1)
+    receiver = await start_receiver(stack, streams, replicas=1)
     master = await streams.master_of(0)
     async with streams.network.separated(master):
         await publish(stack, 1, MEANWHILE)
@@ -58,22 +49,3 @@ async def test_a_separated_master_acknowledges_nothing_with_a_replica(stack: Sta
         assert appended(receiver) == 1
     await stack.writer(**streams.variables)
     await stack.has_rows("ts_measure", 1 + MEANWHILE)
-
-
-async def started(stack: Stack, streams: SeveralServers, *, replicas: int) -> Process:
-    """A receiver that has acknowledged a message which the replica has, too."""
-    receiver = await stack.receiver(**streams.variables | {"INGEST_REPLICAS": str(replicas)})
-    await publish(stack, 0, 1)
-    await eventually(lambda: appended(receiver) == 1)
-    await streams.ready()
-    return receiver
-
-
-async def publish(stack: Stack, first: int, count: int) -> None:
-    """Messages of a device whose shard is 0, however many there are."""
-    device = next(name for name in map(str, range(100)) if shard_of(telem(name)[0].encode(), SHARDS) == 0)
-    await stack.publish(*(telem(device, second=second) for second in range(first, first + count)))
-
-
-def appended(receiver: Process) -> float:
-    return receiver.metric("ingest_appended_messages_total")

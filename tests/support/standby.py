@@ -13,6 +13,8 @@ import asyncpg
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded.postgres import PostgresServer
 
+RETRY_MS = 200  # how soon a standby connects again to a primary that was restarted
+
 
 async def replicate(primary: PostgresServer, standby: PostgresServer) -> None:
     """Make a server, that doesn't run, the standby of one that does, and start it. From then on what is committed is on
@@ -51,3 +53,5 @@ def _copy(primary: PostgresServer, standby: PostgresServer) -> None:
         os.chown(standby.data, *ids)
     copy = ("-D", str(standby.data), "-d", primary.url, "--write-recovery-conf", "--checkpoint=fast")
     standby._run("pg_basebackup", *copy)
+    with (standby.data / "postgresql.auto.conf").open("a") as configuration:
+        configuration.write(f"wal_retrieve_retry_interval = {RETRY_MS}\n")

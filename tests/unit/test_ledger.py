@@ -29,6 +29,7 @@ BREAKS: dict[str, tuple[dict[str, object], int, int]] = {
     "the ledger alone": ({"stored": 3, "dead_lettered": 0, "in_stream": 17, "revision": 0}, 17, 0),
     "the last entries": ({"added": 92, "in_stream": 12, "last_id": "900-0"}, 12, 8),
     "an older state": ({"added": 92, "stored": 40, "in_stream": 42, "last_id": "900-0", "revision": 4}, 42, 8),
+    "an older state, of the same revision": ({"added": 92, "stored": 60, "in_stream": 22, "last_id": "900-0"}, 22, 8),
     "… and more than before came since, again": (
         {"added": 292, "stored": 40, "in_stream": 242, "last_id": "2000-0", "revision": 4},
         *(42, 8),

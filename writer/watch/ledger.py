@@ -35,6 +35,7 @@ from traksense_ingest.writer.watch.ledger_step import (
     Observation,
     Reset,
     Wait,
+    basis,
     last_seen,
     step,
 )
@@ -94,25 +95,30 @@ class LedgerWatch:
             if copies is not None:
                 await self._execute(await self._next_action(row, snapshots.get(stream)))
             elif not row.is_closed:
-                await self._observe(last_seen(row, self._seen.get(stream)))  # kept until the database is reachable
+                await self._observe(self._last_seen(row))  # kept until the database is reachable
         self._log_outage()
 
     def _copy_of(self, stream: str) -> LedgerRow:
         return self._copies.get(stream) or LedgerRow(stream=stream)
 
     async def _next_action(self, row: LedgerRow, snapshot: StreamSnapshot | None) -> Action:
-        before = last_seen(row, self._seen.get(row.stream)).ledger
+        seen = self._seen.get(row.stream)
 
         async def complete() -> StreamSnapshot:
             now = snapshot or await read_snapshot(self._clients, number_of(row.stream))
-            return now if row.is_closed else await with_remaining(self._clients, before, now)
+            return now if row.is_closed else await with_remaining(self._clients, basis(row, now, seen), now)
 
         now = await retry_through_outage(self._redis, complete)
-        return step(row, now, self._seen.get(row.stream), self._clock())
+        return step(row, now, seen, self._clock())
+
+    def _last_seen(self, row: LedgerRow) -> Observation:
+        seen = self._seen.get(row.stream)
+        return seen if seen and seen.split else last_seen(row, seen)
 
     async def _execute(self, action: Action) -> None:
         match action:
             case Wait(seen):
+                self._log_split(seen)
                 self._seen[seen.row.stream] = seen
             case Copy(seen):
                 await self._copy(seen)
@@ -129,7 +135,10 @@ class LedgerWatch:
         if seen.loss or seen.ledger.revision == row.revision:
             return  # lost in this very moment, or not counted: the next check will do
         more = seen.ledger.missing - max(row.missing, 0)
-        if await self._replace(row, seen.ledger) and more > 0:
+        written = await self._replace(row, seen.ledger)
+        if written:
+            self._seen[row.stream] = replace(seen, row=written)
+        if written and more > 0:
             log.error(
                 "%s: %d entries were removed by another client (XDEL, XTRIM) and not stored; %d are missing now",
                 *(row.stream, more, seen.ledger.missing),
@@ -194,6 +203,13 @@ class LedgerWatch:
             return None
         end_if_cancelled()
         return answer
+
+    def _log_split(self, seen: Observation) -> None:
+        stream = seen.row.stream
+        before = self._seen.get(stream)
+        if seen.is_split and not (before and before.is_split):
+            text = "%s: other writers use another Redis, as after a failover that not all have noticed"
+            log.warning(text, stream, extra={"component": "redis", "stream": stream})
 
     def _log_outage(self) -> None:
         if self._outage is None:
