@@ -14,7 +14,7 @@ from bench.shape import Shape
 from bench.stage import Stage, reached, started
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flowed(Measured):
     """From the first publish to the last row committed."""
 
@@ -45,7 +45,7 @@ async def flow(stage: Stage, shape: Shape, protocol: str = V311, rate: float = 0
         peaks = {service.name: peak_mib(service.pid or 0) for service in (receiver, writer)}
     end_session(stage.servers.brokers[protocol], protocol, name)
     await require_rows(stage, shape.rows)
-    return Flowed(shape.rows, seconds, spent(before, after), peaks, shape.messages, published)
+    return Flowed(shape.rows, seconds, spent(before, after), peaks, messages=shape.messages, load=published)
 
 
 async def require_rows(stage: Stage, expected: int) -> None:
