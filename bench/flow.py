@@ -7,27 +7,19 @@ from dataclasses import dataclass
 
 from bench.child import Published, loaded
 from bench.lane import end_session
+from bench.measured import Measured, spent
 from bench.packets import V311
 from bench.process import peak_mib
 from bench.shape import Shape
 from bench.stage import Stage, reached, started
 
 
-@dataclass(frozen=True)
-class Flowed:
-    """What it took from the first publish to the last row committed, and what each part cost."""
+@dataclass(frozen=True, kw_only=True)
+class Flowed(Measured):
+    """From the first publish to the last row committed."""
 
     messages: int
-    points: int
-    seconds: float
-    cpu: dict[str, float]  # seconds by process
-    peak_mib: dict[str, float]
     load: Published
-
-    @property
-    def rate(self) -> float:
-        """Points/s."""
-        return self.points / self.seconds
 
 
 class Incomplete(Exception):
@@ -43,18 +35,17 @@ async def flow(stage: Stage, shape: Shape, protocol: str = V311, rate: float = 0
     receiver = stage.receiver(MQTT_PROTOCOL=protocol, MQTT_CLIENT_ID=name, INGEST_QUEUE_MAX=cap)
     writer = stage.writer()
     async with started(writer, receiver), loaded(stage, shape, protocol, rate) as publisher:
-        before = stage.cpu(receiver=receiver, writer=writer)
+        before = stage.cpu(receiver=[receiver], writer=[writer])
         since = time.perf_counter()
         publisher.go()
         await reached(stage.settled, lambda settled: settled >= shape.messages, receiver, writer)
         seconds = time.perf_counter() - since
-        after = stage.cpu(receiver=receiver, writer=writer)
+        after = stage.cpu(receiver=[receiver], writer=[writer])
         published = await publisher.done()
         peaks = {service.name: peak_mib(service.pid or 0) for service in (receiver, writer)}
     end_session(stage.servers.brokers[protocol], protocol, name)
     await require_rows(stage, shape.rows)
-    cpu = {name: after[name] - before[name] for name in after}
-    return Flowed(shape.messages, shape.rows, seconds, cpu, peaks, published)
+    return Flowed(shape.rows, seconds, spent(before, after), peaks, messages=shape.messages, load=published)
 
 
 async def require_rows(stage: Stage, expected: int) -> None:

@@ -46,8 +46,9 @@ class Servers:
     brokers: Mapping[str, str]  # protocol: URL
     redis_url: str
     database_url: str
-    pids: Mapping[str, int]
+    pids: Mapping[str, int]  # by role
     versions: Mapping[str, str]
+    kind: Services  # that more of them are to be of
 
 
 @asynccontextmanager
@@ -75,7 +76,7 @@ async def running(kind: Services, own: Own, directory: Path) -> AsyncIterator[Se
         await migrate(database_url)
         await _require_empty(redis_url)
         versions = await _versions(kind, own, redis_url, database_url)
-        yield Servers(brokers, redis_url, database_url, pids, versions)
+        yield Servers(brokers, redis_url, database_url, pids, versions, kind)
 
 
 def _urls(broker: Server) -> dict[str, str]:

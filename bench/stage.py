@@ -7,27 +7,29 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import asyncpg
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
-from bench.process import cpu_seconds
+from bench.process import Halves, cpu_seconds, halves, pin
 from bench.servers import Servers
 from bench.shape import Shape
 from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.up.processes import Receiver, Writer
 from traksense_ingest.shared.streams import client as stream
+from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.heartbeat import WRITERS_KEY
-from traksense_ingest.shared.streams.keys import key_of, ledger_of, shard_of
+from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of, shard_of
 from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 
 TABLES = "ts_measure, cmd_ack, device_event, device, ingest_errors, stream_ledger"
 COLUMNS = ("tenant_id", "device_id", "point_id", "ts", "v_num", "v_bool", "v_text", "unit", "meta")
-SHARDS_MAX = 4
+SHARDS_MAX = 6
 COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points
 APPEND_MESSAGES = 500  # at once, as a receiver does
 POLL_S = 0.01  # a poll costs some 0.2 ms
@@ -44,21 +46,29 @@ class Stuck(Exception):
 class Stage:
     """The servers of a scenario, with clients."""
 
-    def __init__(self, servers: Servers, redis: Redis, database: Any, directory: Path) -> None:
+    def __init__(
+        self, servers: Servers, clients: Clients, database: Any, directory: Path, cores: Halves | None = None
+    ) -> None:
         self.servers = servers
-        self.redis = redis
         self.database = database
-        self._directory = directory
+        self.directory = directory
+        self._clients = clients
+        self._cores = cores
         self._numbers = itertools.count()
+        self._grouped: dict[int, list[tuple[Redis, Sequence[str]]]] = {}  # by how many shards
+        self._aside: list[str] = []
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, servers: Servers, directory: Path) -> AsyncIterator[Self]:
-        """A stage on servers that run."""
+    async def opened(cls, servers: Servers, directory: Path, *, is_pinned: bool = False) -> AsyncIterator[Self]:
+        """A stage on servers that run; `is_pinned`: on one half of the cores, and services on the other."""
+        cores = halves() if is_pinned else None
+        if cores:
+            pin(servers.pids.values(), cores.servers)
         clients = stream.connect(servers.redis_url)
         database = await asyncpg.connect(servers.database_url, command_timeout=None)
         try:
-            yield cls(servers, clients.of(key_of(0)), database, directory)
+            yield cls(servers, clients, database, directory, cores)
         finally:
             await database.close()
             await clients.aclose()
@@ -70,6 +80,11 @@ class Stage:
     def writer(self, **variables: object) -> Writer:
         """A writer that isn't started yet."""
         return self._service(Writer, variables)
+
+    def pin(self, *services: Server) -> None:
+        """Services that have started, on their half of the cores where the stage is pinned."""
+        if self._cores:
+            pin([service.pid for service in services if service.pid], self._cores.services)
 
     def environment(self, variables: Mapping[str, object]) -> dict[str, str]:
         """What a child process needs to find the servers, and our packages."""
@@ -93,34 +108,56 @@ class Stage:
 
     async def clear_streams(self) -> None:
         """No streams, no ledgers of them, and no heartbeats of writers that were killed."""
-        await self.redis.delete(
-            WRITERS_KEY, *(key(shard) for shard in range(SHARDS_MAX) for key in (key_of, ledger_of))
-        )
+        await self._clients.of(WRITERS_KEY).delete(WRITERS_KEY)
+        for shard in range(SHARDS_MAX):
+            key = key_of(shard)
+            await self._clients.of(key).delete(key, ledger_of(shard), _aside(key))
         await self.database.execute("TRUNCATE stream_ledger")
 
     async def settle_down(self) -> None:
-        """A checkpoint now, if permitted, is one less in the middle of a measurement."""
+        """A checkpoint now, if permitted, is one less in the middle of a measurement; so is a rewrite of Redis's
+        file."""
         with suppress(asyncpg.InsufficientPrivilegeError):
             await self.database.execute("CHECKPOINT")
+        if any(role.startswith("redis") for role in self.servers.pids):  # not of a Redis of your own
+            for client, _ in await self._by_server(SHARDS_MAX):
+                await _rewrite_file(client)
 
-    async def fill(self, shape: Shape, shards: int = 1) -> None:
-        """All messages into the streams, as a receiver appends them."""
-        append = Scripts.of(self.redis).append
+    async def fill(self, shape: Shape, shards: int = 1, batch: int = APPEND_MESSAGES) -> None:
+        """All messages into the streams, as a receiver appends them; so many at once."""
         received_at = int(time.time() * 1000)
         batches: dict[int, list[bytes | int]] = {shard: [] for shard in range(shards)}
 
         async def flush(shard: int) -> None:
-            batch, batches[shard] = batches[shard], []
-            appended, _ = await append(keys=[key_of(shard)], args=append_arguments(shape.messages, batch))
-            assert 3 * appended == len(batch)
+            key, words = key_of(shard), batches[shard]
+            append = Scripts.of(self._clients.of(key)).append
+            appended, _ = await append(keys=[key], args=append_arguments(shape.messages, words))
+            assert 3 * appended == len(words)
+            batches[shard] = []
 
         for topic, payload in shape.encoded(range(shape.messages)):
             shard = shard_of(topic, shards)
             batches[shard] += (topic, payload, received_at)
-            if len(batches[shard]) == 3 * APPEND_MESSAGES:
+            if len(batches[shard]) == 3 * batch:
                 await flush(shard)
-        for shard in [shard for shard, batch in batches.items() if batch]:
+        for shard in [shard for shard, words in batches.items() if words]:
             await flush(shard)
+
+    async def set_aside(self, shards: int = 1) -> None:
+        """Hide what is in the streams from services, until `put_back`."""
+        self._aside = []
+        for key in map(key_of, range(shards)):
+            client = self._clients.of(key)
+            if await client.exists(key):
+                await client.rename(key, _aside(key))
+                await Scripts.of(client).create_group(keys=[_aside(key)], args=[GROUP])
+                self._aside.append(key)
+
+    async def put_back(self) -> None:
+        """Make it the streams again, all at once; those in its place must be empty. Writers that wait get entries."""
+        for key in self._aside:
+            await _continue(self._clients.of(key), key)
+        await asyncio.gather(*(self._clients.of(key).rename(_aside(key), key) for key in self._aside))
 
     async def copy(self, shape: Shape) -> None:
         """All rows straight into the table."""
@@ -130,26 +167,66 @@ class Stage:
             await copy_rows(self.database, list(shape.records(numbers)))
 
     async def backlog(self, shards: int = 1) -> int:
-        """Entries in the streams."""
-        return sum([int(await self.redis.xlen(key_of(shard))) for shard in range(shards)])
+        """Entries in the streams, by one request to each server."""
+        entries = 0
+        for client, keys in await self._by_server(shards):
+            pipeline = client.pipeline(transaction=False)
+            for key in keys:
+                pipeline.xlen(key)
+            entries += sum(await pipeline.execute())
+        return entries
 
     async def settled(self) -> int:
         """Messages of the first stream that writers have stored, by its ledger."""
-        stored: Any = await self.redis.hget(ledger_of(0), "stored")
+        stored: Any = await self._clients.of(key_of(0)).hget(ledger_of(0), "stored")
         return int(stored or 0)
 
     async def rows(self) -> int:
         """Rows in the table."""
         return int(await self.database.fetchval("SELECT count(*) FROM ts_measure"))
 
-    def cpu(self, **services: Server) -> dict[str, float]:
-        """CPU seconds so far: of the servers that were started here, and of these services; 0 before they start."""
-        pids = {name: service.pid for name, service in services.items() if service.pid}
-        return dict.fromkeys(services, 0.0) | cpu_seconds({**self.servers.pids, **pids})
+    def cpu(self, **services: Sequence[Server]) -> dict[str, float]:
+        """CPU seconds so far: of each server that was started here, and of the services of a role together; 0 before
+        they start."""
+        pids = {f"{role} {number}": each.pid for role, some in services.items() for number, each in enumerate(some)}
+        seconds = cpu_seconds({**self.servers.pids, **{name: pid for name, pid in pids.items() if pid}})
+        of_services = dict.fromkeys(services, 0.0)
+        for name in pids:
+            of_services[name.partition(" ")[0]] += seconds.pop(name, 0.0)
+        return of_services | seconds
+
+    async def _by_server(self, shards: int) -> list[tuple[Redis, Sequence[str]]]:
+        """Streams by the server that has them, which stays the same."""
+        if shards not in self._grouped:
+            self._grouped[shards] = await self._clients.by_server([key_of(shard) for shard in range(shards)])
+        return self._grouped[shards]
 
     def _service(self, kind: type[_ServiceT], variables: Mapping[str, object]) -> _ServiceT:
-        directory = self._directory / f"{kind.name}-{next(self._numbers)}"
+        directory = self.directory / f"{kind.name}-{next(self._numbers)}"
         return kind(directory, free_port(), self.environment(variables))
+
+
+async def _rewrite_file(client: Redis) -> None:
+    """Return when the append-only file is as short as can be."""
+    with suppress(ResponseError):  # it is being rewritten
+        await client.bgrewriteaof()
+    state: Any = {"aof_rewrite_in_progress": 1}
+    while state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"]:
+        await asyncio.sleep(POLL_S)
+        state = await client.info("persistence")
+
+
+def _aside(key: str) -> str:
+    """Where a stream is set aside: in the same slot of a Redis Cluster."""
+    return f"{key}:aside"
+
+
+async def _continue(client: Redis, key: str) -> None:
+    """Let a stream that was set aside count from where the one in its place is, so that writers find nothing lost."""
+    present, aside = [await client.xinfo_stream(name) for name in (key, _aside(key))]
+    last = max((info["last-generated-id"] for info in (present, aside)), key=lambda id_: [*map(int, id_.split(b"-"))])
+    added = ("ENTRIESADDED", present["entries-added"] + aside["entries-added"], "MAXDELETEDID", last)
+    await client.execute_command("XSETID", _aside(key), last, *added)  # type: ignore[no-untyped-call]
 
 
 async def copy_rows(connection: Any, rows: list[Any]) -> None:

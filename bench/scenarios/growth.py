@@ -13,14 +13,13 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from functools import partial
 
-from bench.child import loaded
-from bench.drain import Drained, drain
+from bench.drain import drain
 from bench.figure import Figure, Reading, at_most
-from bench.packets import V311
-from bench.process import peak_mib
+from bench.measured import Measured
+from bench.receive import receive
 from bench.scenario import Plan, Scenario, Step
 from bench.shape import START, Shape
-from bench.stage import Stage, reached, started
+from bench.stage import Stage
 
 MESSAGES = 20_000  # drained at each step
 ROWS = (0, 1_000_000, 5_000_000, 20_000_000)
@@ -99,20 +98,10 @@ async def _behind(stage: Stage, name: str, shape: Shape, backlog: int) -> Sequen
     whole = Shape(max(shape.messages, backlog))
     await stage.fill(whole)
     live = Shape(min(LIVE, shape.messages), start=START + timedelta(days=1))
-    peak = await _receive(stage, live, whole.messages)
+    received = await receive(stage, live, backlog=whole.messages)
     both = Shape(whole.messages + live.messages)
     drained = await drain(stage, both, until=shape.messages)
-    return [*_readings(name, drained), Reading(f"{name}, memory of receiver", peak, "MiB")]
-
-
-async def _receive(stage: Stage, shape: Shape, backlog: int) -> float:
-    """A receiver that adds to a backlog; the memory that it took, in MiB."""
-    receiver = stage.receiver(INGEST_QUEUE_MAX=backlog + shape.messages)
-    async with started(receiver), loaded(stage, shape, V311) as publisher:
-        publisher.go()
-        await reached(stage.backlog, lambda entries: entries >= backlog + shape.messages, receiver)
-        await publisher.done()
-        return peak_mib(receiver.pid or 0)
+    return [*_readings(name, drained), Reading(f"{name}, memory of receiver", received.peak_mib["receiver"], "MiB")]
 
 
 def _scaled(sizes: Sequence[int], plan: Plan) -> list[int]:
@@ -134,7 +123,7 @@ def _with(shape: Shape, devices: int, tenants: int = 1) -> Shape:
     return Shape(max(shape.messages, devices), devices=devices, tenants=tenants)
 
 
-def _readings(name: str, drained: Drained) -> list[Reading]:
+def _readings(name: str, drained: Measured) -> list[Reading]:
     return [
         Reading(f"{name}, {COST}", drained.cost_of_all, "µs/point"),
         Reading(f"{name}, drained", drained.rate, "points/s"),

@@ -42,7 +42,7 @@ async def _receiver(stage: Stage, shape: Shape, protocol: str) -> list[Reading]:
     receiver = stage.receiver(MQTT_PROTOCOL=protocol, MQTT_CLIENT_ID=name, INGEST_QUEUE_MAX=shape.messages)
 
     def snapshot() -> tuple[float, float]:
-        return time.perf_counter(), stage.cpu(receiver=receiver)["receiver"]
+        return time.perf_counter(), stage.cpu(receiver=[receiver])["receiver"]
 
     starting = asyncio.ensure_future(asyncio.to_thread(receiver.start))
     try:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from bench.drain import BATCH_MESSAGES, Drained, drain
+from bench.drain import BATCH_MESSAGES, drain
 from bench.figure import Reading, at_least, at_most
+from bench.measured import Measured
 from bench.scenario import Plan, Scenario, Step
 from bench.shape import Shape
 from bench.stage import COPY_ROWS, Stage, copy_rows
@@ -72,7 +73,7 @@ async def _duplicates(stage: Stage, shape: Shape) -> Sequence[Reading]:
 
 async def _fresh(
     stage: Stage, shape: Shape, writers: int = 1, shards: int = 1, batch_size: int = BATCH_MESSAGES
-) -> Drained:
+) -> Measured:
     await stage.clear()
     await stage.fill(shape, shards)
     return await drain(stage, shape, writers, shards, batch_size)

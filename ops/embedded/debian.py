@@ -126,7 +126,7 @@ class Services:
 
     name: str
     broker_type: type[Server]
-    redis_type: type[Server]
+    redis_type: type[RedisServer]
     postgres_type: type[PostgresServer] | type[DebianPostgres]
 
     def broker(self, directory: Path) -> Server:
@@ -135,7 +135,7 @@ class Services:
             return self.broker_type(directory / "broker", free_port(), free_port())
         return self.broker_type(directory / "broker", free_port())
 
-    def redis(self, directory: Path) -> Server:
+    def redis(self, directory: Path) -> RedisServer:
         """A Redis that isn't started yet."""
         return self.redis_type(directory / "redis", free_port())
 

@@ -1,4 +1,4 @@
-"""A Redis Cluster on this machine: masters that share the slots, and a replica of each."""
+"""A Redis Cluster on this machine: masters that share the slots, and replicas of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 from typing import Any
 
 from redis import Redis
@@ -35,10 +36,13 @@ def cluster_options(bus_port: int, node_timeout_ms: int = NODE_TIMEOUT_MS) -> di
 class RedisCluster:
     """Nodes with `cluster_options`, whom others start and stop."""
 
-    def __init__(self, nodes: Sequence[RedisServer]) -> None:
-        """The first half of them are the masters until one fails, the others their replicas."""
-        half = len(nodes) // 2
-        self.masters, self.replicas = [*nodes[:half]], [*nodes[half:]]
+    def __init__(self, nodes: Sequence[RedisServer], replicas: int = 1, slots: Sequence[range] | None = None) -> None:
+        """The first of them are the masters until one fails, the others their replicas, so many of each; `slots` are
+        those of each master, which are equal shares if they are not given."""
+        count = len(nodes) // (1 + replicas)
+        self.masters, self.replicas = [*nodes[:count]], [*nodes[count:]]
+        self._replicas_each = replicas
+        self._slots = slots or [range(SLOTS * n // count, SLOTS * (n + 1) // count) for n in range(count)]
         self._formed = nodes[0].directory / "cluster-formed"  # a file: its data count from then on
 
     @property
@@ -62,7 +66,7 @@ class RedisCluster:
 
     def form(self, sleep: Callable[[float], None] = time.sleep) -> None:
         """Make a cluster of the nodes that have started, unless they are one, and wait until all slots are served and
-        each master has its replica. Raises ServerFailed."""
+        each master has its replicas. Raises ServerFailed."""
         if not self._formed.exists():
             self._introduce(sleep)
         self._wait(self._is_ok, sleep)
@@ -70,15 +74,13 @@ class RedisCluster:
         self._formed.touch()
 
     def _introduce(self, sleep: Callable[[float], None]) -> None:
-        share = SLOTS // len(self.masters)
-        for number, master in enumerate(self.masters):
-            last = SLOTS - 1 if master is self.masters[-1] else (number + 1) * share - 1
-            _ask(master, "CLUSTER", "ADDSLOTSRANGE", str(number * share), str(last))
-            _ask(master, "CLUSTER", "SET-CONFIG-EPOCH", str(number + 1))
+        for number, (master, slots) in enumerate(zip(self.masters, self._slots, strict=True), 1):
+            _ask(master, "CLUSTER", "ADDSLOTSRANGE", str(slots[0]), str(slots[-1]))
+            _ask(master, "CLUSTER", "SET-CONFIG-EPOCH", str(number))
         first, *others = self.nodes
         for node in others:
             _ask(node, "CLUSTER", "MEET", first.host, *_announced_ports(first))
-        for master, replica in zip(self.masters, self.replicas, strict=True):
+        for master, replica in zip(cycle(self.masters), self.replicas, strict=False):
             id_ = _ask(master, "CLUSTER", "MYID").decode()
             self._wait(lambda replica=replica, id_=id_: _replicates(replica, id_), sleep)  # type: ignore[misc]
 
@@ -87,9 +89,9 @@ class RedisCluster:
         return all(b"cluster_state:ok" in _ask(node, "CLUSTER", "INFO") for node in self.nodes)
 
     def _has_replicas(self) -> bool:
-        """Whether each master has a replica that has caught up."""
+        """Whether each master has replicas that have caught up."""
         masters = [node for node in self.nodes if _ask(node, "ROLE")[0] == b"master"]
-        return all(_ask(node, "WAIT", "1", "100") >= 1 for node in masters)
+        return all(_ask(node, "WAIT", str(self._replicas_each), "100") >= self._replicas_each for node in masters)
 
     def _wait(self, condition: Callable[[], bool], sleep: Callable[[float], None]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -11,10 +11,17 @@ from typing import Any
 
 import pytest
 
+from bench.cluster import with_cluster
+from bench.drain import FIRST_BATCHES, LANES, drain
 from bench.scenarios import SCENARIOS
+from bench.scenarios.scale_out import SHARDS
 from bench.servers import NotEmpty, Own, running
+from bench.shape import Shape
+from bench.stage import Stage
 from tests.support.services import EMBEDDED, Services
 from tests.support.stack import Stack
+from traksense_ingest.shared.streams.client import connect
+from traksense_ingest.shared.streams.keys import key_of
 
 SCALE = "0.0005"
 COUNT = {
@@ -25,6 +32,7 @@ COUNT = {
     "growth": 33,
     "shape": 17,
     "decode": 13,
+    "scale-out": 77,
 }  # figures
 
 
@@ -74,3 +82,26 @@ async def test_a_redis_with_streams_is_left_alone(stack: Stack, tmp_path: Path) 
             raise AssertionError("it started")
     assert await stack.backlog() == 1
     assert await stack.fetchval("SELECT count(*) FROM pg_database WHERE datname LIKE 'traksense_bench%'") == 0
+
+
+@pytest.mark.long
+async def test_writers_drain_what_was_set_aside_and_find_nothing_lost(
+    stack: Stack, services: Services, tmp_path: Path
+) -> None:
+    """On a cluster, each node of which has as many streams."""
+    urls, shape = Own(stack.broker.url, stack.redis_server.url, stack.database_url), Shape(120)
+    async with (
+        running(services, urls, tmp_path) as servers,
+        with_cluster(servers, tmp_path, SHARDS, masters=3) as cluster,
+        connect(cluster.redis_url) as clients,
+        Stage.opened(cluster, tmp_path) as stage,
+    ):
+        by_server = await clients.by_server([key_of(shard) for shard in range(SHARDS)])
+        assert [len(streams) for _, streams in by_server] == [2, 2, 2]
+        await stage.fill(shape, SHARDS)
+        drained = await drain(stage, shape, writers=1, shards=SHARDS)
+        assert (drained.points, await stage.backlog(SHARDS)) == (shape.rows, 0)
+        assert len(drained.cost_of_nodes) == 3
+        assert await stage.rows() == shape.rows + 10 * FIRST_BATCHES * LANES * SHARDS
+        (log,) = tmp_path.glob("writer-*/writer.log")
+        assert log.read_text() == ""

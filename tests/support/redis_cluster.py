@@ -37,10 +37,7 @@ def port_of(server: RedisServer) -> int:
 
 def redis_server(services: Services, directory: Path, options: Mapping[str, str] | None = None) -> RedisServer:
     """One that hasn't started yet."""
-    server = services.redis_type(directory, free_port())
-    assert isinstance(server, RedisServer)
-    server.options |= options or {}
-    return server
+    return services.redis_type(directory, free_port(), options)
 
 
 async def ask(server: RedisServer, *words: str) -> Any:

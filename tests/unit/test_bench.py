@@ -127,7 +127,7 @@ def test_growth_is_summed_up_by_its_most_expensive_step() -> None:
 
 
 def test_every_scenario_has_its_name() -> None:
-    assert list(SCENARIOS) == ["end-to-end", "receiver", "writer", "latency", "growth", "shape", "decode"]
+    assert list(SCENARIOS) == ["end-to-end", "receiver", "writer", "latency", "growth", "shape", "decode", "scale-out"]
 
 
 @pytest.mark.parametrize(
