@@ -7,7 +7,16 @@ from redis.exceptions import ResponseError
 
 from traksense_ingest.shared.config import redacted
 from traksense_ingest.shared.errors import IngestError
-from traksense_ingest.shared.failure import Kind, Unusable, describe, ended_by, is_permanent, is_refusal, kind_of
+from traksense_ingest.shared.failure import (
+    Kind,
+    NotServed,
+    Unusable,
+    describe,
+    ended_by,
+    is_permanent,
+    is_refusal,
+    kind_of,
+)
 from traksense_ingest.shared.ports import PORTS, RECEIVER_METRICS
 
 
@@ -23,7 +32,11 @@ def explain(variable: str, error: BaseException) -> str:
 
 def is_answer(error: BaseException) -> bool:
     """Whether the server itself answered with this error."""
-    return isinstance(error, ResponseError | Unusable) or is_refusal(error) or kind_of(error) is not Kind.OUTAGE
+    return (
+        isinstance(error, ResponseError | Unusable | NotServed)
+        or is_refusal(error)
+        or kind_of(error) is not Kind.OUTAGE
+    )
 
 
 def explain_with_url(variable: str, url: str, error: BaseException) -> str:

@@ -23,9 +23,9 @@ _direct = build_opener(ProxyHandler({}))  # the proxy of the environment is for 
 class Samples(dict[tuple[str, Labels], float]):
     """Every sample of a scrape, summed over the processes."""
 
-    def value(self, name: str, **labels: str) -> float:
-        """The sample's value, 0 if there is none."""
-        return self.get((name, frozenset(labels.items())), 0.0)
+    def value(self, name: str, default: float = 0.0, /, **labels: str) -> float:
+        """The sample's value, or the default if there is none."""
+        return self.get((name, frozenset(labels.items())), default)
 
     def buckets(self, name: str) -> dict[float, float]:
         """A histogram's cumulative counts, by upper bound."""

@@ -14,6 +14,7 @@ from traksense_ingest.receiver.message import Message
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import Clients, errors_name_key, length_of
 from traksense_ingest.shared.streams.keys import RETAINED, key_of
@@ -42,7 +43,7 @@ class Appender:
         self._scripts = Scripts.of(self._client)
         self._cap = cap
         self._backpressure = Backpressure(self._stream, cap, metrics)
-        self._barrier = DurabilityBarrier(durability, self._client)
+        self._barrier = DurabilityBarrier(durability, self._client, self._stream)
         self._redis = redis
         self._metrics = metrics
         self.turn = asyncio.Lock()  # whose messages are appended: one connection's, then the next one's
@@ -76,11 +77,21 @@ class Appender:
             with errors_name_key(self._stream):
                 appended, length = await self._scripts.append(keys=[self._stream], args=arguments)
             if appended:
-                await self._barrier.confirm()
+                await self._confirm()
         if appended:
             self._metrics.append_batch.observe(appended)
             self._metrics.append_time.observe(time.perf_counter() - started)
         return appended, length
+
+    async def _confirm(self) -> None:
+        """Wait until what was appended is as safe as it must be. Meanwhile Redis can't be used: nothing of it is
+        acknowledged. Raises what `DurabilityBarrier.late` does."""
+        if late := await self._barrier.late():
+            with self._redis.wait():
+                while late:
+                    self._redis.down(late)
+                    end_if_cancelled()
+                    late = await self._barrier.late()
 
     async def _wait_for_room(self) -> int:
         """Wait until a writer has made room; returns how much there is, in entries."""

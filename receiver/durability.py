@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from enum import Enum
 from typing import Any
@@ -14,7 +13,6 @@ from redis.exceptions import NoPermissionError, ResponseError
 
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import Unusable
-from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 from traksense_ingest.shared.streams import connection as redis_connection
 
 REPLICAS_MS = 1_000  # how long replicas may take to answer that they are there
@@ -48,6 +46,7 @@ _FAILOVER = (
     "INGEST_REPLICAS is 0: if a replica of this Redis is promoted, acknowledged messages that were not yet replicated "
     "are lost"
 )
+_ON_DISK = "a replica, too, needs appendonly yes, and appendfsync always or everysec"
 _WARNINGS = frozenset({Guarantee.A_SECOND, Guarantee.MAY_NOT_WAIT, Guarantee.NO_FILE})
 _NOT_ENOUGH = {
     Guarantee.MAY_NOT_WAIT: "INGEST_DURABILITY=aof, but the user in REDIS_URL may not run WAITAOF",
@@ -80,7 +79,8 @@ class Durability:
         if self._wanted == "aof" and guarantee in _NOT_ENOUGH:
             raise ConfigurationError(_NOT_ENOUGH[guarantee])
         if self.replicas and (connected := await _wait(client, self.replicas, REPLICAS_MS)) < self.replicas:
-            raise Unusable(f"it has {counted(connected)}, and INGEST_REPLICAS is {self.replicas}")
+            server = redis_connection.address_of(client)
+            raise Unusable(f"{server} has {counted(connected)}, and INGEST_REPLICAS is {self.replicas}")
         if self._is_logged:
             self._log(guarantee, replicas)
         return guarantee
@@ -101,13 +101,12 @@ class Durability:
 class DurabilityBarrier:
     """Holds back the PUBACKs of what one connection writes until it is as safe as this very connection guarantees."""
 
-    def __init__(self, durability: Durability, client: Redis) -> None:
+    def __init__(self, durability: Durability, client: Redis, stream: str) -> None:
         self._durability = durability
         self._client = client
+        self._stream = stream
         self._guarantee: Guarantee | None = None
         self._asked_at = 0.0
-        self._is_late = False  # the disk, and that was logged
-        self._missing = 0  # replicas, and that was logged
 
     def forget(self) -> None:
         """Something failed: the next connection may lead to another server, or to one with another configuration."""
@@ -118,53 +117,44 @@ class DurabilityBarrier:
         if self._guarantee is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
             await self._ask()
 
-    async def confirm(self, patience_s: float = math.inf) -> None:
-        """Return once what was written is as safe as the server guarantees.
+    async def late(self) -> Unusable | None:
+        """None once what was written is as safe as the server guarantees; else why it is not yet, after 4 s.
 
-        Raises RedisError when nothing is known of it: the connection was lost, the server became a replica; Unusable
-        when it is not safe after `patience_s` seconds; and ConfigurationError when the server has lost its append-only
-        file and that was a condition.
+        Raises RedisError when nothing is known of it: the connection was lost, the server became a replica, another one
+        has become the master; and ConfigurationError when the server has lost its append-only file and that was a
+        condition.
         """
-        deadline = time.monotonic() + patience_s
-        while self._must_wait and not await self._is_safe():
-            end_if_cancelled()
-            if time.monotonic() > deadline:
-                raise Unusable(f"it has not confirmed the last messages for {patience_s:g} s")
-
-    @property
-    def _must_wait(self) -> bool:
-        return self._guarantee is Guarantee.WAITAOF or self._durability.replicas > 0
-
-    async def _is_safe(self) -> bool:
-        """Whether it is on disk, where that is guaranteed, and on so many replicas (with WAITAOF: on their disks)."""
         replicas = self._durability.replicas
         if self._guarantee is not Guarantee.WAITAOF:
-            return await self._has_replicas(await _wait(self._client, replicas, WAIT_MS))
+            return await self._missing(await _wait(self._client, replicas, WAIT_MS)) if replicas else None
         try:
             local, copies = await self._client.waitaof(1, replicas, WAIT_MS)
         except ResponseError as error:
             if not _is_answer(error):
                 raise
             await self._ask()  # its configuration has changed: the new guarantee holds for what is written already, too
-            return False
-        if local < 1 and not self._is_late:
-            about = {"component": "redis", "seconds": WAIT_MS / 1000}
-            log.warning("redis has not written its append-only file for %d s", WAIT_MS // 1000, extra=about)
-        self._is_late = local < 1
-        return await self._has_replicas(copies) and not self._is_late
+            return await self.late()
+        if local < 1:
+            return Unusable(f"{self._where}: the append-only file has not been written for {WAIT_MS // 1000} s")
+        return await self._missing(copies)
 
-    async def _has_replicas(self, copies: int) -> bool:
-        """`copies` are replicas that have what was written; logs those that are missing, when that has changed. Raises
-        ConnectionError if they may never have it, since another server has become the master."""
+    async def _missing(self, copies: int) -> Unusable | None:
+        """Why replicas have not confirmed what was written, where `copies` of them have. Raises ConnectionError if they
+        may never do so, since another server has become the master."""
         replicas = self._durability.replicas
-        missing, before = max(0, replicas - copies), self._missing
-        if missing and missing != before:
-            about = {"component": "redis", "replicas": copies}
-            log.warning("%d of %s confirmed the last messages, waiting", copies, counted(replicas), extra=about)
-        self._missing = missing
-        if missing and await redis_connection.is_outdated(self._client):
-            raise exceptions.ConnectionError("another server has become the master")
-        return not missing
+        if copies >= replicas:
+            return None
+        text = f"{self._where}: {copies} of {counted(replicas)} confirmed the last messages"
+        if await redis_connection.is_outdated(self._client):
+            raise exceptions.ConnectionError(f"{text}; another server has become the master")
+        if self._guarantee is Guarantee.WAITAOF:
+            in_memory = await _wait(self._client, replicas, 1) - copies
+            text += f"; in memory alone: {in_memory} ({_ON_DISK})" if in_memory > 0 else ""
+        return Unusable(text)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._stream} on {redis_connection.address_of(self._client)}"
 
     async def _ask(self) -> None:
         self._guarantee = await self._durability.ask(self._client)

@@ -8,6 +8,8 @@ import logging
 import os
 import socket
 import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, NoReturn
 
 from redis.exceptions import RedisError, ResponseError
@@ -16,10 +18,10 @@ from traksense_ingest.shared.failure import describe
 from traksense_ingest.shared.mapping.reload import LiveMappings
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.runtime.health import Component
-from traksense_ingest.shared.runtime.tasks import end_if_cancelled
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error
 from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.connection import is_of_server
-from traksense_ingest.shared.streams.heartbeat import PERIOD_S, Receiver, deregister, register
+from traksense_ingest.shared.streams.heartbeat import TURN_S, Pulse, Receiver, deregister, register, waits_of
 
 STOP_S = 1.0  # a Redis that is unreachable must not hold up the shutdown
 
@@ -27,34 +29,48 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Registers this receiver every 2 s, and at the end as stopped."""
+    """Registers this receiver every 2 s, and when a component is lost or back; at the end as stopped."""
 
     def __init__(
         self,
         clients: Clients,
         client_id: str,
         shards: int,
-        broker: Component,
+        components: Mapping[str, Component],
         mappings: LiveMappings[Any],
         metrics: ReceiverMetrics,
     ) -> None:
         self._clients = clients
         self._client_id = client_id
         self._shards = shards
-        self._broker = broker
+        self._components = components
+        self._broker = components["broker"]
+        self._pulse = Pulse(components)
         self._mappings = mappings
         self._metrics = metrics
         self._is_warned = False
         self._was_known: bool | None = None  # by an earlier run; None until Redis has answered
         self._last = time.monotonic(), 0  # when the last heartbeat was, and how many messages had been appended
 
+    @asynccontextmanager
+    async def sent(self) -> AsyncIterator[None]:
+        """For as long as the block, also while it waits for Redis before it has begun to work."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = tasks.create_task(self.run(), name="heartbeat")
+                yield
+                running.cancel()
+        except BaseExceptionGroup as group:
+            raise_sole_error(group)
+
     async def run(self) -> NoReturn:
         """Until it is cancelled."""
         try:
             while True:
-                await self._register()
+                if self._pulse.is_due():
+                    await self._register()
                 end_if_cancelled()
-                await asyncio.sleep(PERIOD_S)
+                await asyncio.sleep(TURN_S)
         finally:
             with contextlib.suppress(
                 RedisError, OSError
@@ -91,6 +107,7 @@ class Heartbeat:
             shards=self._shards,
             mappings=self._mappings.digests,
             reload_error=self._mappings.reload_error,
+            waits=() if stopped else waits_of(self._components),
         )
 
     def _value(self, name: str) -> float:

@@ -65,21 +65,29 @@ async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = Fals
         may_fail_over = RedisUrl.parse(settings.redis_url).kind is not Kind.SERVER
         durability = Durability(settings.ingest_durability, settings.ingest_replicas, may_fail_over=may_fail_over)
         filters = Filters(clients, settings.mqtt_client_id, subscriptions(settings, mappings.prepared.filters))
+        receiver = Receiver(settings, clients, filters, mappings, durability, health, metrics, leaving=leaving)
+        lifetimes.push_async_callback(receiver.aclose)
         ask = partial(_ask, settings, clients, durability, filters)
-        if await unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask)):
-            if leaving:
-                await check_gone(clients, settings.mqtt_client_id)
-            receiver = Receiver(settings, clients, filters, mappings, durability, health, metrics, leaving=leaving)
-            lifetimes.push_async_callback(receiver.aclose)
-            await run_until(stop, receiver.run(stop), watch(settings, clients, mappings, receiver, health, metrics))
-            if receiver.has_left:
-                await forget(clients, settings.mqtt_client_id, filters)
+        start = unless_stopped(stop, wait_until_reachable(health.components["redis"], "REDIS_URL", ask))
+        if leaving:
+            if not await start:
+                return
+            await check_gone(clients, settings.mqtt_client_id)  # before the first heartbeat of this one
+        heartbeat = Heartbeat(
+            clients, settings.mqtt_client_id, settings.ingest_shards, health.components, mappings, metrics
+        )
+        async with heartbeat.sent():
+            if leaving or await start:
+                await run_until(stop, receiver.run(stop), watch(settings, clients, mappings, receiver, health, metrics))
+        if receiver.has_left:
+            await forget(clients, settings.mqtt_client_id, filters)
 
 
 async def _ask(settings: Settings, clients: Clients, durability: Durability, filters: Filters) -> Guarantee:
     """What Redis guarantees, once it allows what a receiver needs; reads what was subscribed before."""
     await stream.require(clients, settings.ingest_shards, COMMANDS)
-    guarantee = await durability.ask(clients.of(key_of(0)))
+    async with clients.of(key_of(0)).client() as client:
+        guarantee = await durability.ask(client)
     await filters.remember()
     return guarantee
 
@@ -92,12 +100,10 @@ async def watch(
     health: Health,
     metrics: ReceiverMetrics,
 ) -> None:
-    """The backlog, and with it whether Redis answers though no message comes; this receiver's heartbeat, and what those
-    of others say; whether its group gets any messages; and whether mappings are to be reloaded."""
+    """The backlog, and with it whether Redis answers though no message comes; what the heartbeats of others say;
+    whether its group gets any messages; and whether mappings are to be reloaded."""
     shards, broker = settings.ingest_shards, health.components["broker"]
-    heartbeat = Heartbeat(clients, settings.mqtt_client_id, shards, broker, mappings, metrics)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(heartbeat.run(), name="heartbeat")
         tasks.create_task(ShardCount(clients, shards).watch(), name="shard count")
         tasks.create_task(mappings.follow(receiver.use), name="mappings")
         tasks.create_task(
@@ -163,9 +169,18 @@ class Receiver:
                 was_connected = was_connected or self._broker.is_up
                 if is_permanent(error) and not was_connected:
                     raise ConfigurationError(f"MQTT_URL: broker: {mqtt.described(self._settings, error)}") from None
-                self._broker.down(error)
+                self._broker.down(error, self._withheld if self._broker.is_up else "")
                 self._hints.failed(error)
                 await unless_stopped(stop, asyncio.sleep(reconnect.delay(error)))
+
+    @property
+    def _withheld(self) -> str:
+        """Why nothing is acknowledged now, if that is so. Some brokers then send nothing at all, rumqttd not even the
+        answer to a PINGREQ once 100 messages are in flight: the connection ends, and the broker is not the reason."""
+        if self._redis.outage:
+            return ", while this receiver waits for Redis and acknowledges nothing"
+        is_full = self._metrics.registry.get_sample_value("ingest_backpressure")
+        return ", while this receiver waits for room in a full stream and acknowledges nothing" if is_full else ""
 
     async def _receive(self, stop: asyncio.Event, reconnect: Reconnect, forwarders: asyncio.TaskGroup) -> None:
         """One connection: until it is lost or, after `stop`, until what is being appended is acknowledged.

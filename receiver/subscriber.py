@@ -3,6 +3,10 @@
 New mappings are used once a SUBACK accepts their filters: over this connection or, without one, over the next. Until
 then, and if the broker refuses a filter, the current mappings stay in use. A SUBSCRIBE replaces nothing, so the current
 filters need not be subscribed to again; new ones that were granted before a refusal are unsubscribed.
+
+A broker that is being restarted ends connections, too. So only a connection that ends between the SUBSCRIBE with the
+new filters and its SUBACK is blamed on them, and after the first one the current filters are subscribed to first: a
+broker that ends the connection at these as well is not asked for the new ones.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from traksense_ingest.shared.runtime.retry import Backoff, retry_through_outage
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 from traksense_ingest.shared.streams.sharding import Sharding
 
-LOSSES_MAX = 3  # connections that end at a SUBSCRIBE: some brokers close the connection instead of refusing
+LOSSES_MAX = 3  # connections that end at the new filters: some brokers close the connection instead of refusing
 
 log = logging.getLogger(__name__)
 
@@ -79,10 +83,17 @@ class Subscriber:
         """
         async with self._lock:
             self._hints.connected(connection.allowed, SESSION_EXPIRY_S)
-            if not (self._change and await self._try(connection, self._change)):
-                self._hints.subscribed(await connection.subscribe(self._filters.wanted, self._settings.mqtt_qos))
+            is_doubtful = self._change is not None and self._change.losses > 0
+            if is_doubtful:
+                await self._subscribe(connection)
+            if not (self._change and await self._try(connection, self._change)) and not is_doubtful:
+                await self._subscribe(connection)
             self._connection = connection
             return self._filters.wanted
+
+    async def _subscribe(self, connection: Connection) -> None:
+        """To the filters that are in use."""
+        self._hints.subscribed(await connection.subscribe(self._filters.wanted, self._settings.mqtt_qos))
 
     def close(self) -> None:
         """The connection has ended."""
@@ -121,6 +132,7 @@ class Subscriber:
         """Whether the broker accepts the filters. Raises what aiomqtt raises: then it has not answered."""
         await retry_through_outage(self._redis, partial(self._filters.announce, change.filters))
         self.sharding.replace(change.topics.shard_key)  # before the first message of a new topic
+        was_lost = connection.is_lost  # while Redis was waited for
         try:
             lowered = await connection.subscribe(change.filters, self._settings.mqtt_qos)
         except BaseException as error:
@@ -130,7 +142,7 @@ class Subscriber:
             if isinstance(error, Unusable):
                 self._settle(change, error)
                 return False
-            if connection.is_lost:
+            if connection.is_lost and not was_lost:
                 self._lost(change, error)
             raise
         self._filters.replace(change.filters)

@@ -55,6 +55,11 @@ class Unsupported(Unusable, redis.exceptions.RedisError):
         super().__init__(message, is_final=True)
 
 
+class NotServed(redis.exceptions.ConnectionError):
+    """Nodes of a Redis Cluster, or Sentinels, answer, and say that no master can be used now: the message says who, and
+    where to look. An outage."""
+
+
 class Suspect(Enum):
     """What an error of the database may be about, and what the writer does first."""
 

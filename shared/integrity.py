@@ -51,6 +51,11 @@ SELECT state, started_at, CASE WHEN state IS NULL THEN public.hidden_rows($2) EN
 FROM ({_OF_ALL} OFFSET 0) AS found
 """  # noqa: S608  (constants)
 
+_WITH_ROWS = """
+SELECT checked.state, checked.started_at, found.*
+FROM ({checked} OFFSET 0) AS checked LEFT JOIN ({query}) AS found ON true
+"""
+
 _IS_BEING_RESTORED = "SELECT EXISTS (SELECT FROM pg_db_role_setting WHERE 'timescaledb.restoring=on' = ANY (setconfig))"
 _END_SESSION = "SELECT pg_terminate_backend(pg_backend_pid())"
 
@@ -87,6 +92,17 @@ async def require(connection: Any) -> None:
         await _require(connection, _OF_ALL)
     except NO_SUCH_OBJECT as error:
         raise Unusable(_NO_SCHEMA) from error
+
+
+async def fetch(connection: Any, query: str, *arguments: Any) -> list[Any]:
+    """The rows of a query whose parameters begin with $2, asked in one statement with what `require` asks: at least one
+    row, in which the query's columns are NULL if it has none. Raises what `require` does."""
+    try:
+        rows = await connection.fetch(_WITH_ROWS.format(checked=_OF_ALL, query=query), list(_loaded), *arguments)
+    except NO_SUCH_OBJECT as error:
+        raise Unusable(_NO_SCHEMA) from error
+    await _check(connection, rows[0])
+    return list(rows)
 
 
 async def problem(connection: Any) -> str | None:

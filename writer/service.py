@@ -220,7 +220,8 @@ async def _watch(
         tasks.create_task(watch_consumers(clients, shards, redis), name="consumers")
         tasks.create_task(watch_receivers(clients, metrics), name="receivers")
         own = settings.ingest_shards
-        tasks.create_task(watch_heartbeat(clients, process, own, routes.mappings), name="heartbeat")
+        beating = watch_heartbeat(clients, process, own, routes.mappings, context.components)
+        tasks.create_task(beating, name="heartbeat")
         tasks.create_task(ShardCount(clients, own).watch(), name="shard count")
         tasks.create_task(routes.follow(), name="mappings")
         tasks.create_task(watch_database(stuck, database_), name="database")

@@ -21,6 +21,7 @@ from traksense_ingest.shared.failure import Unusable, is_permanent
 from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.shared.mapping.mappings import Shards
 from traksense_ingest.shared.runtime.retry import Backoff
+from traksense_ingest.shared.runtime.tasks import end_if_cancelled
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.client import Clients, connect, errors_name_key, length_of, require
 from traksense_ingest.shared.streams.connection import is_of_server
@@ -48,7 +49,7 @@ class _Stream:
         self.name = key_of(shard)
         self.client = clients.of(self.name).client()
         self.scripts = Scripts.of(self.client)
-        self.barrier = DurabilityBarrier(durability, self.client)
+        self.barrier = DurabilityBarrier(durability, self.client, self.name)
 
     async def try_append(self, room: int, letters: Sequence[DeadLetter]) -> tuple[int, int]:
         """How many were appended, all or none, and how long the stream is now."""
@@ -121,13 +122,22 @@ class Streams:
         if not appended and length < self.room:
             appended, length = await stream.try_append(self.room, letters[: self.room - length])
         if appended:
-            await stream.barrier.confirm(FAILOVER_S)
+            await _confirmed(stream.barrier)
         return None if appended == len(letters) else Overflow(stream.name, length, letters[appended:])
 
     def _stream_of(self, shard: int) -> _Stream:
         if shard not in self._streams:
             self._streams[shard] = _Stream(self._clients, shard, self._durability)
         return self._streams[shard]
+
+
+async def _confirmed(barrier: DurabilityBarrier) -> None:
+    """Return once what was written is safe. Raises Unusable when it is not after FAILOVER_S, and what `late` does."""
+    deadline = time.monotonic() + FAILOVER_S
+    while late := await barrier.late():
+        end_if_cancelled()
+        if time.monotonic() > deadline:
+            raise late
 
 
 def _may_pass(error: Exception) -> bool:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
+
+from redis.exceptions import ResponseError
 
 from traksense_ingest.ops.status.dependency import Address, Dependency, State, check_broker
 from traksense_ingest.ops.status.ledgers import (
@@ -16,6 +18,7 @@ from traksense_ingest.ops.status.ledgers import (
     Snapshot,
     including_recorded,
     lost_of,
+    read_processes,
     rebased_after_reset,
     row_of,
     shards_with_entries,
@@ -24,7 +27,7 @@ from traksense_ingest.ops.status.ledgers import (
 )
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.shared.config import Settings
-from traksense_ingest.shared.failure import REDIS_ERRORS
+from traksense_ingest.shared.failure import REDIS_ERRORS, Unusable, describe
 from traksense_ingest.shared.streams.client import connect
 from traksense_ingest.shared.streams.keys import number_of
 from traksense_ingest.shared.streams.ledger_rows import LedgerRow
@@ -76,10 +79,20 @@ class StatusCollector:
 
     async def collect(self, sample_s: float) -> Status:
         """The whole status. Rates are those since the last time; the first time those of `sample_s`."""
-        broker, (redis, now, database, rows) = await asyncio.gather(self._ask_broker(), self._ask_stores(sample_s))
+        broker, (redis, now, database, rows), nodes = await asyncio.gather(
+            self._ask_broker(), self._ask_stores(sample_s), self._ask_nodes()
+        )
         before, self._before = self._before, now
         self._known = rows, now
-        return self._status((broker, redis, database), before, now, rows)
+        common = {
+            "cap": self._settings.ingest_queue_max,
+            "dependencies": (broker, redis, database),
+            "numbers": self._shards or range(self._settings.ingest_shards),
+            **nodes,
+        }
+        if now is None:
+            return Status((), None, 0.0, **common, **await self._processes_alone(nodes))
+        return self._status(common, before or now, now, rows)
 
     async def _ask_stores(self, sample_s: float) -> tuple[Dependency, Snapshot | None, Dependency, Rows | None]:
         """Redis is asked after the database has answered, so that its state is the newer one."""
@@ -108,6 +121,23 @@ class StatusCollector:
     async def _search(self) -> None:
         self._shards = await shards_with_entries(self._clients, self._settings.ingest_shards)
         self._searched = _Last(time.monotonic())
+
+    async def _ask_nodes(self) -> Mapping[str, Any]:
+        """The nodes of a cluster, where there is one that answers: why none does is an error of Redis."""
+        try:
+            async with asyncio.timeout(self._redis.patience_s):
+                return {"nodes": await self._clients.nodes()}
+        except ResponseError as error:
+            return {"nodes_error": describe(error)}
+        except (*REDIS_ERRORS, Unusable, TimeoutError):
+            return {}
+
+    async def _processes_alone(self, nodes: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The processes, if a shard can't be read: another node of the cluster may have their heartbeats."""
+        if not nodes.get("nodes"):
+            return {}
+        _, found = await self._redis.ask(lambda: read_processes(self._clients))
+        return dict(zip(("receivers", "writers"), found or (), strict=False))
 
     async def _ask_broker(self) -> Dependency:
         if "broker" in self._skipped:
@@ -147,13 +177,8 @@ class StatusCollector:
                 if now.is_counted and row.precedes(now):
                     await rows.replace(row, replace(now, revision=now.revision + 1))
 
-    def _status(
-        self, dependencies: Sequence[Dependency], before: Snapshot | None, now: Snapshot | None, rows: Rows | None
-    ) -> Status:
-        common: dict[str, Any] = {"cap": self._settings.ingest_queue_max, "dependencies": dependencies}
-        if now is None:
-            return Status((), None, 0.0, **common)
-        before, known = before or now, rows or {}
+    def _status(self, common: Mapping[str, Any], before: Snapshot, now: Snapshot, rows: Rows | None) -> Status:
+        known = rows or {}
         return Status(
             before.shards,
             [rebased_after_reset(row_of(known, number_of(shard.stream)), shard) for shard in now.shards],

@@ -25,6 +25,7 @@ from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapsh
 
 T = TypeVar("T")
 Rows = Mapping[str, LedgerRow]  # by stream
+Processes = tuple[Sequence[Receiver] | None, Sequence[Writer] | None]
 
 _ERRORS = (*DATABASE_ERRORS, OSError)
 
@@ -78,10 +79,15 @@ def rebased_after_reset(row: LedgerRow, now: StreamSnapshot) -> StreamSnapshot:
     return replace(now, removed=now.unaccounted) if now.missing > 0 and not row.precedes(now) else now
 
 
-async def _with_processes(clients: Clients, shards: Sequence[StreamSnapshot]) -> Snapshot:
+async def read_processes(clients: Clients) -> Processes:
+    """By their heartbeats: the receivers and the writers, None if this user of Redis may not read them. Raises what
+    redis-py raises."""
     receivers = await _unless_refused(heartbeat.receivers(clients))
-    writers = await _unless_refused(heartbeat.writers(clients))
-    return Snapshot(time.monotonic(), shards, receivers, writers)
+    return receivers, await _unless_refused(heartbeat.writers(clients))
+
+
+async def _with_processes(clients: Clients, shards: Sequence[StreamSnapshot]) -> Snapshot:
+    return Snapshot(time.monotonic(), shards, *await read_processes(clients))
 
 
 async def _unless_refused(reading: Awaitable[list[T]]) -> list[T] | None:

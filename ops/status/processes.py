@@ -1,6 +1,6 @@
 """The processes on the screen: receivers, those that are gone, and the writers' consumers.
 
-Each consumer has a line if the screen has room for them, else each writer.
+Each consumer has a line if the screen has room for them and the streams are few, else each writer.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from traksense_ingest.ops.status.streams import are_folded
 from traksense_ingest.ops.terminal import duration, printable, safe_name, table, table_with_notes
-from traksense_ingest.shared.streams.heartbeat import NAMES_MAX, Receiver
+from traksense_ingest.shared.streams.heartbeat import NAMES_MAX, Receiver, Wait
 from traksense_ingest.shared.streams.snapshot import ConsumerInfo, StreamSnapshot
 
 # A lane reads every second or, while it stores a batch, renews its lease every quarter of INGEST_CLAIM_IDLE_MS. After
@@ -23,6 +24,7 @@ IDLE_MAX_S = 30.0
 
 # Lines, also where nothing limits them, as in a pipe. Making one takes about a millisecond.
 GONE_RECEIVERS_MAX = 8  # --json has all of them
+WAITS_MAX = 8  # as above
 GONE_CONSUMERS_MAX = 10  # a writer that crashes and is started again leaves two a stream each time
 CONSUMERS_MAX = 500
 WRITERS_MAX = 20
@@ -45,7 +47,8 @@ def running_receivers(receivers: Sequence[Receiver] | None, width: int) -> Rende
     made = table_with_notes(width, "receiver", "broker", "in/s", "heartbeat")
     for receiver in receivers:
         if not receiver.is_gone:
-            style = "yellow" if receiver.waiting else "" if receiver.broker else "red"
+            is_well = receiver.broker and not receiver.waits
+            style = "red" if not is_well else "yellow" if receiver.waiting else ""
             made.add_row(*_receiver(receiver), style=style)
     return made
 
@@ -64,23 +67,46 @@ def gone_receivers(receivers: Sequence[Receiver] | None) -> Iterator[Text]:
         yield Text("start it again; gone for good: traksense-ingest receiver --leave, or status --dismiss NAME")
 
 
+def wait_lines(found: Sequence[tuple[str, Wait]]) -> Iterator[Text]:
+    """A line for each process and what it waits for; and what that means where a receiver waits for Redis."""
+    for name, wait in found[:WAITS_MAX]:
+        line = f"{printable(name)} has waited {duration(wait.seconds)} for {printable(wait.component)}: "
+        yield Text(line + printable(wait.reason), style="red")
+    if len(found) > WAITS_MAX:
+        yield Text(f"and {len(found) - WAITS_MAX} more", style="red")
+    if any(name.startswith("receiver ") and wait.component == "redis" for name, wait in found):
+        yield Text("what a receiver can't store in Redis is not acknowledged: it waits at the broker")
+
+
 def consumers(shards: Sequence[StreamSnapshot], width: int, lines: int) -> RenderableType:
-    """At most `lines` lines, none of them wrapped, if possible."""
+    """At most `lines` lines, none of them wrapped, if possible; a line for each writer if the streams are folded."""
     known = [(shard, consumer) for shard in shards for consumer in shard.consumers]
     if not known:
         return Text("no writer has read from these streams, or all have left", style="yellow")
     gone = [consumer for _, consumer in known if _is_gone(consumer)]
     if len(gone) <= GONE_CONSUMERS_MAX:
-        return _table(known, width, lines)
+        return _table(known, width, 0 if are_folded(shards) else lines)
     running = [(shard, consumer) for shard, consumer in known if not _is_gone(consumer)]
     summary = _summary(gone)
-    return Group(_table(running, width, lines - len(summary) // width - 1), summary) if running else summary
+    left = 0 if are_folded(shards) else lines - len(summary) // width - 1
+    return Group(_table(running, width, left), summary) if running else summary
 
 
 def _receiver(receiver: Receiver) -> Sequence[RenderableType]:
-    broker = "up" if receiver.broker else "unreachable"
-    figures = broker, f"{receiver.appended_per_s:.0f}", f"{duration(receiver.idle_s)} ago"
-    return safe_name(receiver.client_id), *figures, "waits for room" if receiver.waiting else ""
+    figures = _broker(receiver), f"{receiver.appended_per_s:.0f}", f"{duration(receiver.idle_s)} ago"
+    return safe_name(receiver.client_id), *figures, _note(receiver)
+
+
+def _broker(receiver: Receiver) -> str:
+    """A receiver that waits for Redis at its start has not tried to connect yet."""
+    is_tried = not receiver.waits or any(wait.component == "broker" for wait in receiver.waits)
+    return "up" if receiver.broker else "unreachable" if is_tried else "–"
+
+
+def _note(receiver: Receiver) -> str:
+    if any(wait.component == "redis" for wait in receiver.waits):
+        return "waits for Redis"
+    return "waits for room" if receiver.waiting else ""
 
 
 def _table(known: Sequence[tuple[StreamSnapshot, ConsumerInfo]], width: int, lines: int) -> RenderableType:

@@ -10,8 +10,10 @@ from typing import Any, NamedTuple
 
 from traksense_ingest.ops.status import mappings
 from traksense_ingest.ops.status.dependency import Dependency, State
+from traksense_ingest.ops.status.nodes import as_json as nodes_as_json
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
-from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
+from traksense_ingest.shared.streams.heartbeat import Receiver, Wait, Writer, running
+from traksense_ingest.shared.streams.nodes import Node
 from traksense_ingest.shared.streams.shard_count import by_shard_count
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
@@ -51,6 +53,9 @@ class Status:
     dependencies: Sequence[Dependency] = ()
     receivers: Sequence[Receiver] | None = None
     writers: Sequence[Writer] | None = None  # by their heartbeats
+    nodes: Sequence[Node] | None = None  # of a Redis Cluster
+    nodes_error: str = ""  # why a cluster's nodes can't be shown
+    numbers: Sequence[int] = ()  # of the shards, also of those that can't be read
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -71,15 +76,25 @@ class Status:
         return by_shard_count(self.receivers, self.writers)
 
     @property
+    def waits(self) -> Sequence[tuple[str, Wait]]:
+        """The processes that run, and what each of them can't use."""
+        return [(name, wait) for name, each in running(self.receivers, self.writers) for wait in each.waits]
+
+    @property
     def exit_code(self) -> int:
-        """2 if waiting doesn't help, else 1 if a dependency or a receiver is down, anything is missing or lost, or
-        INGEST_SHARDS differs between processes."""
+        """2 if waiting doesn't help, else 1 if a dependency, a node of a cluster or a receiver is down, a process waits
+        for something that it can't use, anything is missing or lost, or INGEST_SHARDS differs between processes."""
         if any(dependency.state is State.REFUSED for dependency in self.dependencies):
             return EXIT_MISCONFIGURED
-        is_bad = any(dependency.is_bad for dependency in self.dependencies)
-        is_bad = is_bad or any(receiver.is_gone for receiver in self.receivers or ())
-        is_bad = is_bad or len(self.shard_counts) > 1
-        return EXIT_OK if self.balanced and not is_bad else EXIT_FAILED
+        is_bad = (
+            not self.balanced
+            or any(dependency.is_bad for dependency in self.dependencies)
+            or any(not node.is_reachable for node in self.nodes or ())
+            or any(receiver.is_gone for receiver in self.receivers or ())
+            or bool(self.waits)
+            or len(self.shard_counts) > 1
+        )
+        return EXIT_FAILED if is_bad else EXIT_OK
 
     def rate(self, shard: StreamSnapshot, name: str) -> float:
         """How a figure of a shard grows, per second. 0 if its ledger or its stream was recreated in between."""
@@ -103,6 +118,7 @@ class Status:
             "balanced": self.balanced,
             "cap": self.cap,
             "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
+            "nodes": None if self.nodes is None else nodes_as_json(self.nodes, self.numbers),
             "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
             "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
             "ingest_shards": {

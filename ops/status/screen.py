@@ -16,9 +16,17 @@ from traksense_ingest.ops.status.mappings import (
     listed_processes,
     mapping_lines,
 )
-from traksense_ingest.ops.status.processes import consumers, count_running, gone_receivers, running_receivers
+from traksense_ingest.ops.status.nodes import line_count as node_line_count
+from traksense_ingest.ops.status.nodes import node_lines
+from traksense_ingest.ops.status.processes import (
+    consumers,
+    count_running,
+    gone_receivers,
+    running_receivers,
+    wait_lines,
+)
 from traksense_ingest.ops.status.report import Status
-from traksense_ingest.ops.status.streams import backlogs, balances
+from traksense_ingest.ops.status.streams import backlogs, balances, line_count
 
 PIPE = 10_000  # columns and lines: nothing is wrapped or left out for a program that reads it
 
@@ -26,21 +34,24 @@ _COLOURS = {State.UP: "green", State.SKIPPED: "dim"}
 
 
 def screen(status: Status, width: int, height: int) -> Group:
-    """Dependencies, receivers and which of them are gone, consumers, streams, and whether their counts balance."""
+    """Dependencies, a cluster's nodes, receivers and which of them are gone, consumers, streams, and whether their
+    counts balance."""
     dependencies = [_dependency(dependency) for dependency in status.dependencies]
+    nodes = _nodes(status, width)
+    notes = [*wait_lines(status.waits), *gone_receivers(status.receivers), *_shard_counts(status), *_mappings(status)]
+    receivers = [running_receivers(status.receivers, width), *notes]
+    if status.now is None and status.receivers is None:
+        unknown = Text("streams, receivers and writers: not known without Redis", style="red")
+        return _blocks(dependencies, *nodes, [unknown])
     if status.now is None:
-        return _blocks(dependencies, [Text("streams, receivers and writers: not known without Redis", style="red")])
-    receivers, gone, sums = (
-        running_receivers(status.receivers, width),
-        [*gone_receivers(status.receivers), *_shard_counts(status), *_mappings(status)],
-        [*balances(status)],
-    )
-    tables = count_running(status.receivers) + len(status.now) + 2  # with their headings
+        return _blocks(dependencies, *nodes, receivers, [Text("streams: not known without all of them", style="red")])
+    sums = [*balances(status)]
+    tables = count_running(status.receivers) + line_count(status) + 2  # with their headings
+    tables += node_line_count(status.nodes) + 1 if status.nodes else 0
     # Five more: blank lines, and one for the shell's prompt.
-    left = height - _lines([*dependencies, *gone, *sums], width) - tables - 5
-    return _blocks(
-        dependencies, [receivers, *gone], [consumers(status.now, width, left)], [backlogs(status, width)], sums
-    )
+    left = height - _lines([*dependencies, *notes, *sums], width) - tables - 5
+    lanes, streams = consumers(status.now, width, left), backlogs(status, width)
+    return _blocks(dependencies, *nodes, receivers, [lanes], [streams], sums)
 
 
 def plain(status: Status) -> str:
@@ -49,6 +60,13 @@ def plain(status: Status) -> str:
     with console.capture() as captured:
         console.print(screen(status, PIPE, PIPE))
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _nodes(status: Status, width: int) -> list[list[RenderableType]]:
+    """Of a cluster alone; the reason if it is one that can't be asked."""
+    if status.nodes_error:
+        return [[Text(f"nodes of the cluster: can't be read: {status.nodes_error}", style="yellow")]]
+    return [node_lines(status.nodes, status.numbers, width)] if status.nodes else []
 
 
 def _shard_counts(status: Status) -> Iterator[Text]:

@@ -1,4 +1,8 @@
-"""The streams on the screen: each one's backlog and forecast, and whether its counts balance."""
+"""The streams on the screen: each one's backlog and forecast, and whether its counts balance.
+
+From a few streams on, those that are well have one line together: so the whole backlog is one figure, and what is not
+well can be seen.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from traksense_ingest.ops.terminal import duration, gap, number, table_with_note
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
 LONG_BACKLOG = 0.8  # of the cap
+FOLDED_FROM = 5  # streams
+ROWS_MAX = 8  # of streams that are not well, if they are folded
 DISPENSABLE = ("out/s", "in/s", "cap")  # on a narrow terminal; in this order
 
 
@@ -25,20 +31,47 @@ class _Column(NamedTuple):
         return max(map(len, (self.heading, *self.cells)))
 
 
+class _Row(NamedTuple):
+    """A stream, or several together."""
+
+    name: str
+    shards: Sequence[StreamSnapshot]
+    note: str
+
+
+def are_folded(shards: Sequence[StreamSnapshot]) -> bool:
+    """Whether there are so many that not each of them has a line."""
+    return len(shards) >= FOLDED_FROM
+
+
 def backlogs(status: Status, width: int) -> Table:
-    """A line for each stream, none of them wrapped; columns that a narrow terminal has no room for are left out."""
-    streams, *figures, notes = _fitting(_columns(status), width)
+    """A line for each stream, or for all of them and for each that is not well. None is wrapped; columns that a narrow
+    terminal has no room for are left out."""
+    rows = _rows(status)
+    streams, *figures, notes = _fitting(_columns(status, rows), width)
     made = table_with_notes(width, streams.heading, *(figure.heading for figure in figures), no_wrap=True)
-    rows = zip(streams.cells, *(figure.cells for figure in figures), notes.cells, strict=True)
-    for shard, row in zip(status.shards, rows, strict=True):
-        made.add_row(*row, style=_colour(status, shard))
+    cells = zip(streams.cells, *(figure.cells for figure in figures), notes.cells, strict=True)
+    for row, texts in zip(rows, cells, strict=True):
+        made.add_row(*texts, style=_colour(status, row.shards))
     return made
 
 
+def line_count(status: Status) -> int:
+    """How many lines that takes, without the heading."""
+    return len(_rows(status))
+
+
 def balances(status: Status) -> Iterator[Text]:
-    """A line for each stream, or two; and what to do."""
+    """A line for each stream, or two, or one for all of which the counts balance; and what to do."""
+    lost = status.lost or {}
+    folded: list[StreamSnapshot] = []
     for shard in status.shards:
-        yield from _balance(shard, (status.lost or {}).get(shard.stream, 0))
+        if are_folded(status.shards) and not (shard.missing or lost.get(shard.stream)):
+            folded.append(shard)
+        else:
+            yield from _balance(shard, lost.get(shard.stream, 0))
+    if folded:
+        yield Text(f"{_together(folded, status)}: {_sums(folded)}", style="green")
     if status.balanced and status.lost is None:
         unknown = "without the database it is not known whether streams were deleted with entries in them"
         yield Text(unknown, style="yellow")
@@ -46,17 +79,44 @@ def balances(status: Status) -> Iterator[Text]:
         yield Text("once the cause is known: traksense-ingest status --accept-loss")
 
 
-def _columns(status: Status) -> list[_Column]:
-    shards = status.shards
+def _rows(status: Status) -> list[_Row]:
+    own = [_Row(shard.stream, [shard], _note(status.forecast(shard))) for shard in status.shards]
+    if not are_folded(status.shards):
+        return own
+    bad = [row for row in own if not _is_well(status, row.shards[0])]
+    worst = sorted(bad, key=lambda row: -row.shards[0].in_stream)[:ROWS_MAX]
+    well = len(own) - len(bad)
+    note = "all keep up" if not bad else f"{well} keep{'s' * (well == 1)} up"
+    rows = [_Row(f"{len(own)} streams", status.shards, note), *(row for row in bad if row in worst)]
+    if len(bad) > len(worst):
+        others = [row.shards[0] for row in bad if row not in worst]
+        rows.append(_Row(f"{len(others)} more", others, "with shorter backlogs"))
+    return rows
+
+
+def _is_well(status: Status, shard: StreamSnapshot) -> bool:
+    return status.forecast(shard).trend == "keeping_up" and shard.in_stream < LONG_BACKLOG * status.cap
+
+
+def _columns(status: Status, rows: Sequence[_Row]) -> list[_Column]:
+    """Of several streams: sums, the share of the fullest and the age of the oldest entry."""
+    lengths = [[shard.in_stream for shard in row.shards] for row in rows]
+    ages = [[shard.oldest_s for shard in row.shards if shard.in_stream] for row in rows]
     return [
-        _Column("stream", [shard.stream for shard in shards]),
-        _Column("backlog", [str(shard.in_stream) for shard in shards]),
-        _Column("cap", [f"{shard.in_stream / status.cap:.0%}" for shard in shards]),
-        _Column("oldest", [duration(shard.oldest_s if shard.in_stream else None) for shard in shards]),
-        _Column("in/s", [f"{status.rate(shard, 'added'):.0f}" for shard in shards]),
-        _Column("out/s", [f"{status.rate(shard, 'settled'):.0f}" for shard in shards]),
-        _Column("", [_note(status.forecast(shard)) for shard in shards]),
+        _Column("stream", [row.name for row in rows]),
+        _Column("backlog", [str(sum(each)) for each in lengths]),
+        _Column("cap", [f"{max(each) / status.cap:.0%}" for each in lengths]),
+        _Column("oldest", [duration(max(each, default=None)) for each in ages]),
+        *(_Column(heading, [_rate(status, row, name) for row in rows]) for heading, name in _RATES.items()),
+        _Column("", [row.note for row in rows]),
     ]
+
+
+_RATES = {"in/s": "added", "out/s": "settled"}
+
+
+def _rate(status: Status, row: _Row, name: str) -> str:
+    return f"{sum(status.rate(shard, name) for shard in row.shards):.0f}"
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
@@ -66,10 +126,11 @@ def _fitting(columns: list[_Column], width: int) -> list[_Column]:
     return columns
 
 
-def _colour(status: Status, shard: StreamSnapshot) -> str:
-    if shard.in_stream >= status.cap:
+def _colour(status: Status, shards: Sequence[StreamSnapshot]) -> str:
+    longest = max(shard.in_stream for shard in shards)
+    if longest >= status.cap:
         return "red"
-    return "yellow" if shard.in_stream >= LONG_BACKLOG * status.cap else ""
+    return "yellow" if longest >= LONG_BACKLOG * status.cap else ""
 
 
 def _note(forecast: Forecast) -> str:
@@ -83,6 +144,11 @@ def _note(forecast: Forecast) -> str:
     return "keeps up" if forecast.trend == "keeping_up" else forecast.trend
 
 
+def _together(shards: Sequence[StreamSnapshot], status: Status) -> str:
+    others = "" if len(shards) == len(status.shards) else "other "
+    return number(len(shards), f"{others}stream")
+
+
 def _balance(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
     if lost:
         yield Text(f"{shard.stream}: {lost} entries are lost: the stream was deleted with them in it", style="red")
@@ -92,12 +158,17 @@ def _balance(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
     elif shard.missing < 0:
         yield Text(f"{shard.stream}: the stream was deleted and recreated, its ledger not yet", style="red")
     elif not lost:
-        yield Text(f"{shard.stream}: {_sums(shard)}", style="green")
+        yield Text(f"{shard.stream}: {_sums([shard])}", style="green")
 
 
-def _sums(shard: StreamSnapshot) -> str:
+def _sums(shards: Sequence[StreamSnapshot]) -> str:
     """Of messages. Duplicates are rows, of which a message has several, so they are not part of the sum."""
-    removed = f" + {shard.removed} written off" if shard.removed else ""
-    ignored = f" + {shard.ignored} ignored" if shard.ignored else ""
-    sums = f"{shard.stored} stored + {shard.dead_lettered} dead-lettered{ignored}{removed} + {shard.in_stream} here"
-    return f"{shard.added} added = {sums} ({number(shard.duplicates, 'duplicate')})"
+
+    def total(name: str) -> int:
+        return sum(getattr(shard, name) for shard in shards)
+
+    removed = f" + {total('removed')} written off" if total("removed") else ""
+    ignored = f" + {total('ignored')} ignored" if total("ignored") else ""
+    settled = f"{total('stored')} stored + {total('dead_lettered')} dead-lettered{ignored}{removed}"
+    duplicates = number(total("duplicates"), "duplicate row")
+    return f"{total('added')} added = {settled} + {total('in_stream')} here ({duplicates})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from traksense_ingest.ops.up.plan import Plan, Ports
 from traksense_ingest.shared import ports as defaults
 from traksense_ingest.shared.config import redacted
 from traksense_ingest.shared.database_url import DatabaseUrl
+from traksense_ingest.shared.metrics import OUTAGE_REASONS
 from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 
 DEFAULT_PORTS = (defaults.MQTT.default, defaults.REDIS.default, defaults.POSTGRES.default)
@@ -116,6 +117,7 @@ class Gauges:
     p50: float | None = None
     p99: float | None = None
     is_paused: bool = False
+    waits: Sequence[str] = ()  # `receiver waits for redis`, and so on
 
 
 class Meter:
@@ -145,6 +147,7 @@ class Meter:
             p50=quantile(*latencies, 0.5),
             p99=quantile(*latencies, 0.99),
             is_paused=bool(receiver.value("ingest_backpressure")),
+            waits=[*_waits("receiver", [receiver]), *_waits("writer", writers)],
         )
 
     def _total(self, name: str, *processes: Samples) -> int:
@@ -179,9 +182,11 @@ def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, in
     figures.add_row(
         _figure("latency p50", _seconds(gauges.p50), "device to row"),
         _figure("latency p99", _seconds(gauges.p99), "device to row"),
-        _figure("dead letters", f"{gauges.dead_letters:,}", f"{gauges.duplicates:,} duplicates"),
+        _figure("dead letters", f"{gauges.dead_letters:,}", f"{gauges.duplicates:,} duplicate rows"),
     )
-    return Group(figures, _processes(processes, restarts), Text("Ctrl-C stops everything in order", style="dim"))
+    waits = [Text(_listed(gauges.waits), style="red")] if gauges.waits else []
+    ending = Text("Ctrl-C stops everything in order", style="dim")
+    return Group(figures, *waits, _processes(processes, restarts), ending)
 
 
 def line(gauges: Gauges) -> str:
@@ -190,7 +195,19 @@ def line(gauges: Gauges) -> str:
         f"in {gauges.received_rate:.0f} messages/s, stored {gauges.points_rate:.0f} points/s "
         f"({gauges.points} in all), backlog {gauges.backlog}, "
         f"p50 {_seconds(gauges.p50)}, p99 {_seconds(gauges.p99)}, dead letters {gauges.dead_letters}"
+        f"{'; ' if gauges.waits else ''}{_listed(gauges.waits)}"
     )
+
+
+def _waits(service: str, processes: Sequence[Samples]) -> Iterator[str]:
+    """What these processes can't use; nothing of one that doesn't answer."""
+    for component in OUTAGE_REASONS:
+        if any(each.value("ingest_connected", 1.0, component=component) == 0 for each in processes):
+            yield f"{service} waits for {component}"
+
+
+def _listed(waits: Sequence[str]) -> str:
+    return f"{', '.join(waits)} (see the logs)" if waits else ""
 
 
 def _latencies(writers: Sequence[Samples]) -> dict[float, float]:

@@ -10,22 +10,30 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
 
 from traksense_ingest.shared.errors import ConfigurationError
-from traksense_ingest.shared.failure import Unusable, describe, sqlstate_of
+from traksense_ingest.shared.failure import NotServed, Unusable, describe, sqlstate_of
 from traksense_ingest.shared.metrics import OUTAGE_REASONS, Metrics
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 LINES = 5  # an outage: a reason may name a row or a time, and differ at each try
+_ANSWERS = (Unusable, NotServed)
 STALL_S = 30.0  # an event loop without a heartbeat for so long is stuck, not busy
 
 log = logging.getLogger(__name__)
+
+
+class Outage(NamedTuple):
+    """Why a component can't be used, as the last try has shown, and since when the tries have failed."""
+
+    reason: str  # one line
+    since: float  # by a monotonic clock, in seconds
 
 
 class Component:
@@ -36,6 +44,7 @@ class Component:
         self._address = address
         self.is_up = False
         self.was_up = False  # ever, in this process
+        self.outage: Outage | None = None  # the one that lasts
         self._waiting = 0
         self._reported: set[str] = set()  # reasons that were logged in this outage
         self._errors = metrics.errors.labels(OUTAGE_REASONS[name])
@@ -52,7 +61,7 @@ class Component:
 
     def presume(self) -> None:
         """It counts as up until a failure shows otherwise."""
-        self.is_up = True
+        self.is_up, self.outage = True, None
         self._connected.set(1)
 
     def up(self) -> None:
@@ -60,27 +69,29 @@ class Component:
         if self._waiting:
             return
         was_down, was_unusable = not self.is_up, any(self._reported)
-        self.is_up, self.was_up = True, True
+        self.is_up, self.was_up, self.outage = True, True, None
         self._reported.clear()
         self._connected.set(1)
         if was_down:
             state = "can be used again" if was_unusable else "is reachable"
             log.info("%s %s", self.name, state, extra={"component": self.name, "state": "up"})
 
-    def down(self, error: BaseException) -> None:
+    def down(self, error: BaseException, beside: str = "") -> None:
         """A try failed; each is counted. Logged once an outage, and once for each reason why it can't be used, when it
-        counts as down already."""
+        counts as down already. `beside` is what has contributed to it."""
         is_new = self._is_new(error)
         self.is_up = False
+        reason = describe(error) + beside
+        self.outage = Outage(reason, self.outage.since if self.outage else time.monotonic())
         self._errors.inc()
         self._connected.set(0)
         if is_new:
-            state = "can't be used" if isinstance(error, Unusable) else "is unreachable"
+            state = "can't be used" if isinstance(error, _ANSWERS) else "is unreachable"
             about = {"component": self.name, "state": "down", "sqlstate": sqlstate_of(error)}
-            log.warning("%s %s, waiting for it: %s (%s)", self.name, state, describe(error), self._address, extra=about)
+            log.warning("%s %s, waiting for it: %s (%s)", self.name, state, reason, self._address, extra=about)
 
     def _is_new(self, error: BaseException) -> bool:
-        reason = str(error) if isinstance(error, Unusable) else ""
+        reason = str(error) if isinstance(error, _ANSWERS) else ""
         if reason in self._reported or (self._reported and not reason) or len(self._reported) >= LINES:
             return False
         self._reported.add(reason)

@@ -25,6 +25,7 @@ from traksense_ingest.shared.runtime.retry import retry_through_outage, watch
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.connection import Server
 from traksense_ingest.shared.streams.keys import key_of, ledger_of, number_of
+from traksense_ingest.shared.streams.nodes import Node
 from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 from traksense_ingest.shared.streams.scripts import Scripts
 from traksense_ingest.shared.streams.topology import Cluster, Sentinels
@@ -49,6 +50,10 @@ class Clients(ABC):
     @abstractmethod
     async def by_server(self, keys: Sequence[str]) -> list[tuple[Redis, Sequence[str]]]:
         """The keys that one server has, and a client that leads to it, for pipelines. Raises what redis-py raises."""
+
+    async def nodes(self) -> Sequence[Node] | None:
+        """The nodes of a cluster, None where there is none. Raises what redis-py raises."""
+        return None
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -97,6 +102,10 @@ class ClusterClients(Clients):
         for key in keys:
             found[await self._cluster.locate(key_slot(key.encode()))].append(key)
         return [(self.of(some[0]), some) for some in found.values()]
+
+    async def nodes(self) -> Sequence[Node] | None:
+        """All of them."""
+        return await self._cluster.nodes()
 
     async def aclose(self) -> None:
         """Close the connections of all of them."""

@@ -14,9 +14,10 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.connection import HiredisRespSerializer
 
-from traksense_ingest.shared.failure import Unsupported
+from traksense_ingest.shared.database_url import Host
+from traksense_ingest.shared.failure import NotServed, Unsupported
 from traksense_ingest.shared.streams.redis_url import Kind
-from traksense_ingest.shared.streams.topology import Locate
+from traksense_ingest.shared.streams.topology import Locate, advice
 
 # Error replies about the command alone: a script to be loaded, a group to be created, a permission that is missing.
 _OF_COMMAND = frozenset({"NOSCRIPT", "NOGROUP", "NOPERM"})
@@ -40,7 +41,6 @@ _OF_CLUSTER = _OF_SLOT | {"CROSSSLOT"}
 
 _SLOT_ERRORS = {
     "ASK": "the slot is being moved to another node",
-    "CLUSTERDOWN": "the cluster is down: most masters are unreachable, or a slot has no master",
     "MOVED": "another node has the slot now",
     "TRYAGAIN": "the slot is being moved to another node",
 }
@@ -123,11 +123,17 @@ class Connection(AbstractConnection):
             if code in _OF_SLOT:
                 await self.disconnect(nowait=True)
                 self._end_all()
-                raise exceptions.ConnectionError(f"{code}: {_SLOT_ERRORS[code]}", status_code=code) from error
+                raise self._not_served(code, error) from error
             self._has_failed = code not in _OF_COMMAND
             if is_of_server(error) or isinstance(error, exceptions.TimeoutError):
                 self._end_all()
             raise
+
+    def _not_served(self, code: str, error: exceptions.RedisError) -> NotServed:
+        host = Host(self.host, self.port)
+        if code == "CLUSTERDOWN":
+            return NotServed(f"CLUSTERDOWN: {host} says: {error}; {advice(host)}", status_code=code)
+        return NotServed(f"{code}: {host} says: {_SLOT_ERRORS[code]}", status_code=code)
 
     @property
     def _is_outdated(self) -> bool:
@@ -186,6 +192,12 @@ async def is_outdated(client: Redis) -> bool:
     except (exceptions.RedisError, OSError):
         return False
     return bool((host.name, host.port) != (connection.host, connection.port))
+
+
+def address_of(client: Redis) -> str:
+    """Of the server that the connection of a client leads to that has a single one."""
+    connection: Any = client.connection
+    return getattr(connection, "path", "") or f"{connection.host}:{connection.port}"
 
 
 async def end(client: Redis) -> None:

@@ -3,6 +3,10 @@
 A receiver only appends; without its heartbeat Redis would have no trace of it. A writer is a consumer of the streams'
 group, and visible there; its heartbeat says with which mappings it runs.
 
+Each says what it waits for: /readyz and the metrics say that, too, but `status` knows no addresses of processes, and
+would have to reach each of them. A receiver that waits for one server of several says it by way of another. Where it
+can't, the heartbeat that is missing shows it, or `status` can't reach that server either.
+
 A receiver that stopped, or died, stays in the hash: its session at the broker may hold messages, and with a shared
 subscription the session still receives its share. It is removed when an operator dismisses it. A writer leaves nothing
 behind: it is removed when it stops, or by the next one that starts.
@@ -11,18 +15,22 @@ behind: it is removed when it stops, or by the next one that starts.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.streams.client import Clients, errors_name_key
 from traksense_ingest.shared.streams.scripts import Scripts
 
 KEY = "ingest:{receivers}"
 WRITERS_KEY = "ingest:{writers}"
-_WRITER_FIELDS = ("process", "shards", "mappings", "reload_error")
+_WRITER_FIELDS = ("process", "shards", "mappings", "reload_error", "waits")
 _FIELDS = (*_WRITER_FIELDS, "broker", "waiting", "appended", "appended_per_s", "stopped")
 PERIOD_S = 2.0
+TURN_S = 0.2  # how soon it is sent after a component was lost, or is back
+REASON_MAX = 300  # characters
 GONE_S = 15.0  # a process sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
 NAMES_MAX = 1000  # at 300 bytes each; a fleet has some dozen, random client ids make a new one at each start
 FOR_EVER = 0
@@ -30,6 +38,15 @@ FOR_EVER = 0
 Digests = Mapping[str, str]  # of mappings, by name
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A component that a process can't use, and waits for: redis, broker, database …"""
+
+    component: str
+    reason: str  # one line
+    seconds: float  # since its first failed try
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +63,7 @@ class Receiver:
     shards: int | None = None  # its INGEST_SHARDS; None: of a version that does not say it
     mappings: Digests | None = None  # None: of a version without mappings
     reload_error: str | None = None  # why its last reload of the mappings failed
+    waits: Sequence[Wait] = ()  # while it waits for Redis, nothing is acknowledged
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     @property
@@ -67,11 +85,39 @@ class Writer:
     shards: int | None = None  # its INGEST_SHARDS; None: of a version that does not say it
     mappings: Digests | None = None
     reload_error: str | None = None
+    waits: Sequence[Wait] = ()
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
+
+
+class Pulse:
+    """When a heartbeat is due: every 2 s, and as soon as a component was lost or is back."""
+
+    def __init__(self, components: Mapping[str, Component]) -> None:
+        self._components = components
+        self._sent: tuple[float, Sequence[object]] = -PERIOD_S, ()
+
+    def is_due(self) -> bool:
+        """Whether to send one now; if so, that one counts as sent."""
+        now, states = time.monotonic(), [(each.is_up, each.outage is None) for each in self._components.values()]
+        at, sent = self._sent
+        if states == sent and now - at < PERIOD_S:
+            return False
+        self._sent = now, states
+        return True
+
+
+def waits_of(components: Mapping[str, Component]) -> list[Wait]:
+    """The components that this process can't use now."""
+    now, outages = time.monotonic(), {name: each.outage for name, each in components.items()}
+    return [
+        Wait(name, outage.reason[:REASON_MAX], round(now - outage.since, 1))
+        for name, outage in outages.items()
+        if outage
+    ]
 
 
 async def register(clients: Clients, receiver: Receiver) -> bool:
@@ -116,7 +162,7 @@ def running(
 
 
 async def _register(clients: Clients, key: str, name: str, state: object, fields: Sequence[str], kept_ms: int) -> bool:
-    text = json.dumps({field: getattr(state, field) for field in fields})
+    text = json.dumps({field: getattr(state, field) for field in fields}, default=vars)
     with errors_name_key(key):
         return bool(await Scripts.of(clients.of(key)).heartbeat(keys=[key], args=[name, text, NAMES_MAX, kept_ms]))
 
@@ -151,6 +197,7 @@ def _receiver(name: str, state: dict[str, Any], idle_s: float) -> Receiver:
         shards=_number(state.get("shards")),
         mappings=_digests(state.get("mappings")),
         reload_error=_text(state.get("reload_error")),
+        waits=_waits(state.get("waits"), idle_s),
         idle_s=idle_s,
     )
 
@@ -162,12 +209,20 @@ def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
         shards=_number(state.get("shards")),
         mappings=_digests(state.get("mappings")),
         reload_error=_text(state.get("reload_error")),
+        waits=_waits(state.get("waits"), idle_s),
         idle_s=idle_s,
     )
 
 
 def _digests(value: Any) -> Digests | None:
     return None if value is None else {str(name): str(digest) for name, digest in value.items()}
+
+
+def _waits(value: Any, idle_s: float) -> tuple[Wait, ...]:
+    """None of a version that does not say it."""
+    return tuple(
+        Wait(str(each["component"]), str(each["reason"]), float(each["seconds"]) + idle_s) for each in value or ()
+    )
 
 
 def _number(value: Any) -> int | None:

@@ -20,8 +20,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from traksense_ingest.shared.database_url import Host
-from traksense_ingest.shared.failure import Unsupported
+from traksense_ingest.shared.failure import NotServed, Unsupported
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled
+from traksense_ingest.shared.streams.nodes import Node, parse_nodes
 
 ANSWER_S = 2.0  # how long one node may take to connect, and to answer
 FRESH_S = 0.1  # s: answers are reused for this long
@@ -36,6 +37,15 @@ class NoMaster(exceptions.ConnectionError):
     """No node says which one is the master. An outage."""
 
 
+class NoMasterKnown(NoMaster, NotServed):
+    """As those say that answer."""
+
+
+def advice(node: Host) -> str:
+    """Where to look, in the state that a node of a cluster sees."""
+    return f"see `redis-cli -h {node.name} -p {node.port} cluster info` and `cluster nodes`"
+
+
 class Nodes(ABC):
     """Those that know where a master is, asked one after another; the one that answered last is the first."""
 
@@ -48,7 +58,7 @@ class Nodes(ABC):
 
     async def ask_each(self, question: Callable[[Redis, Host], Awaitable[T | None]]) -> T:
         """The first answer that isn't None. Raises what the last node raised, or NoMaster."""
-        last: Exception = NoMaster(self._no_answer())
+        last: Exception = NoMasterKnown(self._no_answer())
         for host in tuple(self._known):
             try:
                 answer = await self._ask(host, question)
@@ -102,7 +112,9 @@ class Sentinels(Nodes):
         return Host(_text(reply[0]), int(reply[1])) if reply else None
 
     def _no_answer(self) -> str:
-        return f"no Sentinel knows a master of the service {self._service!r}"
+        sentinel = self._known[0]
+        known = f"`redis-cli -h {sentinel.name} -p {sentinel.port} sentinel masters` shows those that it knows"
+        return f"no Sentinel knows a master of the service {self._service!r}; {known}"
 
 
 class Cluster(Nodes):
@@ -119,7 +131,12 @@ class Cluster(Nodes):
         for first, last, host in await self.slots():
             if first <= slot <= last:
                 return host
-        raise NoMaster(f"no node of the cluster serves slot {slot}")
+        answered = self._known[0]
+        raise NoMasterKnown(f"{answered} says: no node of the cluster serves slot {slot}; {advice(answered)}")
+
+    async def nodes(self) -> list[Node]:
+        """All nodes, as the first one sees them that answers. Raises what `ask_each` does."""
+        return await self.ask_each(_nodes)
 
     async def slots(self) -> Slots:
         """All slots, as the cluster says now; those who ask at the same time get one answer, or one error."""
@@ -146,6 +163,13 @@ class Cluster(Nodes):
 
     def _no_answer(self) -> str:
         return "no node of the cluster can reach the majority of masters"
+
+
+async def _nodes(node: Redis, host: Host) -> list[Node]:
+    pipeline: Any = node.pipeline(transaction=False)
+    pipeline.execute_command("CLUSTER", "NODES")
+    (reply,) = await _replies(pipeline)
+    return parse_nodes(_text(reply), host)
 
 
 async def _slots_if_ok(node: Redis, host: Host) -> Slots | None:

@@ -21,7 +21,7 @@ from tests.chaos.signs import logged_by_receivers
 from traksense_ingest.ops.embedded import Server
 
 _DOWN = DOWN["redis"]
-_WAITS = logged_by_receivers("0 of 1 replica", "it has 0 replicas")  # a batch waits; or none is appended
+_WAITS = logged_by_receivers("0 of 1 replica", " has 0 replicas")  # a batch waits; or none is appended
 
 
 def _redis(pipeline: Pipeline) -> Server:

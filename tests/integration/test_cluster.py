@@ -52,6 +52,21 @@ async def test_all_shards_are_stored_and_seen(stack: Stack, cluster: RedisCluste
     assert sum(shard["stored"] for shard in report["shards"]) == 200
     assert sum(shard["stored"] > 0 for shard in report["shards"]) > 3, "more shards than one have worked"
     assert report["balanced"], report
+    masters = [node for node in report["nodes"] if node["role"] == "master"]
+    assert (len(masters), len(report["nodes"])) == (3, 6)
+    assert sorted(shard for node in masters for shard in node["shards"]) == [*range(SHARDS)]
+    shown = (await stack.status(REDIS_URL=cluster.url, INGEST_SHARDS=SHARDS)).stdout.splitlines()
+    assert f"{SHARDS} streams: 200 added = 200 stored + 0 dead-lettered + 0 here (0 duplicate rows)" in shown
+    assert len(shown) < 24, shown
+    cluster.replicas[0].kill()
+    dead = f"{cluster.replicas[0].host}:{cluster.replicas[0].port}, a replica of "
+    await eventually(lambda: _is_shown(stack, cluster, dead))
+
+
+async def _is_shown(stack: Stack, cluster: RedisCluster, line: str) -> bool:
+    """Whether `status` has a line that begins so, and ends with 1."""
+    status = await stack.status(REDIS_URL=cluster.url, INGEST_SHARDS=SHARDS)
+    return status.returncode == 1 and any(each.startswith(line) for each in status.stdout.splitlines())
 
 
 async def test_dead_letters_are_replayed_to_their_shards(stack: Stack, cluster: RedisCluster) -> None:
@@ -132,6 +147,7 @@ async def test_a_slot_that_no_node_serves_is_waited_for(stack: Stack, cluster: R
     master.kill()
     await receiver.says("redis is unreachable")
     await eventually(lambda: receiver.get("/readyz")[0] == 503)
+    await eventually(lambda: _is_shown(stack, cluster, f"{master.host}:{master.port}  unreachable"))
     master.start()
     await eventually(lambda: receiver.get("/readyz")[0] == 200, timeout=60)
     assert "Traceback" not in receiver.log

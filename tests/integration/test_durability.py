@@ -14,12 +14,17 @@ from tests.support.budget import few_of
 from tests.support.process import Process
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually, pause
-from traksense_ingest.receiver.durability import ASK_AGAIN_S, Durability, DurabilityBarrier
+from traksense_ingest.receiver.append import Appender
+from traksense_ingest.receiver.durability import ASK_AGAIN_S, Durability
+from traksense_ingest.receiver.message import Message
 from traksense_ingest.receiver.service import serve
 from traksense_ingest.shared import config
+from traksense_ingest.shared.metrics import ReceiverMetrics
+from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import key_of
 
+LATE = ": the append-only file has not been written for 4 s"
 ON_DISK, IN_MEMORY = "a PUBACK means on Redis's disk", "a PUBACK means in Redis's memory"
 NO_FILE = "this Redis has no append-only file: if it dies, every acknowledged message in the stream is lost"
 LOGGER = " traksense_ingest.receiver.durability: durability: "
@@ -74,7 +79,7 @@ async def test_no_puback_before_it_is_on_disk(stack: Stack) -> None:
     await stack.redis.config_set("appendfsync", "no")
     receiver = await stack.receiver()
     await stack.publish(telem())
-    await receiver.says("redis has not written its append-only file for 4 s")
+    await receiver.says(LATE)
     assert (await stack.backlog(), appended(receiver)) == (1, 0)
     receiver.kill()
     await stack.redis.config_set("appendfsync", "always")
@@ -130,19 +135,28 @@ async def test_a_disk_that_is_late_is_said_once(
     if not await has_waitaof(stack):
         pytest.skip("this Redis has no WAITAOF")
     monkeypatch.setattr("traksense_ingest.receiver.durability.WAIT_MS", 20)
-    async with stream.connect(stack.redis_server.url) as clients, clients.of(key_of(0)).client() as client:
-        confirmation = DurabilityBarrier(Durability("auto"), client)
-        for _ in range(2):
+    metrics = ReceiverMetrics()
+    redis = Component("redis", "", metrics)
+    async with stream.connect(stack.redis_server.url) as clients:
+        appender = Appender(0, clients, 100, Durability("auto"), redis, metrics)
+        for number in range(2):
             await stack.redis.config_set("appendfsync", "no")
-            await confirmation.prepare()
-            await client.set("key", "value")
             await stack.redis.config_resetstat()
-            confirming = asyncio.create_task(confirmation.confirm())
+            appending = asyncio.create_task(appender.append([message(number)]))
             await eventually(lambda: _has_waited(stack, 3), "it has waited several times")
+            assert not redis.is_up
             await stack.redis.config_set("appendfsync", "always")
             await stack.redis.set("key", "value")  # which writes what was held back
-            await confirming
-    assert caplog.text.count("redis has not written its append-only file") == 2
+            await appending
+            assert redis.is_up
+        await appender.aclose()
+    said = f"redis can't be used, waiting for it: {key_of(0)} on 127.0.0.1:{stack.redis_server.port}: the append-only"
+    assert (caplog.text.count(said), await stack.backlog()) == (2, 2)
+
+
+def message(ticket: int) -> Message:
+    topic, payload = telem(second=ticket)
+    return Message(topic.encode(), payload, 0, 1, 1, ticket, False)
 
 
 async def _has_waited(stack: Stack, times: int) -> bool:
@@ -163,7 +177,7 @@ async def test_a_replica_for_a_while_changes_no_promise(stack: Stack) -> None:
     await eventually(lambda: receiver.metric("ingest_errors_total", reason="redis_error") >= 5, "it tries on a replica")
     await stack.redis_command("REPLICAOF", "NO", "ONE")
     await eventually(lambda: _backlog_is(stack, 2), "it is appended again")
-    await receiver.says("redis has not written its append-only file for 4 s")
+    await receiver.says(LATE)
     assert appended(receiver) == 0
     await stack.redis.config_set("appendfsync", "always")
     await eventually(lambda: appended(receiver) == 1)
@@ -185,7 +199,7 @@ async def test_connections_that_are_killed_change_no_promise(stack: Stack) -> No
     for _ in range(20):
         await stack.redis_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         await pause(0.05)
-    await receiver.says("redis has not written its append-only file for 4 s")
+    await receiver.says(LATE)
     assert appended(receiver) == 0
     await stack.redis.config_set("appendfsync", "always")
     await eventually(lambda: appended(receiver) == 12)
@@ -223,7 +237,7 @@ async def test_an_append_only_file_that_goes_and_comes_back(stack: Stack, append
         await stack.redis.config_set("appendfsync", "no")
         before = appended(receiver)
         await stack.publish(*(telem(f"dev{device}", next(numbers)) for device in range(12)))
-        await receiver.says("redis has not written its append-only file for 4 s")
+        await receiver.says(LATE)
         assert appended(receiver) == before
 
 

@@ -38,6 +38,17 @@ async def test_an_unreachable_redis_is_waited_for(stack: Stack) -> None:
     await eventually(lambda: receiver.get("/readyz")[0] == 200)
 
 
+async def test_a_connection_that_ends_while_redis_is_waited_for_is_not_blamed_on_the_broker_alone(stack: Stack) -> None:
+    """As rumqttd's does: it answers no PINGREQ while 100 messages are in flight."""
+    receiver = await stack.receiver()
+    stack.redis_server.kill()
+    await receiver.says("redis is unreachable, waiting for it")
+    stack.broker.stop()
+    await receiver.says("broker is unreachable, waiting for it: ")
+    (line,) = [line for line in receiver.log.splitlines() if "broker is unreachable" in line]
+    assert ", while this receiver waits for Redis and acknowledges nothing (MQTT_URL=" in line
+
+
 async def test_the_broker_comes_back(stack: Stack) -> None:
     receiver = await stack.receiver()
     stack.broker.stop()

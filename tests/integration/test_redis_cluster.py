@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 from redis.asyncio import Redis
+from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
 from tests.support import program
@@ -19,7 +20,7 @@ from tests.support.services import Services
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import RedisServer, Server, free_port
-from traksense_ingest.shared.failure import Unsupported
+from traksense_ingest.shared.failure import NotServed, Unsupported
 from traksense_ingest.shared.streams.client import connect, length_of
 from traksense_ingest.shared.streams.keys import key_of
 
@@ -143,6 +144,26 @@ async def test_a_cluster_that_hides_what_it_is(services: Services, tmp_path: Pat
         with pytest.raises(Unsupported, match="Redis Cluster"):
             await pipeline.execute()
         assert await client.ping(), "the connection is made again"
+
+
+async def test_a_cluster_that_is_down_is_asked_where_to_look(stack: Stack, services: Services, tmp_path: Path) -> None:
+    lacking = key_slot(key_of(1).encode())
+    with node(services, tmp_path / "node") as server:
+        async with Redis.from_url(server.url, protocol=2) as client:
+            await add_slots(client, 0, lacking - 1)
+            await add_slots(client, lacking + 1, 16383)
+        url = server.url.replace("redis://", "redis+cluster://").removesuffix("/0")
+        where = f"see `redis-cli -h {server.host} -p {server.port} cluster info` and `cluster nodes`"
+        async with connect(url) as clients:
+            with pytest.raises(NotServed, match=r"CLUSTERDOWN: .* says: The cluster is down; ") as raised:
+                await length_of(clients.of(key_of(0)), key_of(0))
+            assert str(raised.value).endswith(where)
+            with pytest.raises(NotServed, match=f"says: no node of the cluster serves slot {lacking}; ") as raised:
+                await length_of(clients.of(key_of(1)), key_of(1))
+            assert str(raised.value).endswith(where)
+        checked = await stack.status(REDIS_URL=url, COLUMNS=400)
+        (line,) = [line for line in checked.stdout.splitlines() if line.startswith("redis ")]
+        assert (checked.returncode, line.split()[1], line.endswith(where)) == (1, "wrong", True), line
 
 
 async def test_a_redis_that_becomes_a_node_of_a_cluster_is_waited_for(stack: Stack, services: Services) -> None:

@@ -132,14 +132,30 @@ async def test_filters_that_are_accepted_at_the_next_connection(retaining: Stack
 
 
 async def test_a_broker_that_hangs_up_on_the_new_filters(stack: Stack, folder: Folder) -> None:
-    """As AWS IoT Core does in the place of a refusal."""
+    """As AWS IoT Core does in the place of a refusal; the second time, after it has accepted the current ones."""
     hang_ups = 3
-    broker = ScriptedBroker(lambda number: b"\x01" * 4 if number in (0, 1 + hang_ups) else None)
+    broker = ScriptedBroker(lambda number: b"\x01" * 4 if number in (0, 2, 4) or number > 2 * hang_ups - 1 else None)
     async with scripted(broker):
-        receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_URL=broker.url, MQTT_PROTOCOL="5")
-        folder.put(others(), "others")
-        receiver.signal(signal.SIGHUP)
+        receiver = await reloading(stack, folder, broker)
         await receiver.counts(ERRORS, 1)
         await receiver.ready()
-    assert broker.subscribed == 2 + hang_ups
+    assert broker.subscribed == 1 + 2 * hang_ups
     assert "the current ones stay in use: the broker has ended 3 connections at their filters" in receiver.log
+
+
+async def test_a_broker_that_hangs_up_on_all_filters_for_a_while_refuses_none(stack: Stack, folder: Folder) -> None:
+    """As one that is being restarted: the new filters are accepted when it works again."""
+    broker = ScriptedBroker(lambda number: b"\x01" * 4 if number == 0 or number > 5 else None)
+    async with scripted(broker):
+        receiver = await reloading(stack, folder, broker)
+        await receiver.says("mappings reloaded")
+        await receiver.ready()
+    assert receiver.metric(ERRORS) == 0
+
+
+async def reloading(stack: Stack, folder: Folder, broker: ScriptedBroker) -> Process:
+    """A receiver that has been asked to use other mappings, too."""
+    receiver = await stack.receiver(INGEST_MAPPINGS=folder, MQTT_URL=broker.url, MQTT_PROTOCOL="5")
+    folder.put(others(), "others")
+    receiver.signal(signal.SIGHUP)
+    return receiver

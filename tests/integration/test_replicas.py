@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from tests.support.redis_users import has_waitaof
 from tests.support.services import Services
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
-from traksense_ingest.ops.embedded import RedisServer
+from traksense_ingest.ops.embedded import RedisServer, Server
+from traksense_ingest.shared.streams.keys import key_of
 
 
 @pytest.fixture
@@ -41,15 +43,49 @@ async def test_a_message_that_no_replica_has_is_not_acknowledged(stack: Stack, r
     assert replica.pid
     os.kill(replica.pid, signal.SIGSTOP)
     await stack.publish(telem(second=1))
-    await receiver.says("0 of 1 replica confirmed the last messages, waiting")
-    assert receiver.metric("ingest_appended_messages_total") == 1
+    late = f"{key_of(0)} on {address_of(stack.redis_server)}: 0 of 1 replica confirmed the last messages"
+    await receiver.says(f"redis can't be used, waiting for it: {late} (REDIS_URL=")
+    assert (receiver.metric("ingest_appended_messages_total"), receiver.get("/readyz")[0]) == (1, 503)
+    await eventually(lambda: is_shown(stack, late))
     os.kill(replica.pid, signal.SIGCONT)
     await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 2)
+    await receiver.says("redis can be used again")
+    await eventually(lambda: is_well(stack))
+
+
+@pytest.mark.long
+async def test_a_replica_without_an_append_only_file_confirms_nothing(stack: Stack, replica: RedisServer) -> None:
+    if not await has_waitaof(stack.redis):
+        pytest.skip("WAIT, without WAITAOF, is content with its memory")
+    await ask(replica, "CONFIG", "SET", "appendonly", "no")
+    receiver = await stack.receiver(INGEST_REPLICAS=1)
+    await stack.publish(telem())
+    await receiver.says("0 of 1 replica confirmed the last messages; in memory alone: 1 (a replica, too, needs")
+    assert receiver.metric("ingest_appended_messages_total") == 0
+    await ask(replica, "CONFIG", "SET", "appendonly", "yes")
+    await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 1)
+
+
+def address_of(server: Server) -> str:
+    return f"{server.host}:{server.port}"
+
+
+async def is_shown(stack: Stack, reason: str) -> bool:
+    """Whether `status` says for what the receiver waits, and ends with 1."""
+    checked = await stack.status(COLUMNS=400)
+    line = rf"^receiver traksense-receiver has waited \d+ m?s for redis: {re.escape(reason)}$"
+    return checked.returncode == 1 and bool(re.search(line, checked.stdout, re.MULTILINE))
+
+
+async def is_well(stack: Stack) -> bool:
+    return (await stack.status()).returncode == 0
 
 
 async def test_fewer_replicas_at_start_are_waited_for(stack: Stack, replica: RedisServer) -> None:
     receiver = stack.start("receiver", INGEST_REPLICAS=2)
-    await receiver.says("it has 1 replica, and INGEST_REPLICAS is 2")
+    few = f"{address_of(stack.redis_server)} has 1 replica, and INGEST_REPLICAS is 2"
+    await receiver.says(few)
+    await eventually(lambda: is_shown(stack, few))
     await receiver.keeps_trying("redis_error")
     await asyncio.to_thread(receiver.stop)
     assert await ask(replica, "XLEN", "ingest:{0}") == 0
@@ -62,7 +98,7 @@ async def test_a_replay_ends_with_a_line_where_there_are_too_few(stack: Stack) -
     await stack.has_rows("ingest_errors", 1)
     replay = await stack.command("dlq", "replay", "--all", INGEST_REPLICAS=1)
     assert replay.returncode == 1
-    assert "it has 0 replicas, and INGEST_REPLICAS is 1" in replay.stderr.splitlines()[-1], replay.stderr
+    assert " has 0 replicas, and INGEST_REPLICAS is 1" in replay.stderr.splitlines()[-1], replay.stderr
     assert "Traceback" not in replay.stderr
 
 

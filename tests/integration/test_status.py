@@ -26,7 +26,7 @@ async def test_all_is_well(stack: Stack) -> None:
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
     lines = checked.stdout.splitlines()
     assert [line.split()[:2] for line in lines[:3]] == [[dependency, "up"] for dependency in DEPENDENCIES]
-    assert "ingest:{0}: 21 added = 20 stored + 1 dead-lettered + 0 here (0 duplicates)" in lines
+    assert "ingest:{0}: 21 added = 20 stored + 1 dead-lettered + 0 here (0 duplicate rows)" in lines
     assert max(map(len, lines)) <= 80
     code, report = await report_of(stack)
     assert (code, report["ok"], report["balanced"]) == (0, True, True)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.waiting import one_turn
 from traksense_ingest.shared.errors import ConfigurationError
-from traksense_ingest.shared.failure import Unusable
+from traksense_ingest.shared.failure import NotServed, Unusable
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import LINES, Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage, wait_until_reachable
@@ -49,6 +49,15 @@ async def test_an_outage_is_retried_counted_and_logged_once(
     ]
     assert metrics.registry.get_sample_value("ingest_errors_total", {"reason": "redis_error"}) == 3
     assert redis.is_up
+
+
+async def test_a_cluster_that_answers_is_not_unreachable(redis: Component, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        await retry_through_outage(redis, failing(3, NotServed("CLUSTERDOWN: n1:7001 says: …")))
+    assert [record.getMessage() for record in caplog.records] == [
+        "redis can't be used, waiting for it: CLUSTERDOWN: n1:7001 says: … (redis://somewhere)",
+        "redis can be used again",
+    ]
 
 
 async def test_what_comes_back_and_cannot_be_used_is_logged_too(

@@ -11,7 +11,7 @@ import pytest
 from tests.support.statuses import CALM, STATUS
 from traksense_ingest.ops.status.dependency import Dependency, State
 from traksense_ingest.ops.status.report import Forecast, Status, forecast
-from traksense_ingest.shared.streams.heartbeat import Receiver
+from traksense_ingest.shared.streams.heartbeat import Receiver, Wait, Writer
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
 
@@ -27,6 +27,19 @@ def test_a_receiver_that_is_gone_is_not_well(receiver: Receiver, is_gone: bool) 
     status = replace(STATUS, receivers=[receiver])
     report = json.loads(status.as_json())
     assert (status.exit_code, report["ok"], report["receivers"][0]["gone"]) == (int(is_gone), not is_gone, is_gone)
+
+
+@pytest.mark.parametrize("waits", [(Wait("redis", "n1:7001 has 0 replicas, and INGEST_REPLICAS is 1", 95.0),), ()])
+def test_a_process_that_waits_is_not_well(waits: tuple[Wait, ...]) -> None:
+    receiver = replace(STATUS, receivers=[Receiver(client_id="r", broker=True, waits=waits)])
+    writer = replace(STATUS, receivers=[], writers=[Writer(name="w", waits=waits)])
+    assert (receiver.exit_code, writer.exit_code) == (len(waits), len(waits))
+    assert [name for name, _ in (*receiver.waits, *writer.waits)] == ["receiver r", "writer w"][: 2 * len(waits)]
+    expected = [{"component": each.component, "reason": each.reason, "seconds": each.seconds} for each in waits]
+    assert json.loads(receiver.as_json())["receivers"][0]["waits"] == expected
+    assert json.loads(writer.as_json())["writers"][0]["waits"] == expected
+    gone = replace(STATUS, receivers=[Receiver(client_id="r", idle_s=20, waits=waits)])
+    assert (gone.exit_code, gone.waits) == (1, []), "it is gone, and waits for nothing"
 
 
 def dependencies(*states: State) -> Sequence[Dependency]:

@@ -13,7 +13,7 @@ from tests.support.statuses import BEHIND, CALM, STATUS, UP
 from traksense_ingest.ops.status.dependency import Dependency, State
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.screen import plain, screen
-from traksense_ingest.shared.streams.heartbeat import Receiver
+from traksense_ingest.shared.streams.heartbeat import Receiver, Wait, Writer
 from traksense_ingest.shared.streams.snapshot import ConsumerInfo
 
 SCREEN = """\
@@ -37,8 +37,8 @@ stream      backlog  cap  oldest  in/s  out/s
 ingest:{0}      303   1%  420 ms  1500   1470  keeps up
 ingest:{1}    45000  90%    95 s   200      0  full in 25 s
 
-ingest:{0}: 1234900 added = 1234570 stored + 27 dead-lettered + 303 here (12 duplicates)
-ingest:{1}: 45100 added = 100 stored + 0 dead-lettered + 45000 here (1 duplicate)"""
+ingest:{0}: 1234900 added = 1234570 stored + 27 dead-lettered + 303 here (12 duplicate rows)
+ingest:{1}: 45100 added = 100 stored + 0 dead-lettered + 45000 here (1 duplicate row)"""
 
 
 def rendered(status: Status, width: int, height: int = 50, *, terminal: bool = False) -> list[str]:
@@ -171,6 +171,32 @@ def test_names_of_other_clients_neither_colour_nor_move_the_screen() -> None:
     text = plain(replace(STATUS, now=[replace(CALM, consumers=(consumer,))], receivers=[receiver], before=[]))
     assert "[red]name[/red]\\x1b[2J" in text
     assert "[bold]\\r\\x07" in text
+
+
+def test_who_waits_for_what_and_since_when() -> None:
+    of_redis = (Wait("redis", "ingest:{0} on n1:7001: 0 of 1 replica confirmed the last messages", 95.0),)
+    at_start = Receiver(client_id="starting", waits=of_redis)
+    working = Receiver(client_id="working", broker=True, waiting=True, waits=of_redis)
+    lost = Receiver(client_id="lost", waits=(Wait("broker", "[Errno 111] refused\x1b[2J", 3.0),))
+    writer = Writer(name="edge-1", waits=(Wait("database", "the disk is full", 7200.0),))
+    status = replace(STATUS, receivers=[at_start, working, lost], writers=[writer])
+    lines = rendered(status, 120)
+    assert [line.split() for line in lines[5:8]] == [
+        ["starting", "–", "0", "0", "ms", "ago", "waits", "for", "Redis"],
+        ["working", "up", "0", "0", "ms", "ago", "waits", "for", "Redis"],
+        ["lost", "unreachable", "0", "0", "ms", "ago"],
+    ]
+    waits = "has waited 95 s for redis: ingest:{0} on n1:7001: 0 of 1 replica confirmed the last messages"
+    assert lines[8:13] == [
+        f"receiver starting {waits}",
+        f"receiver working {waits}",
+        "receiver lost has waited 3 s for broker: [Errno 111] refused\\x1b[2J",
+        "writer edge-1 has waited 120 min for database: the disk is full",
+        "what a receiver can't store in Redis is not acknowledged: it waits at the broker",
+    ]
+    lines = rendered(replace(STATUS, receivers=[replace(working, client_id=str(each)) for each in range(20)]), 120)
+    assert len([line for line in lines if "has waited" in line]) == 8
+    assert "and 12 more" in lines
 
 
 def gone(count: int) -> list[Receiver]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traksense_ingest.ops.scrape import Samples
-from traksense_ingest.ops.up.view import Meter
+from traksense_ingest.ops.up.view import Meter, line
 
 
 def samples(received: int = 0, points: int = 0, latencies: dict[str, int] | None = None, **gauges: float) -> Samples:
@@ -44,6 +44,22 @@ def test_the_figures_of_several_writers_are_added() -> None:
     assert gauges.p50 is not None
     restarted = meter.read(2, samples(), samples(points=5), samples(points=1030))
     assert restarted.points == 1185, "only the first one counts from zero"
+
+
+def test_what_processes_wait_for() -> None:
+    def connected(**components: int) -> Samples:
+        found = Samples()
+        for name, value in components.items():
+            found["ingest_connected", frozenset({("component", name)})] = value
+        return found
+
+    meter = Meter()
+    receiver, writer = connected(broker=1, redis=0), connected(redis=1, database=1, clock=1, messages=1)
+    assert meter.read(0, receiver, writer, writer).waits == ["receiver waits for redis"]
+    gauges = meter.read(1, Samples(), writer, connected(redis=0, database=0, clock=1, messages=1))
+    assert gauges.waits == ["writer waits for redis", "writer waits for database"]
+    assert line(gauges).endswith("; writer waits for redis, writer waits for database (see the logs)")
+    assert meter.read(2, connected(broker=1, redis=1), writer, writer).waits == []
 
 
 def test_latencies_are_those_of_the_last_seconds() -> None:

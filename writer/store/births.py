@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from traksense_ingest.shared.database import transaction
+from traksense_ingest.shared import integrity
+from traksense_ingest.shared.database import read
 from traksense_ingest.writer.decode.mapped.aliases import Aliases
 from traksense_ingest.writer.outcome import AwaitsBirth, Birth, BornMetric, Decoded, Outcome, Rejected
 from traksense_ingest.writer.store import sql
@@ -49,12 +50,19 @@ class StoredBirths:
 
     async def load(self, used: Mapping[str, datetime | None]) -> dict[str, datetime]:
         """Learn the BIRTHs of these nodes and devices that are stored and later than those that were used; returns when
-        each was received. Raises what asyncpg raises."""
-        async with transaction(self._pool) as connection:
-            rows = await connection.fetch(sql.BIRTHS, [*used], [*used.values()])
-        for device_key, born_at, text in rows:
-            self._aliases.learn(Birth(device_key, born_at, _metrics(text)))
-        return {row["device_key"]: row["born_at"] for row in rows}
+        each was received. Raises what asyncpg raises, and Unusable.
+
+        Asked for each batch, since another writer may have stored one just before the data that follow it: an answer of
+        a second ago would be wrong then.
+        """
+
+        def later(connection: Any) -> Awaitable[list[Any]]:
+            return integrity.fetch(connection, sql.BIRTHS, [*used], [*used.values()])
+
+        found = [row for row in await read(self._pool, later) if row["device_key"] is not None]
+        for row in found:
+            self._aliases.learn(Birth(row["device_key"], row["born_at"], _metrics(row["aliases"])))
+        return {row["device_key"]: row["born_at"] for row in found}
 
 
 def latest(births: Iterable[tuple[str, Birth]]) -> list[BirthRow]:

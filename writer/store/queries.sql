@@ -206,8 +206,9 @@ ON CONFLICT (tenant_id, device_key) DO UPDATE SET born_at = excluded.born_at, al
 WHERE old.born_at <= excluded.born_at
 
 -- name: births
--- A topic is of one tenant; where another mapping has given it to another one, the later BIRTH counts.
+-- A topic is of one tenant; where another mapping has given it to another one, the later BIRTH counts. $1 is of
+-- `integrity.fetch`.
 SELECT device_key, birth.born_at, aliases::text
 FROM sparkplug_birth AS birth
-JOIN unnest($1::text[], $2::timestamptz[]) AS used (device_key, born_at) USING (device_key)
+JOIN unnest($2::text[], $3::timestamptz[]) AS used (device_key, born_at) USING (device_key)
 WHERE used.born_at IS NULL OR birth.born_at > used.born_at

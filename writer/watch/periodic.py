@@ -11,7 +11,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -78,15 +78,26 @@ async def watch_receivers(clients: Clients, metrics: WriterMetrics) -> None:
     await watch("the receivers", count, RECEIVERS_PERIOD_S)
 
 
-async def watch_heartbeat(clients: Clients, name: str, shards: int, mappings: LiveMappings[Any]) -> None:
-    """Register this writer every 2 s, for `traksense-ingest status`; at the end it is removed."""
-    process, warned = f"{socket.gethostname()}-{os.getpid()}", False
+async def watch_heartbeat(
+    clients: Clients, name: str, shards: int, mappings: LiveMappings[Any], components: Mapping[str, Component]
+) -> None:
+    """Register this writer every 2 s, and when a component is lost or back, for `traksense-ingest status`; at the end
+    it is removed."""
+    process, pulse, warned = f"{socket.gethostname()}-{os.getpid()}", heartbeat.Pulse(components), False
 
     async def beat() -> None:
         nonlocal warned
+        if not pulse.is_due():
+            return
         try:
-            digests, error = mappings.digests, mappings.reload_error
-            state = Writer(name=name, process=process, shards=shards, mappings=digests, reload_error=error)
+            state = Writer(
+                name=name,
+                process=process,
+                shards=shards,
+                mappings=mappings.digests,
+                reload_error=mappings.reload_error,
+                waits=heartbeat.waits_of(components),
+            )
             await heartbeat.register_writer(clients, state)
         except REDIS_ERRORS as error:
             if isinstance(error, ResponseError) and not is_of_server(error) and not warned:
@@ -95,7 +106,7 @@ async def watch_heartbeat(clients: Clients, name: str, shards: int, mappings: Li
                 log.warning("`traksense-ingest status` can't see this writer: %s", describe(error), extra=about)
 
     try:
-        await watch("the heartbeat", beat, heartbeat.PERIOD_S)
+        await watch("the heartbeat", beat, heartbeat.TURN_S)
     finally:
         with contextlib.suppress(*REDIS_ERRORS):  # without it, the missing heartbeats say the same a little later
             async with asyncio.timeout(STOP_S):
