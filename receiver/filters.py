@@ -20,13 +20,13 @@ from redis.exceptions import ResponseError
 
 from traksense_ingest.receiver.connection import Connection
 from traksense_ingest.shared.failure import REDIS_ERRORS, describe
+from traksense_ingest.shared.listing import listed
 from traksense_ingest.shared.mapping.mappings import Mappings, Shards
 from traksense_ingest.shared.streams.client import Clients, errors_name_key
 from traksense_ingest.shared.streams.sharding import ShardKey
 
 KEY = "ingest:{receivers}:filters"
 TRIES = 3  # connections: a broker may end one because of an UNSUBSCRIBE that it does not like
-NAMES_MAX = 5  # filters in a warning
 
 log = logging.getLogger(__name__)
 
@@ -123,10 +123,9 @@ class Filters:
         """A connection ends for many reasons: only when several have ended without an answer that is logged, once."""
         self._tries += 1
         if self._tries == TRIES + 1:
-            listed, count = ", ".join(names[:NAMES_MAX]), len(names) - NAMES_MAX
             text = "could not unsubscribe from %s: %d connections have ended before the broker has answered"
             about = {"component": "broker", "filters": names}
-            log.warning(text, f"{listed} and {count} more" if count > 0 else listed, TRIES, extra=about)
+            log.warning(text, listed(names), TRIES, extra=about)
         return self._tries <= TRIES
 
     async def forget(self) -> None:

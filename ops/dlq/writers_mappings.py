@@ -13,11 +13,11 @@ from traksense_ingest.ops.terminal import printable
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import REDIS_ERRORS
+from traksense_ingest.shared.listing import listed
 from traksense_ingest.shared.streams.client import Clients, connect
 from traksense_ingest.shared.streams.heartbeat import Digests, Writer, writers
 
 ANSWER_S = 2.0  # a command that needs no Redis does not wait for it
-NAMES_MAX = 5
 
 
 async def warn_of_others(settings: Settings, mappings: Digests) -> None:
@@ -31,9 +31,8 @@ async def warn(clients: Clients, mappings: Digests) -> None:
     """One line on stderr if a writer that runs has other mappings than these; nothing where Redis refuses to say."""
     with contextlib.suppress(*REDIS_ERRORS):
         if names := differing(mappings, await writers(clients)):
-            listed = ", ".join(map(printable, names[:NAMES_MAX])) + (" …" if len(names) > NAMES_MAX else "")
             text = "warning: the writers run with other mappings than this command"
-            click.echo(f"{text} ({listed}): give it their INGEST_MAPPINGS", err=True)
+            click.echo(f"{text} ({listed(map(printable, names))}): give it their INGEST_MAPPINGS", err=True)
 
 
 def differing(mappings: Digests, others: Sequence[Writer]) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 from rich.text import Text
 
 from traksense_ingest.ops.terminal import printable
+from traksense_ingest.shared.listing import listed
 from traksense_ingest.shared.mapping.load import BUILT_IN, LAST
 from traksense_ingest.shared.streams.heartbeat import Digests, Receiver, Writer, running
 
 SHIPPED = frozenset({*BUILT_IN, *LAST})  # which every process has
-NAMES_MAX = 5  # processes in a line; --json has all of them
+PROCESSES_MAX = 5  # lines; --json has all of them
 DIGEST = 8  # characters of it
 
 Group = tuple[Digests, list[str]]  # the mappings, and the processes that run with them
@@ -35,10 +36,10 @@ def groups(receivers: Sequence[Receiver] | None, writers: Sequence[Writer] | Non
 
 def failed_reload_lines(found: Sequence[tuple[str, str]]) -> Iterator[Text]:
     """A line for each process that runs with older mappings than its files have."""
-    for name, error in found[:NAMES_MAX]:
+    for name, error in found[:PROCESSES_MAX]:
         yield Text(f"{printable(name)}: its last reload failed, see its log: {printable(error)}", style="red")
-    if len(found) > NAMES_MAX:
-        yield Text(f"and {len(found) - NAMES_MAX} more processes", style="red")
+    if len(found) > PROCESSES_MAX:
+        yield Text(f"and {len(found) - PROCESSES_MAX} more processes", style="red")
 
 
 def mapping_lines(found: Sequence[Group]) -> Iterator[Text]:
@@ -75,5 +76,4 @@ def _listed(mappings: Mapping[str, str]) -> str:
 
 def listed_processes(names: Sequence[str]) -> str:
     """Some of them, and how many more there are."""
-    shown = ", ".join(map(printable, names[:NAMES_MAX]))
-    return f"{shown} and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else shown
+    return listed(map(printable, names))

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from traksense_ingest.ops.terminal import printable, safe_name, table_with_notes
+from traksense_ingest.shared.listing import listed
 from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.nodes import Node
 
@@ -77,6 +78,4 @@ def _replicas(master: Node, nodes: Sequence[Node]) -> str:
 
 
 def _listed(shards: Sequence[int]) -> str:
-    shown = ", ".join(map(str, shards[:SHARDS_MAX]))
-    more = f" and {len(shards) - SHARDS_MAX} more" if len(shards) > SHARDS_MAX else ""
-    return f"shard{'s' * (len(shards) != 1)} {shown}{more}" if shards else "no shards"
+    return f"shard{'s' * (len(shards) != 1)} {listed(shards, SHARDS_MAX)}" if shards else "no shards"

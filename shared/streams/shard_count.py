@@ -11,13 +11,13 @@ from typing import NoReturn
 from redis.exceptions import ResponseError
 
 from traksense_ingest.shared.failure import REDIS_ERRORS
+from traksense_ingest.shared.listing import listed
 from traksense_ingest.shared.runtime.retry import watch
 from traksense_ingest.shared.streams import heartbeat
 from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.heartbeat import Receiver, Writer, running
 
 PERIOD_S = 10.0
-NAMES_MAX = 5  # in a line of the log; `status --json` has all
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,7 @@ class ShardCount:
                 "INGEST_SHARDS is %d here, but not in all processes (%s): a device's messages may be on two streams, "
                 "out of order; give all receivers and writers the same number",
                 self._shards,
-                _listed([f"{name}: {shards}" for shards, names in found.items() for name in names]),
+                listed(f"{name}: {shards}" for shards, names in found.items() for name in names),
                 extra={"variable": "INGEST_SHARDS"},
             )
         self._is_warned = bool(found)
-
-
-def _listed(others: Sequence[str]) -> str:
-    rest = f" and {len(others) - NAMES_MAX} more" if len(others) > NAMES_MAX else ""
-    return ", ".join(others[:NAMES_MAX]) + rest
