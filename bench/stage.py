@@ -33,6 +33,7 @@ SHARDS_MAX = 6
 COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points
 APPEND_MESSAGES = 500  # at once, as a receiver does
 POLL_S = 0.01  # a poll costs some 0.2 ms
+START_S = 180.0  # on a machine that is busy with other work
 STUCK_S = 60.0  # no change for so long: something is wrong
 
 _T = TypeVar("_T")
@@ -203,7 +204,9 @@ class Stage:
 
     def _service(self, kind: type[_ServiceT], variables: Mapping[str, object]) -> _ServiceT:
         directory = self.directory / f"{kind.name}-{next(self._numbers)}"
-        return kind(directory, free_port(), self.environment(variables))
+        service = kind(directory, free_port(), self.environment(variables))
+        service.start_timeout = START_S
+        return service
 
 
 async def _rewrite_file(client: Redis) -> None:

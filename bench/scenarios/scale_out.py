@@ -119,7 +119,8 @@ def _costs(case: Case, measured: Measured, service: str, verb: str) -> Iterator[
     if "postgres" in measured.cpu:
         yield Reading(f"{name}: CPU of PostgreSQL", measured.busy_cost("postgres"), "µs/point")
     for part, role in ((f"{service}s", service), ("Redis", "redis"), ("PostgreSQL", "postgres")):
-        if idle := sum(seconds for each, seconds in measured.idle.items() if each.startswith(role)):
+        idle = sum(seconds for each, seconds in measured.idle.items() if each.startswith(role))
+        if idle and case[0] == SERVER:
             yield Reading(f"{name}: {part} when idle", idle * 1000, "ms/s")
 
 
@@ -128,7 +129,7 @@ def _ratios(found: Mapping[Case, Measured], service: str) -> Iterator[tuple[str,
     for (kind, count), measured in found.items():
         name, redis = _name((kind, count), service), sum(measured.nodes)
         if kind.masters > 1:
-            yield f"{name}: busiest node, of its share", max(measured.nodes) * kind.masters / redis
+            yield f"{name}: busiest, of its share", max(measured.nodes) * kind.masters / redis
         if kind != SERVER and (server := found.get((SERVER, count))):
             yield f"{name}: Redis, of 1 server", redis / sum(server.nodes)
             yield f"{name}: {service}s, of 1 server", measured.busy_cost(service) / server.busy_cost(service)
@@ -148,8 +149,8 @@ SCALE_OUT = Scenario(
         f"{case}: {ratio}": at_most(MOST)
         for case, *ratios in (
             ("1 node, 1 writer", "Redis, of 1 server", "writers, of 1 server"),
-            ("2 nodes, 2 writers", "Redis, of 1 server", "writers, of 1 server", "busiest node, of its share"),
-            ("3 nodes, 6 writers", "Redis, of 1 server", "writers, of 1 server", "busiest node, of its share"),
+            ("2 nodes, 2 writers", "Redis, of 1 server", "writers, of 1 server", "busiest, of its share"),
+            ("3 nodes, 6 writers", "Redis, of 1 server", "writers, of 1 server", "busiest, of its share"),
             ("1 server, 6 writers", "writers, of 1 writer"),
             ("3 nodes, 1 receiver", "Redis, of 1 server", "receivers, of 1 server"),
             ("3 nodes, 2 receivers", "receivers, of 1 receiver"),

@@ -60,7 +60,7 @@ class Server(ABC):
 
     name: ClassVar[str]
     host: ClassVar[str] = LOOPBACK
-    start_timeout: ClassVar[float] = 30.0  # seconds, crash recovery included
+    start_timeout: float = 30.0  # seconds, crash recovery included
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
     orphan_signal: ClassVar[signal.Signals] = signal.SIGKILL  # what the child gets when its parent dies
 
