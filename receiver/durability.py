@@ -134,9 +134,10 @@ class DurabilityBarrier:
                 raise
             await self._ask()  # its configuration has changed: the new guarantee holds for what is written already, too
             return await self.late()
+        missing = await self._missing(copies)
         if local < 1:
             return Unusable(f"{self._where}: the append-only file has not been written for {WAIT_MS // 1000} s")
-        return await self._missing(copies)
+        return missing
 
     async def _missing(self, copies: int) -> Unusable | None:
         """Why replicas have not confirmed what was written, where `copies` of them have. Raises ConnectionError if they

@@ -27,6 +27,7 @@ from traksense_ingest.ops.status.processes import (
 )
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import backlogs, balances, line_count
+from traksense_ingest.ops.terminal import printable
 
 PIPE = 10_000  # columns and lines: nothing is wrapped or left out for a program that reads it
 
@@ -44,7 +45,8 @@ def screen(status: Status, width: int, height: int) -> Group:
         unknown = Text("streams, receivers and writers: not known without Redis", style="red")
         return _blocks(dependencies, *nodes, [unknown])
     if status.now is None:
-        return _blocks(dependencies, *nodes, receivers, [Text("streams: not known without all of them", style="red")])
+        unknown = Text("streams: not known while one of them can't be read", style="red")
+        return _blocks(dependencies, *nodes, receivers, [unknown])
     sums = [*balances(status)]
     tables = count_running(status.receivers) + line_count(status) + 2  # with their headings
     tables += node_line_count(status.nodes) + 1 if status.nodes else 0
@@ -65,7 +67,7 @@ def plain(status: Status) -> str:
 def _nodes(status: Status, width: int) -> list[list[RenderableType]]:
     """Of a cluster alone; the reason if it is one that can't be asked."""
     if status.nodes_error:
-        return [[Text(f"nodes of the cluster: can't be read: {status.nodes_error}", style="yellow")]]
+        return [[Text(f"nodes of the cluster: can't be read: {printable(status.nodes_error)}", style="yellow")]]
     return [node_lines(status.nodes, status.numbers, width)] if status.nodes else []
 
 

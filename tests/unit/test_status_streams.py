@@ -137,4 +137,4 @@ def test_where_a_shard_can_not_be_read_the_processes_are_still_shown() -> None:
     status = replace(STATUS, now=None, before=(), nodes=NODES, numbers=range(4))
     lines = plain(status).splitlines()
     assert any(line.startswith("receiver-0 ") for line in lines)
-    assert lines[-1] == "streams: not known without all of them"
+    assert lines[-1] == "streams: not known while one of them can't be read"
