@@ -133,7 +133,7 @@ def test_a_writer_that_comes_to_the_new_master_has_lost_what_others_had_written_
     assert action.loss.gone == 6
 
 
-def test_two_that_come_to_a_promoted_replica_one_after_the_other_are_no_split() -> None:
+def test_two_that_come_to_a_promoted_replica_one_after_the_other_do_not_count_as_split() -> None:
     """The second one reads that a loss is recorded, before the ledger is reset."""
     older, promoted = Observation(ROW, ROW, THEN), snapshot(added=104, in_stream=24, last_id="1000-9", revision=6)
     recorded = replace(ROW, added=110, in_stream=30, last_id="1001-0", revision=8, is_closed=True, lost=6)
