@@ -70,11 +70,19 @@ class Streams(ABC):
             yield await read_snapshot(self.clients, shard)
 
     async def total(self) -> StreamSnapshot:
-        """The sums over all shards."""
-        first, *others = [snapshot async for snapshot in self.snapshots()]
+        """The sums over all shards, once Redis answers."""
+        snapshots: list[StreamSnapshot] = await eventually(self._all_snapshots, "Redis answers")
+        first, *others = snapshots
         for other in others:
             first = _sum(first, other)
         return first
+
+    async def _all_snapshots(self) -> list[StreamSnapshot]:
+        """None of them where a server is starting, or a cluster is down for a short time."""
+        try:
+            return [snapshot async for snapshot in self.snapshots()]
+        except (RedisError, OSError):
+            return []
 
     async def pending_of(self, pid: int) -> int:
         """How many entries the lanes of a writer's process have in hand."""

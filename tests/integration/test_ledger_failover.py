@@ -1,5 +1,5 @@
-"""What the ledgers say after a failover that lost entries: no loss that is none, none that is hidden, and the counts
-balance again."""
+"""What the ledgers say after a failover: entries that are gone are counted once, others are not, and the counts balance
+again."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_entries_that_the_old_master_had_unsettled_count_as_lost(stack: St
 
 
 @pytest.mark.long
-async def test_entries_that_were_settled_on_the_old_master_are_no_loss(stack: Stack, streams: SeveralServers) -> None:
+async def test_entries_that_the_old_master_settled_do_not_count_as_lost(stack: Stack, streams: SeveralServers) -> None:
     await start_receiver(stack, streams, replicas=0)
     variables = streams.variables | {"INGEST_REPLICAS": "0"}
     writers = [await stack.writer(**variables) for _ in range(2)]

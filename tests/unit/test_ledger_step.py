@@ -121,6 +121,12 @@ def test_what_came_to_the_old_master_since_is_lost_when_its_writers_leave_it() -
     assert isinstance(action, Close)
     assert action.loss == Loss(30, 0, 50, NOW + SURE)
     assert after(OF_NEW, at_new, action.seen) == action, "until it is written"
+    accepted = after(replace(OF_NEW, lost=0), at_new, seen)
+    assert isinstance(accepted, Close)
+    assert accepted.loss.gone == 30, "an operator has accepted what was lost before"
+    trimmed = after(replace(OF_NEW, in_stream=13), replace(at_new, in_stream=15), seen)
+    assert isinstance(trimmed, Close)
+    assert trimmed.loss.missing == 2, "it is written off when the ledger is reset"
     by_another = replace(OF_NEW, lost=5 + 30, revision=7)
     assert isinstance(after(by_another, replace(at_new, revision=7), seen), Copy)
 
@@ -133,7 +139,7 @@ def test_a_writer_that_comes_to_the_new_master_has_lost_what_others_had_written_
     assert action.loss.gone == 6
 
 
-def test_two_that_come_to_a_promoted_replica_one_after_the_other_are_no_split() -> None:
+def test_two_that_come_to_a_promoted_replica_one_after_the_other_do_not_count_as_split() -> None:
     """The second one reads that a loss is recorded, before the ledger is reset."""
     older, promoted = Observation(ROW, ROW, THEN), snapshot(added=104, in_stream=24, last_id="1000-9", revision=6)
     recorded = replace(ROW, added=110, in_stream=30, last_id="1001-0", revision=8, is_closed=True, lost=6)

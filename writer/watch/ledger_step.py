@@ -77,8 +77,9 @@ class Observation:
         if not (self.split and self.is_split):
             return None
         came = self.ledger.added - self.split.before.added
-        gone = min(self.ledger.in_stream, came) - (row.lost - self.split.lost)
-        return Loss(gone, 0, self.ledger.in_stream, self.at) if gone > 0 else None
+        recorded = max(0, row.lost - self.split.lost)  # below, an operator has accepted it
+        gone = min(self.ledger.in_stream, came) - recorded
+        return Loss(gone, max(row.missing, 0), self.ledger.in_stream, self.at) if gone > 0 else None
 
 
 @dataclass(frozen=True)
