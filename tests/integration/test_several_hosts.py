@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support import program
+from tests.support.decoding import v1_routes
 from tests.support.services import Services
 from tests.support.stack import START, Stack, telem
 from tests.support.standby import connected, fail_over, replicate
@@ -19,8 +20,18 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.embedded.postgres import PostgresServer
 from traksense_ingest.ops.schema.migrate import migrate
-from traksense_ingest.shared.database import check, connect
+from traksense_ingest.shared.database import check, connect, open_pool
 from traksense_ingest.shared.session import NoServer
+from traksense_ingest.writer.entry import Entry, parse_entry
+from traksense_ingest.writer.outcome import Decoded, Outcome
+from traksense_ingest.writer.store.devices import DeviceRegistry
+from traksense_ingest.writer.store.tables import Tables
+
+COPIED_A_SECOND_LATER = """
+    INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num)
+    SELECT tenant_id, device_id, point_id, ts + interval '1 s', v_num FROM ts_measure
+"""
+WAITS_FOR_STANDBY = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 
 def among(*servers: Server, query: str = "", **before: int) -> str:
@@ -76,6 +87,37 @@ async def test_a_standby_is_promoted_under_load(
         assert "postgres:postgres@" not in done.stdout
         assert [writer.stop() for writer in writers] == [0, 0]
         await stack.close()
+
+
+@pytest.mark.long
+async def test_duplicates_wait_until_the_standby_has_them(pair: tuple[PostgresServer, PostgresServer]) -> None:
+    """A COMMIT that waited for the standby has timed out: its rows are on the primary alone, and the next try finds
+    nothing new."""
+    primary, standby = pair
+    decoder = v1_routes(10_000, 600)
+    pool = await open_pool(primary.url, 1, 1)
+    tables = Tables(pool, DeviceRegistry())
+    first, second = (stored_by(decoder.decode(entry(*telem("dev", second)))) for second in (0, 1))
+    await tables.write([first])
+    await asyncio.to_thread(standby.kill)
+    async with connected(primary) as connection:
+        await connection.execute("SET synchronous_commit = local")
+        await connection.execute(COPIED_A_SECOND_LATER)
+        writing = asyncio.create_task(tables.write([second]))
+        await eventually(lambda: connection.fetchval(WAITS_FOR_STANDBY))
+        assert not writing.done()
+        await asyncio.to_thread(standby.start)
+        assert (await writing).duplicates["telem"] == 1
+    pool.terminate()
+
+
+def entry(topic: str, payload: bytes) -> Entry:
+    return parse_entry("s", b"1700000000000-0", [b"topic", topic.encode(), b"payload", payload])
+
+
+def stored_by(outcome: Outcome) -> Decoded:
+    assert isinstance(outcome, Decoded)
+    return outcome
 
 
 @pytest.mark.long

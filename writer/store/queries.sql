@@ -125,6 +125,11 @@ SELECT count(pg_terminate_backend(activity.pid))
 FROM unnest($1::integer[], $2::timestamptz[]) AS frozen (pid, state_change)
 JOIN pg_stat_activity AS activity USING (pid, state_change)
 
+-- name: wait_for_standbys
+-- Only a COMMIT that has written something waits for a synchronous standby. What a batch finds in the tables may be on the
+-- primary alone, since a COMMIT that waited for the standby timed out: with this it waits until the standby has that too.
+SELECT pg_logical_emit_message(true, 'traksense_ingest', '')
+
 -- name: lock_dead_letters
 -- Before anything else of a transaction with dead letters, so that nobody waits for it in a circle: alone where one of
 -- them is retained, which must see those that others are storing at this moment.

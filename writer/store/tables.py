@@ -186,13 +186,16 @@ async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Chang
     if rows.measures:
         changes.points = await copy(connection, rows.measures)
     changes.duplicates["telem"] = rows.points - changes.points + rows.repeated
-    changes.duplicates["ack"] = len(rows.acks) - await upsert_acks(connection, rows.acks)
-    changes.duplicates["event"] = len(rows.events) - await _insert_events(connection, rows.events)
+    acks, events = await upsert_acks(connection, rows.acks), await _insert_events(connection, rows.events)
+    changes.duplicates["ack"], changes.duplicates["event"] = len(rows.acks) - acks, len(rows.events) - events
+    states = await _insert_events(connection, rows.states)
     if rows.states:
-        changes.duplicates["state"] = len(rows.states) - await _insert_events(connection, rows.states)
+        changes.duplicates["state"] = len(rows.states) - states
     changes.same_point = rows.same_point
     await upsert_births(connection, rows.births)
     changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
+    if not (changes.points or acks or events or states or changes.dead_letters):
+        await connection.execute(sql.WAIT_FOR_STANDBYS)
     return changes
 
 
