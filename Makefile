@@ -74,7 +74,7 @@ check: $(READY) ## lint, format, types, import boundaries
 	$(RUN)/python -m pytest -q tests/unit/test_boundaries.py
 
 ci: $(FUZZER) ## everything that CI runs
-	$(MAKE) --jobs=3 --output-sync=line check fuzz test-all
+	$(MAKE) --jobs=3 check fuzz test-all
 
 format: $(READY) ## fix what ruff can fix
 	$(RUN)/ruff check --fix .
