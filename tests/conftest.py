@@ -22,6 +22,7 @@ from traksense_ingest.ops.embedded import Server, free_port, ports
 from traksense_ingest.ops.schema.migrate import migrate
 
 WORKERS = 8  # of pytest-xdist, at most
+PREFIX = "traksense-tests-"
 ROOM_NEEDED = 8 << 30  # bytes, for the temporary files of a run
 
 # Without a deadline: an example takes as long as the machine is busy.
@@ -45,13 +46,24 @@ def directory_in_memory() -> str | None:
     return directory if has_room else None
 
 
+def remove_leftovers(directory: Path) -> None:
+    """What runs that were killed have left would take memory until the next start of the machine."""
+    for path in directory.glob(f"{PREFIX}*"):
+        pid = path.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """A directory of this run's own: each run of pytest closes the shared one to other users, and PostgreSQL, which
     must not run as root, would lose its data under its feet."""
     ports.ports = ports_of(os.environ.get("PYTEST_XDIST_WORKER", "gw0"))
     if config.option.basetemp is None:
-        config.option.basetemp = tempfile.mkdtemp(prefix="traksense-tests-", dir=directory_in_memory())
+        directory = directory_in_memory()
+        if directory:
+            remove_leftovers(Path(directory))
+        config.option.basetemp = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=directory)
         config.add_cleanup(lambda: shutil.rmtree(config.option.basetemp, ignore_errors=True))
 
 
