@@ -76,7 +76,8 @@ async def test_a_failover_under_load_where_the_connections_survive(stack: Stack,
         await eventually(lambda: _has_rows(stack, COUNT), lambda: f"all are stored\n{receiver.log}\n{writer.log}")
         status = await eventually(lambda: _all_is_well(collector), "status recovers over its own connections")
     stack.redis_server.kill()  # which would wait for its replica
-    assert sum(shard.stored for shard in status.shards) == COUNT
+    # More if the old master's answer was lost: then the receiver has appended the same messages once more.
+    assert sum(shard.stored for shard in status.shards) >= COUNT
     assert await pair.new.xlen(key_of(0)) == 0
     assert await stack.count("ingest_errors") == 0
     for process in (receiver, writer):
