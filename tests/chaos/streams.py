@@ -192,9 +192,15 @@ class OfCluster(SeveralServers):
         return await self.cluster.master_of(shard, without=without)
 
     async def replica_of(self, shard: int) -> RedisServer:
-        """As a node says."""
-        master = await self.cluster.master_of(shard)
-        return next(owners[1] for _, _, owners in await self.cluster.owners() if owners[0] is master)
+        """As a node says, once it knows that the replica is up."""
+
+        async def found() -> RedisServer | None:
+            master = await self.cluster.master_of(shard)
+            replicas = (owners[1:2] for _, _, owners in await self.cluster.owners() if owners[0] is master)
+            return next((replica for each in replicas for replica in each), None)
+
+        replica: RedisServer = await eventually(found, f"the master of shard {shard} has a replica")
+        return replica
 
 
 class OfSentinels(SeveralServers):

@@ -21,6 +21,7 @@ from tests.support.stack import Stack
 from tests.support.steady_load import under_load
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import RedisServer, Server
+from traksense_ingest.shared.streams.keys import key_of
 
 pytestmark = pytest.mark.long
 
@@ -126,7 +127,7 @@ async def test_what_the_old_master_acknowledges_after_a_promotion_by_hand_is_los
     receiver = await stack.receiver(REDIS_URL=pair.url)
     await publish(stack, 0, 1)
     await eventually(lambda: appended(receiver) == 1)
-    await eventually(lambda: stack.redis_command("WAIT", "1", "100"), "the replica has it")
+    await eventually(lambda: ask(pair.replica, "XLEN", key_of(0)), "the replica has it")
     await pair.promote()
     await publish(stack, 1, MEANWHILE)
     await eventually(lambda: appended(receiver) == 1 + MEANWHILE, "the old master has acknowledged them")

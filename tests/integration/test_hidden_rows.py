@@ -54,7 +54,7 @@ async def test_they_are_found_and_brought_back_and_what_is_seen_stays(stack: Sta
     assert await values(timescale) == {1.0: 30, 2.0: 20}
     again = await run("migrate", "--recover-rows", DATABASE_URL=timescale)
     assert again.stdout == "nothing to do: the database is up to date\n"
-    assert (await stack.status()).returncode == 0
+    await stack.is_well()
 
 
 async def test_nothing_is_lost_or_doubled_when_it_is_killed(timescale: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -251,4 +251,4 @@ async def test_without_timescaledb_there_is_nothing_to_find(stack: Stack) -> Non
 
 async def all_is_there_in_a_plain_table(stack: Stack) -> None:
     await stack.has_rows("ts_measure", len(MEANWHILE))
-    assert (await stack.status()).returncode == 0
+    await stack.is_well()

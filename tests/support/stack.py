@@ -87,6 +87,14 @@ class Stack:
         """What `traksense-ingest status` says on 80 columns, and its exit code."""
         return await self.command("status", "--sample", "0", "--timeout", "30", *options, **variables)
 
+    async def is_well(self) -> None:
+        """Wait until `status` ends with 0: a service says in its next heartbeat that an outage is over."""
+
+        async def found() -> bool:
+            return (await self.status()).returncode == 0
+
+        await eventually(found, "status ends with 0")
+
     async def command(self, *words: str, **variables: object) -> subprocess.CompletedProcess[str]:
         """What a command of `traksense-ingest` says on 80 columns, and its exit code."""
         environment = {"COLUMNS": "80", **self._environment_of(words[0], variables)}
