@@ -24,7 +24,7 @@ async def eventually(
             value = await value
         if value:
             return value
-        assert time.monotonic() < deadline, f"not within {timeout} s: {_told(what, condition)} ({value!r})"
+        assert time.monotonic() < deadline, f"not within {timeout} s: {_described(what, condition)} ({value!r})"
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, LONGEST_PAUSE_S)
 
@@ -33,7 +33,7 @@ def eventually_blocking(condition: Callable[[], bool], timeout: float = TIMEOUT_
     """The same without an event loop."""
     deadline = time.monotonic() + timeout
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout} s: {_told('', condition)}"
+        assert time.monotonic() < deadline, f"not within {timeout} s: {_described('', condition)}"
         time.sleep(FIRST_PAUSE_S)
 
 
@@ -62,5 +62,5 @@ async def watching(watch: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _told(what: str | Callable[[], str], condition: Callable[[], object]) -> str:
+def _described(what: str | Callable[[], str], condition: Callable[[], object]) -> str:
     return (what() if callable(what) else what) or inspect.getsource(condition)
