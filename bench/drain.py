@@ -59,7 +59,7 @@ async def drain(
             seconds=finished - started,
             cpu=spent(before, after, "broker"),
             peak_mib={"writer": max(peak_mib(process.pid or 0) for process in processes)},
-            idle={role: cpu / (rested - finished) for role, cpu in spent(after, at_last, "broker").items()},
+            idle={role: cpu / (rested - finished) for role, cpu in spent(after, at_last, "broker").items() if idle_s},
         )
     finally:
         for process in processes:

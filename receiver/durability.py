@@ -46,7 +46,7 @@ _FAILOVER = (
     "INGEST_REPLICAS is 0: if a replica of this Redis is promoted, acknowledged messages that were not yet replicated "
     "are lost"
 )
-_ON_DISK = "a replica, too, needs appendonly yes, and appendfsync always or everysec"
+_ON_DISK = "replicas also need appendonly yes, and appendfsync always or everysec"
 _WARNINGS = frozenset({Guarantee.A_SECOND, Guarantee.MAY_NOT_WAIT, Guarantee.NO_FILE})
 _NOT_ENOUGH = {
     Guarantee.MAY_NOT_WAIT: "INGEST_DURABILITY=aof, but the user in REDIS_URL may not run WAITAOF",
@@ -136,7 +136,7 @@ class DurabilityBarrier:
             return await self.late()
         missing = await self._missing(copies)
         if local < 1:
-            return Unusable(f"{self._where}: the append-only file has not been written for {WAIT_MS // 1000} s")
+            return Unusable(f"{self._where}: the append-only file has not been fsynced for {WAIT_MS // 1000} s")
         return missing
 
     async def _missing(self, copies: int) -> Unusable | None:
@@ -150,7 +150,7 @@ class DurabilityBarrier:
             raise exceptions.ConnectionError(f"{text}; another server has become the master")
         if self._guarantee is Guarantee.WAITAOF:
             in_memory = await _wait(self._client, replicas, 1) - copies
-            text += f"; in memory alone: {in_memory} ({_ON_DISK})" if in_memory > 0 else ""
+            text += f"; only in memory: {in_memory} ({_ON_DISK})" if in_memory > 0 else ""
         return Unusable(text)
 
     @property

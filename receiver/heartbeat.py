@@ -21,7 +21,7 @@ from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error
 from traksense_ingest.shared.streams.client import Clients
 from traksense_ingest.shared.streams.connection import is_of_server
-from traksense_ingest.shared.streams.heartbeat import TURN_S, Pulse, Receiver, deregister, register, waits_of
+from traksense_ingest.shared.streams.heartbeat import CHECK_S, Pulse, Receiver, deregister, register, waits_of
 
 STOP_S = 1.0  # a Redis that is unreachable must not hold up the shutdown
 
@@ -70,7 +70,7 @@ class Heartbeat:
                 if self._pulse.is_due():
                     await self._register()
                 end_if_cancelled()
-                await asyncio.sleep(TURN_S)
+                await asyncio.sleep(CHECK_S)
         finally:
             with contextlib.suppress(
                 RedisError, OSError

@@ -169,7 +169,7 @@ class Receiver:
                 was_connected = was_connected or self._broker.is_up
                 if is_permanent(error) and not was_connected:
                     raise ConfigurationError(f"MQTT_URL: broker: {mqtt.described(self._settings, error)}") from None
-                self._broker.down(error, self._withheld if self._broker.is_up else "")
+                self._broker.down(error, self._withheld)
                 self._hints.failed(error)
                 await unless_stopped(stop, asyncio.sleep(reconnect.delay(error)))
 

@@ -115,7 +115,7 @@ class Lane:
         return [self._again(outcome, later) for outcome in decoded]
 
     def _again(self, outcome: Outcome, later: Mapping[str, datetime]) -> Outcome:
-        if isinstance(outcome, AwaitsBirth) or _is_before(later, outcome):
+        if isinstance(outcome, AwaitsBirth) or _has_newer_birth(later, outcome):
             outcome = self._context.decoder.decode(outcome.entry)
         return give_up_waiting(outcome) if isinstance(outcome, AwaitsBirth) else outcome
 
@@ -178,7 +178,7 @@ def _kind_of_deferred(outcome: Deferred) -> str:
     return "telem" if kind == "unknown" else statements_of(kind)
 
 
-def _is_before(births: Mapping[str, datetime], outcome: Outcome) -> bool:
+def _has_newer_birth(births: Mapping[str, datetime], outcome: Outcome) -> bool:
     """Whether one of these BIRTHs was received before the message, which has names or data types of an earlier one."""
     if not isinstance(outcome, Decoded | Rejected) or outcome.named_by is None:
         return False

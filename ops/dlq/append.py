@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
 from traksense_ingest.ops.dlq.writers_mappings import warn
@@ -141,8 +142,9 @@ async def _confirmed(barrier: DurabilityBarrier) -> None:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether a failover may be the cause: no connection, a server that refuses to work, too few replicas."""
-    return isinstance(error, RedisConnectionError | Unusable) or (isinstance(error, RedisError) and is_of_server(error))
+    """Whether a failover may be the cause: no connection or answer, a server that refuses to work, too few replicas."""
+    is_lost = isinstance(error, RedisConnectionError | RedisTimeoutError | Unusable)
+    return is_lost or (isinstance(error, RedisError) and is_of_server(error))
 
 
 def _received_ms(letter: DeadLetter) -> int:

@@ -90,15 +90,17 @@ def status(
 
     Whether broker, Redis and database answer; the nodes of a Redis Cluster; receivers and writers; each stream's
     backlog, rates, and how long until it is full or empty; and whether the counts balance: entries added = stored +
-    dead-lettered + written off + still here, at any instant. From five streams on, those that are well have one line
-    together, and each writer has one; --json has all of them.
+    dead-lettered + written off + still here, at any instant. With five or more streams, one line is the sum
+    of all, only those that don't keep up have a line of their own, and a writer has one line instead of one for each
+    stream; --json has everything.
 
     A receiver that stopped or died stays on the screen: its session at the broker may hold messages. It is shown until
     it is back, has left for good (`receiver --leave`), or is dismissed.
 
     Exit code 0: all is well. 1: a dependency or a node of a Redis Cluster is unreachable, a receiver is gone, a
-    receiver or writer waits for a dependency or for replicas of Redis, INGEST_SHARDS is not the same in all processes,
-    the counts do not balance, or entries were lost. 2: a variable is wrong, or a dependency rejects the connection
+    receiver or writer can't use a dependency, has too few replicas of Redis, or waits because of a wrong clock or
+    rejected messages, INGEST_SHARDS is not the same in all processes, the counts do not balance, or entries were lost.
+    2: a variable is wrong, or a dependency rejects the connection
     permanently. With --watch 0, after Ctrl-C. With several --env the highest of all.
 
     \b

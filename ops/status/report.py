@@ -119,6 +119,7 @@ class Status:
             "cap": self.cap,
             "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
             "nodes": None if self.nodes is None else nodes_as_json(self.nodes, self.numbers),
+            "nodes_error": self.nodes_error or None,
             "receivers": None if self.receivers is None else [each.as_dict() for each in self.receivers],
             "writers": None if self.writers is None else [each.as_dict() for each in self.writers],
             "ingest_shards": {

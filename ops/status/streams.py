@@ -1,7 +1,6 @@
 """The streams on the screen: each one's backlog and forecast, and whether its counts balance.
 
-From a few streams on, those that are well have one line together: so the whole backlog is one figure, and what is not
-well can be seen.
+With FOLDED_FROM streams or more, one line is the sum of all, and only those that don't keep up have their own.
 """
 
 from __future__ import annotations

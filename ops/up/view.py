@@ -117,7 +117,7 @@ class Gauges:
     p50: float | None = None
     p99: float | None = None
     is_paused: bool = False
-    waits: Sequence[str] = ()  # `receiver waits for redis`, and so on
+    waits: Sequence[str] = ()  # `receiver can't use redis`, and so on
 
 
 class Meter:
@@ -203,7 +203,7 @@ def _waits(service: str, processes: Sequence[Samples]) -> Iterator[str]:
     """What these processes can't use; nothing of one that doesn't answer."""
     for component in OUTAGE_REASONS:
         if any(each.value("ingest_connected", 1.0, component=component) == 0 for each in processes):
-            yield f"{service} waits for {component}"
+            yield f"{service} can't use {component}"
 
 
 def _listed(waits: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ class Outage(NamedTuple):
 
     reason: str  # one line
     since: float  # by a monotonic clock, in seconds
+    context: str = ""  # what may have contributed to it when it began
 
 
 class Component:
@@ -76,13 +77,15 @@ class Component:
             state = "can be used again" if was_unusable else "is reachable"
             log.info("%s %s", self.name, state, extra={"component": self.name, "state": "up"})
 
-    def down(self, error: BaseException, beside: str = "") -> None:
+    def down(self, error: BaseException, context: str = "") -> None:
         """A try failed; each is counted. Logged once an outage, and once for each reason why it can't be used, when it
-        counts as down already. `beside` is what has contributed to it."""
+        counts as down already. `context` is what may have contributed to the
+        outage, of its first error."""
         is_new = self._is_new(error)
         self.is_up = False
-        reason = describe(error) + beside
-        self.outage = Outage(reason, self.outage.since if self.outage else time.monotonic())
+        since, context = (self.outage.since, self.outage.context) if self.outage else (time.monotonic(), context)
+        reason = describe(error) + context
+        self.outage = Outage(reason, since, context)
         self._errors.inc()
         self._connected.set(0)
         if is_new:

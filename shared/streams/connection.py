@@ -195,7 +195,7 @@ async def is_outdated(client: Redis) -> bool:
 
 
 def address_of(client: Redis) -> str:
-    """Of the server that the connection of a client leads to that has a single one."""
+    """The address of the server to which a client with a single connection is connected."""
     connection: Any = client.connection
     return getattr(connection, "path", "") or f"{connection.host}:{connection.port}"
 

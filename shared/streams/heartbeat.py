@@ -3,9 +3,10 @@
 A receiver only appends; without its heartbeat Redis would have no trace of it. A writer is a consumer of the streams'
 group, and visible there; its heartbeat says with which mappings it runs.
 
-Each says what it waits for: /readyz and the metrics say that, too, but `status` knows no addresses of processes, and
-would have to reach each of them. A receiver that waits for one server of several says it by way of another. Where it
-can't, the heartbeat that is missing shows it, or `status` can't reach that server either.
+Each says what it waits for, a writer once it has reached Redis and the database: /readyz and the metrics say that, too,
+but `status` knows no addresses of processes, and would have to reach each of them. A receiver that waits for one server
+of several says it by way of another. Where it can't, the heartbeat that is missing shows it, or `status` can't reach
+that server either.
 
 A receiver that stopped, or died, stays in the hash: its session at the broker may hold messages, and with a shared
 subscription the session still receives its share. It is removed when an operator dismisses it. A writer leaves nothing
@@ -29,7 +30,7 @@ WRITERS_KEY = "ingest:{writers}"
 _WRITER_FIELDS = ("process", "shards", "mappings", "reload_error", "waits")
 _FIELDS = (*_WRITER_FIELDS, "broker", "waiting", "appended", "appended_per_s", "stopped")
 PERIOD_S = 2.0
-TURN_S = 0.2  # how soon it is sent after a component was lost, or is back
+CHECK_S = 0.2  # how soon it is sent after a component was lost, or is back
 REASON_MAX = 300  # characters
 GONE_S = 15.0  # a process sends a heartbeat every 2 s, and a Redis that does not answer delays it by 5 s
 NAMES_MAX = 1000  # at 300 bytes each; a fleet has some dozen, random client ids make a new one at each start
@@ -219,7 +220,7 @@ def _digests(value: Any) -> Digests | None:
 
 
 def _waits(value: Any, idle_s: float) -> tuple[Wait, ...]:
-    """None of a version that does not say it."""
+    """Empty for a version that does not report it."""
     return tuple(
         Wait(str(each["component"]), str(each["reason"]), float(each["seconds"]) + idle_s) for each in value or ()
     )

@@ -84,8 +84,8 @@ class Ledger:
         return min(max(gone, 0), self.in_stream)
 
     def _is_after(self, earlier: Ledger) -> bool:
-        """Whether a state, that is not a later one of this ledger, is an earlier one. If its revision is the same, its
-        sums must agree: where the stream alone was deleted, it has fewer entries than its ledger."""
+        """Whether `earlier`, already known not to be a later state of this ledger, is an earlier one. With the same
+        revision its sums must agree: where the stream alone was deleted, it has fewer entries than its ledger."""
         is_same = earlier.revision == self.revision and earlier.missing >= 0
         return earlier.revision > 0 and (earlier.revision < self.revision or is_same)
 

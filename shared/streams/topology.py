@@ -38,7 +38,7 @@ class NoMaster(exceptions.ConnectionError):
 
 
 class NoMasterKnown(NoMaster, NotServed):
-    """As those say that answer."""
+    """The nodes that answered say so."""
 
 
 def advice(node: Host) -> str:
@@ -135,8 +135,12 @@ class Cluster(Nodes):
         raise NoMasterKnown(f"{answered} says: no node of the cluster serves slot {slot}; {advice(answered)}")
 
     async def nodes(self) -> list[Node]:
-        """All nodes, as the first one sees them that answers. Raises what `ask_each` does."""
-        return await self.ask_each(_nodes)
+        """All nodes, as one sees them that can reach the majority of masters, if there is one. Raises what `ask_each`
+        does."""
+        try:
+            return await self.ask_each(_nodes_if_ok)
+        except NoMaster:
+            return await self.ask_each(_nodes)
 
     async def slots(self) -> Slots:
         """All slots, as the cluster says now; those who ask at the same time get one answer, or one error."""
@@ -163,6 +167,13 @@ class Cluster(Nodes):
 
     def _no_answer(self) -> str:
         return "no node of the cluster can reach the majority of masters"
+
+
+async def _nodes_if_ok(node: Redis, host: Host) -> list[Node] | None:
+    pipeline: Any = node.pipeline(transaction=False)
+    pipeline.execute_command("CLUSTER", "INFO").execute_command("CLUSTER", "NODES")
+    info, reply = await _replies(pipeline)
+    return parse_nodes(_text(reply), host) if b"cluster_state:ok" in info else None
 
 
 async def _nodes(node: Redis, host: Host) -> list[Node]:

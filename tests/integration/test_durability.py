@@ -24,7 +24,7 @@ from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import key_of
 
-LATE = ": the append-only file has not been written for 4 s"
+LATE = ": the append-only file has not been fsynced for 4 s"
 ON_DISK, IN_MEMORY = "a PUBACK means on Redis's disk", "a PUBACK means in Redis's memory"
 NO_FILE = "this Redis has no append-only file: if it dies, every acknowledged message in the stream is lost"
 LOGGER = " traksense_ingest.receiver.durability: durability: "

@@ -146,7 +146,9 @@ async def test_a_cluster_that_hides_what_it_is(services: Services, tmp_path: Pat
         assert await client.ping(), "the connection is made again"
 
 
-async def test_a_cluster_that_is_down_is_asked_where_to_look(stack: Stack, services: Services, tmp_path: Path) -> None:
+async def test_an_error_of_a_cluster_that_is_down_says_where_to_look(
+    stack: Stack, services: Services, tmp_path: Path
+) -> None:
     lacking = key_slot(key_of(1).encode())
     with node(services, tmp_path / "node") as server:
         async with Redis.from_url(server.url, protocol=2) as client:

@@ -60,7 +60,7 @@ async def test_a_replica_without_an_append_only_file_confirms_nothing(stack: Sta
     await ask(replica, "CONFIG", "SET", "appendonly", "no")
     receiver = await stack.receiver(INGEST_REPLICAS=1)
     await stack.publish(telem())
-    await receiver.says("0 of 1 replica confirmed the last messages; in memory alone: 1 (a replica, too, needs")
+    await receiver.says("0 of 1 replica confirmed the last messages; only in memory: 1 (replicas also need")
     assert receiver.metric("ingest_appended_messages_total") == 0
     await ask(replica, "CONFIG", "SET", "appendonly", "yes")
     await eventually(lambda: receiver.metric("ingest_appended_messages_total") == 1)
@@ -73,7 +73,7 @@ def address_of(server: Server) -> str:
 async def is_shown(stack: Stack, reason: str) -> bool:
     """Whether `status` says for what the receiver waits, and ends with 1."""
     checked = await stack.status(COLUMNS=400)
-    line = rf"^receiver traksense-receiver has waited \d+ m?s for redis: {re.escape(reason)}$"
+    line = rf"^receiver traksense-receiver has not been able to use redis for \d+ m?s: {re.escape(reason)}$"
     return checked.returncode == 1 and bool(re.search(line, checked.stdout, re.MULTILINE))
 
 

@@ -48,12 +48,12 @@ def test_ratios_compare_with_one_server_and_one_writer() -> None:
         "CPU of Redis": 1.2,
         "CPU of busiest node": 0.6,
         "CPU of PostgreSQL": 4.0,
-        "busiest, of its share": 1.5,
-        "Redis, of 1 server": 1.091,
-        "writers, of 1 server": 1.364,
-        "writers, of 1 writer": 1.429,
+        "busiest node, relative to an equal share": 1.5,
+        "Redis, relative to 1 server": 1.091,
+        "writers, relative to 1 server": 1.364,
+        "writers, relative to 1 writer": 1.429,
     }
-    assert readings["1 server, 6 writers: writers, of 1 writer"] == 1.1
+    assert readings["1 server, 6 writers: writers, relative to 1 writer"] == 1.1
     assert readings["1 server, 6 writers: writers when idle"] == 100
     assert "1 server, 1 writer: CPU of busiest node" not in readings
 

@@ -84,6 +84,14 @@ def test_more_rows_with_a_time_of_their_own_than_the_limit() -> None:
     assert reason_of(more) == f"payload_too_large: payload: more than {ROWS_MAX} rows"
 
 
+def test_a_reading_that_comes_twice_counts_once() -> None:
+    """More than half of ROWS_MAX, as many as fit into a message."""
+    own = mapped.points("- {each: a, value: v, name: x, time: {path: $.ts, format: unix}}")
+    for count in (1, 101_000):  # the second time the name is known
+        items = ",".join(['{"v":1.5}'] * count)
+        assert len(rows_of(own.outcome("t/d", f'{{"ts": 1795881600, "a": [{items}]}}'))) == 1
+
+
 def test_records_times_items_of_the_message_are_bounded() -> None:
     own = mapped.points('- {each: "$.b[*]", name: x, only: {never: 1}}', more='records: "a[*]"')
     payload = json.dumps({"a": [1] * 30_000, "b": [1] * 30_000})

@@ -217,3 +217,28 @@ def test_any_value_is_a_time_or_wrong(form: TimeFormat, value: object) -> None:
         except Wrong:
             continue
         assert found.utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "- {leaves: a, time: {path: $.t, format: unix}}",
+        "- {each: a, value: v, name: '{.n}', time: {path: $.t, format: unix}}",
+    ],
+)
+def test_a_time_of_points_holds_for_names_that_are_known_too(point: str) -> None:
+    """From the second message on the names are known, and floats are added in a faster way."""
+    decoding = mapped.points(point, "{path: ts, format: unix}")
+    values = '{"x": 1.5, "y": 2.5}' if "leaves" in point else '[{"n": "x", "v": 1.5}, {"n": "y", "v": 2.5}]'
+    for second in range(3):
+        rows = rows_of(decoding.outcome("t/d", f'{{"ts": 1795881000, "t": {1795881600 + second}, "a": {values}}}'))
+        assert {row.ts.timestamp() for row in rows} == {1795881600 + second}
+
+
+def test_points_that_differ_in_an_absent_value_alone() -> None:
+    """0 means no time to the first, but not to the second."""
+    decoding = mapped.points(
+        "- {path: a, time: {path: t, format: unix, absent: [0], missing: received}}\n"
+        "- {path: b, time: {path: t, format: unix, absent: [false], missing: received}}",
+    )
+    assert "1970-01-01T00:00:00+00:00 is before" in reason_of(decoding.outcome("t/d", '{"t": 0, "a": 1.5, "b": 2.5}'))

@@ -116,7 +116,7 @@ def test_a_mapping_with_faults_is_exit_code_2(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", ["lint", "test", "try"])
-def test_without_mappings_it_is_about_those_of_the_services(command: str) -> None:
+def test_without_mappings_it_uses_ingest_mappings(command: str) -> None:
     capture = ["--capture", "c.jsonl"] if command == "try" else []
     assert mapping(command, *capture, INGEST_MAPPINGS="./plant.yaml").exit_code == 0
     assert "which mappings? Name files" in mapping(command, *capture, INGEST_MAPPINGS="").stderr

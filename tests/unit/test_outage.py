@@ -51,6 +51,16 @@ async def test_an_outage_is_retried_counted_and_logged_once(
     assert redis.is_up
 
 
+def test_what_contributed_to_an_outage_is_said_as_long_as_it_lasts(redis: Component) -> None:
+    redis.down(ConnectionResetError("lost"), ", while the disk is full")
+    redis.down(ConnectionRefusedError("no"))
+    assert redis.outage is not None
+    assert redis.outage.reason == "no, while the disk is full"
+    redis.up()
+    redis.down(ConnectionRefusedError("no"))
+    assert redis.outage.reason == "no"
+
+
 async def test_a_cluster_that_answers_is_not_unreachable(redis: Component, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         await retry_through_outage(redis, failing(3, NotServed("CLUSTERDOWN: n1:7001 says: …")))

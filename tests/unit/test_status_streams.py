@@ -114,11 +114,11 @@ def test_the_nodes_of_a_cluster() -> None:
 
 
 @pytest.mark.parametrize(("nodes", "code"), [(NODES, 1), ((NODES[0], NODES[2]), 0), (None, 0)])
-def test_an_unreachable_node_is_an_exit_code(nodes: Sequence[Node] | None, code: int) -> None:
+def test_an_unreachable_node_sets_the_exit_code(nodes: Sequence[Node] | None, code: int) -> None:
     assert replace(STATUS, receivers=[], nodes=nodes).exit_code == code
 
 
-def test_nodes_that_can_not_be_read_are_said() -> None:
+def test_nodes_that_can_not_be_read_are_reported() -> None:
     error = "this user has no permissions to run the 'cluster|nodes' command"
     status = replace(STATUS, receivers=[], nodes_error=error)
     assert "nodes of the cluster: can't be read: this user has no permissions" in plain(status)

@@ -55,10 +55,10 @@ def test_what_processes_wait_for() -> None:
 
     meter = Meter()
     receiver, writer = connected(broker=1, redis=0), connected(redis=1, database=1, clock=1, messages=1)
-    assert meter.read(0, receiver, writer, writer).waits == ["receiver waits for redis"]
+    assert meter.read(0, receiver, writer, writer).waits == ["receiver can't use redis"]
     gauges = meter.read(1, Samples(), writer, connected(redis=0, database=0, clock=1, messages=1))
-    assert gauges.waits == ["writer waits for redis", "writer waits for database"]
-    assert line(gauges).endswith("; writer waits for redis, writer waits for database (see the logs)")
+    assert gauges.waits == ["writer can't use redis", "writer can't use database"]
+    assert line(gauges).endswith("; writer can't use redis, writer can't use database (see the logs)")
     assert meter.read(2, connected(broker=1, redis=1), writer, writer).waits == []
 
 

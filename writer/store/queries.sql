@@ -128,6 +128,7 @@ JOIN pg_stat_activity AS activity USING (pid, state_change)
 -- name: wait_for_standbys
 -- Only a COMMIT that has written something waits for a synchronous standby. What a batch finds in the tables may be on the
 -- primary alone, since a COMMIT that waited for the standby timed out: with this it waits until the standby has that too.
+-- Where an ACK or a device was updated it adds nothing.
 SELECT pg_logical_emit_message(true, 'traksense_ingest', '')
 
 -- name: lock_dead_letters

@@ -208,7 +208,8 @@ class LedgerWatch:
         stream = seen.row.stream
         before = self._seen.get(stream)
         if seen.is_split and not (before and before.is_split):
-            text = "%s: other writers use another Redis, as after a failover that not all have noticed"
+            text = "%s: other writers use another Redis: after a failover, this writer is still connected to the old "
+            text += "master"
             log.warning(text, stream, extra={"component": "redis", "stream": stream})
 
     def _log_outage(self) -> None:

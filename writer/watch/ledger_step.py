@@ -12,9 +12,9 @@ from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 # A row that is younger was just written by another writer; one that is older is written again though nothing changed,
 # so that `seen_at` says within a minute when the stream was last seen.
 YOUNG_S, OLD_S = 0.5, 60.0
-KEPT_S = 2 * OLD_S  # a row that is older is no longer kept by anybody
-# Until the writer that comes to a promoted replica first has recorded what is lost, the Redis of a second one may seem
-# to go on, if that one had not seen yet what the replica did not have.
+KEPT_S = 2 * OLD_S  # nobody maintains a row that is older
+# The first writer at a promoted replica records the loss. Until then a second writer, which had not yet seen the
+# entries that the replica lacks, may take the replica for the unchanged old master.
 SPLIT_AFTER = timedelta(seconds=3)
 
 
@@ -30,7 +30,8 @@ class Loss:
 
 @dataclass(frozen=True)
 class Split:
-    """Other writers keep the row by another Redis: a replica was promoted, and this one is the master from before."""
+    """Other writers maintain the row from another Redis (split brain): a replica was promoted, and this Redis is the
+    old master."""
 
     before: LedgerRow  # the last row of this Redis
     lost: int  # as the other one's first row has it

@@ -106,7 +106,7 @@ async def watch_heartbeat(
                 log.warning("`traksense-ingest status` can't see this writer: %s", describe(error), extra=about)
 
     try:
-        await watch("the heartbeat", beat, heartbeat.TURN_S)
+        await watch("the heartbeat", beat, heartbeat.CHECK_S)
     finally:
         with contextlib.suppress(*REDIS_ERRORS):  # without it, the missing heartbeats say the same a little later
             async with asyncio.timeout(STOP_S):

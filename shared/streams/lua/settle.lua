@@ -7,8 +7,9 @@
 -- KEYS[1] the stream  KEYS[2] its ledger, a hash
 -- ARGV[1] the consumer group  ARGV[2] how many rows were duplicates  ARGV[3] how many classes of entries; then of each
 -- class the ledger's field and how many entries; then all the ids
--- Returns for each class how many were settled by this: an entry that another writer has settled counts there. One that
--- was never delivered here is left: after a failover, it is another one that the new master has given the same id.
+-- Returns for each class how many were settled by this: an entry that another writer has settled counts there. An id
+-- that this stream never delivered is not removed: after a failover it may be another entry, to which the new master gave
+-- the same id.
 local stream, ledger, group, duplicates, classes = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 -- A script isn't rolled back: what can't be counted must end it before it removes anything.
 redis.call('HINCRBY', ledger, 'duplicates', 0)

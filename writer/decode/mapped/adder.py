@@ -34,7 +34,6 @@ class Adder:
         self.required = point.required
         self.moment = compile_time(point.time) if point.time else None
         self.is_distinct = point.distinct_by_unit
-        self.is_simple = not self.is_distinct
         self.where = point.where
 
     def plan(self, name: str | NoText) -> Plan:

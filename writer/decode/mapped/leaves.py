@@ -64,7 +64,7 @@ class _Walker:
         self._is_fixed = not reads_payload(point.name) and names_captured(point.name) <= {LEAF}
         self._excludes_all = _below(point.exclude)
         self._alone = next((step.name for step in reversed(point.leaves.steps) if isinstance(step, Key)), "value")
-        self._is_simple = self._is_fixed and adder.is_simple
+        self._is_simple = self._is_fixed and not adder.is_distinct and adder.moment is None
         self._where = in_words(point.leaves)
 
     def walk(self, value: Any, record: Any, scope: Scope, readings: Readings) -> None:

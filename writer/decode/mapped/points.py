@@ -141,8 +141,8 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
     value_key, name_key = key_of(point.path), key_in(point.name)
     fixed_name = point.name.literal
     are_keys = value_key is not None and (name_key is not None or fixed_name is not None)
-    select, kept, is_simple = compile_selection(point.only), adder.plans.kept, adder.is_simple
-    has_own_time = adder.moment is not None
+    select, kept = compile_selection(point.only), adder.plans.kept
+    is_distinct, has_own_time = adder.is_distinct, adder.moment is not None
 
     def add(record: Any, scope: Scope, readings: Readings) -> None:
         array = _array(start(record, scope), scope)
@@ -159,17 +159,13 @@ def _each_of_array(point: EachPoint, items: Items, adder: Adder) -> Add:
                 if value is MISSING:
                     adder.skip_missing()
                     continue
-                if plan is None:
-                    plan = adder.plan(name(item, scope))
-                if (
-                    is_simple
-                    and type(value) is float
-                    and plan.is_plain
-                    and -LARGEST <= value <= LARGEST
-                    and plan.name not in (group := adder.group_of(item, scope) if has_own_time else readings)
-                ):
+                plan = plan or adder.plan(name(item, scope))
+                if not is_distinct and type(value) is float and plan.is_plain and -LARGEST <= value <= LARGEST:
                     unit = plan.unit if plan.unit_of is None else plan.unit_of(item, scope)
-                    group[plan.name] = (plan.name, value, None, None, unit)
+                    reading = (plan.name, value, None, None, unit)
+                    group = adder.group_of(item, scope) if has_own_time else readings
+                    if (first := group.setdefault(plan.name, reading)) is not reading:
+                        scope.again(reading, first)
                 elif plan is not UNWANTED:
                     adder.add(plan, value, item, scope, readings)
         except Wrong as wrong:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import cache, partial
 from typing import Any, cast
 
 from traksense_ingest.shared.mapping.decoding import FormatName, Packing
 from traksense_ingest.shared.mapping.filled import is_of_topic
 from traksense_ingest.shared.mapping.model import Route
-from traksense_ingest.shared.mapping.points import Condition, Equal, Missing
+from traksense_ingest.shared.mapping.points import Condition, Equal, Missing, TimeRule
 from traksense_ingest.shared.mapping.text import Key, Path, Root, Template
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts, count_of
@@ -34,6 +33,21 @@ from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Rows, Sigh
 NOBODY = Entry("", "0-0", None, None, moment(0), 0)  # of the scope in which a topic's captures are looked at
 
 
+class _Moments:
+    """Compiles time rules; points with the same rule share what comes of it."""
+
+    def __init__(self, check: RangeCheck, label: str) -> None:
+        self._check = check
+        self._label = label
+        self._compiled: dict[tuple[str, Missing | None], Moment] = {}
+
+    def __call__(self, rule: TimeRule, missing: Missing | None = None) -> Moment:
+        key = repr(rule), missing  # rules that are equal may differ: an absent value is 0, or false
+        if key not in self._compiled:
+            self._compiled[key] = compile_time(rule, check=self._check, label=self._label, missing=missing)
+        return self._compiled[key]
+
+
 class CompiledRoute:
     """What a route does, without the topic's part of it."""
 
@@ -47,7 +61,7 @@ class CompiledRoute:
         self.when = _compile_when(route.when)
         self.topic_captures = {name for pattern in route.topics for name in pattern.captures}
         self.copies_captures = route.records is not None or any(map(makes_captures, route.points))
-        compile_moment = cache(partial(compile_time, check=check, label=route.label))  # points may share it
+        compile_moment = _Moments(check, route.label)
         self._records = Items(route.records, keeps_key=True) if route.records else None
         missing = Missing.NONE if route.kind == "ack" and route.time is None else None
         self._moment: Moment | None = compile_moment(route.time, missing=missing) if route.time else None

@@ -171,7 +171,7 @@ class MappedRoutes:
             outcome = self.decoded(inner, is_inner=True)
         except Poison as poison:
             if allowed is not None and poison.tenant_id not in allowed:
-                poison.tenant_id = poison.birth = None  # it must not set another tenant's
+                poison.tenant_id = poison.birth = None  # an envelope names no other tenant and sets none of its aliases
             raise
         if isinstance(outcome, Ignored):
             return replace(outcome, entry=scope.entry)
