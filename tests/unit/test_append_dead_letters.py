@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ReadOnlyError, ResponseError
+from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from traksense_ingest.ops.dlq.append import _may_pass
@@ -13,7 +13,7 @@ from traksense_ingest.shared.failure import Unusable
 
 @pytest.mark.parametrize(
     "error",
-    [RedisConnectionError("refused"), RedisTimeoutError("frozen"), ReadOnlyError("a replica"), Unusable("no replica")],
+    [RedisConnectionError("refused"), RedisTimeoutError("frozen"), Unusable("no replica")],
     ids=lambda error: type(error).__name__,
 )
 def test_what_a_failover_may_cause_is_waited_for(error: Exception) -> None:
