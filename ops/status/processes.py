@@ -70,7 +70,7 @@ def gone_receivers(receivers: Sequence[Receiver] | None) -> Iterator[Text]:
 def wait_lines(found: Sequence[tuple[str, Wait]]) -> Iterator[Text]:
     """A line for each process and what it can't use; and what that means where a receiver waits for Redis."""
     for name, wait in found[:WAITS_MAX]:
-        line = f"{printable(name)} has not been able to use {printable(wait.component)} for {duration(wait.seconds)}: "
+        line = f"{printable(name)} can't use {printable(wait.component)} ({duration(wait.seconds)}): "
         yield Text(line + printable(wait.reason), style="red")
     if len(found) > WAITS_MAX:
         yield Text(f"and {len(found) - WAITS_MAX} more", style="red")

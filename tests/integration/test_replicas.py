@@ -73,7 +73,7 @@ def address_of(server: Server) -> str:
 async def is_shown(stack: Stack, reason: str) -> bool:
     """Whether `status` says for what the receiver waits, and ends with 1."""
     checked = await stack.status(COLUMNS=400)
-    line = rf"^receiver traksense-receiver has not been able to use redis for \d+ m?s: {re.escape(reason)}$"
+    line = rf"^receiver traksense-receiver can't use redis \(\d+ m?s\): {re.escape(reason)}$"
     return checked.returncode == 1 and bool(re.search(line, checked.stdout, re.MULTILINE))
 
 
