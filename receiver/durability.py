@@ -68,6 +68,11 @@ class Durability:
         self._may_fail_over = may_fail_over
         self._is_warned = False  # of what a failover may lose
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Those that the user in REDIS_URL must be allowed to run for it."""
+        return ("WAIT 1 1", "INFO replication") if self.replicas else ()
+
     async def ask(self, client: Redis) -> Guarantee:
         """What the server guarantees now, on one connection; logs what can be lost all the same, when that has changed.
 
@@ -106,6 +111,7 @@ class DurabilityBarrier:
         self._client = client
         self._stream = stream
         self._guarantee: Guarantee | None = None
+        self._history = ""  # the server's, from before the writes; with INGEST_REPLICAS only
         self._asked_at = 0.0
 
     def forget(self) -> None:
@@ -116,6 +122,7 @@ class DurabilityBarrier:
         """Called before a write: ask what the server guarantees, if unknown. Raises what `Durability.ask` does."""
         if self._guarantee is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
             await self._ask()
+            self._history = await _history_of(self._client) if self._durability.replicas else ""
 
     async def late(self) -> Unusable | None:
         """None once what was written is as safe as the server guarantees; else why it is not yet, after 4 s.
@@ -124,6 +131,12 @@ class DurabilityBarrier:
         has become the master; and ConfigurationError when the server has lost its append-only file and that was a
         condition.
         """
+        late = await self._confirm()
+        if late is None and self._durability.replicas and await _history_of(self._client) != self._history:
+            raise exceptions.ConnectionError(f"{self._where}: it was a replica meanwhile, and may have lost them")
+        return late
+
+    async def _confirm(self) -> Unusable | None:
         replicas = self._durability.replicas
         if self._guarantee is not Guarantee.WAITAOF:
             return await self._missing(await _wait(self._client, replicas, WAIT_MS)) if replicas else None
@@ -133,7 +146,7 @@ class DurabilityBarrier:
             if not _is_answer(error):
                 raise
             await self._ask()  # its configuration has changed: the new guarantee holds for what is written already, too
-            return await self.late()
+            return await self._confirm()
         missing = await self._missing(copies)
         if local < 1:
             return Unusable(f"{self._where}: the append-only file has not been fsynced for {WAIT_MS // 1000} s")
@@ -174,6 +187,17 @@ async def _wait(client: Redis, replicas: int, timeout_ms: int) -> int:
     """How many replicas have what this connection has written. A connection that has written nothing: how many there
     are."""
     return int(await client.wait(replicas, timeout_ms))
+
+
+async def _history_of(client: Redis) -> str:
+    """The id of the server's replication history: another one once a replica is promoted to be a master, and for a
+    master whose replicas have been gone for an hour (repl-backlog-ttl).
+
+    A master that becomes a replica loses what the new master doesn't have, but keeps its connections. As a master again
+    it counts what they wrote as replicated once the new history is as long as the old one was.
+    """
+    replication: Any = await client.info("replication")
+    return str(replication.get("master_replid", ""))
 
 
 async def _guarantee_of(client: Redis) -> tuple[Guarantee, int]:

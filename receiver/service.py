@@ -85,7 +85,7 @@ async def serve(settings: Settings, stop: asyncio.Event, *, leaving: bool = Fals
 
 async def _ask(settings: Settings, clients: Clients, durability: Durability, filters: Filters) -> Guarantee:
     """What Redis guarantees, once it allows what a receiver needs; reads what was subscribed before."""
-    await stream.require(clients, settings.ingest_shards, COMMANDS)
+    await stream.require(clients, settings.ingest_shards, COMMANDS + durability.commands)
     async with clients.of(key_of(0)).client() as client:
         guarantee = await durability.ask(client)
     await filters.remember()

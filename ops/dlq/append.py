@@ -160,7 +160,7 @@ async def streams(settings: Settings) -> AsyncIterator[Streams]:
     # Its warnings are for receivers: a PUBACK that can't be taken back. A dead letter stays in its table.
     durability = Durability(settings.ingest_durability, settings.ingest_replicas, is_logged=False)
     async with connect(settings.redis_url) as clients:
-        await require(clients, settings.ingest_shards, COMMANDS)
+        await require(clients, settings.ingest_shards, COMMANDS + durability.commands)
         await warn(clients, mappings.digests)
         found = Streams(clients, sharding, settings.ingest_queue_max, durability)
         try:

@@ -10,13 +10,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.support.failover import follow
 from tests.support.redis_cluster import ask, redis_server
-from tests.support.redis_users import has_waitaof
+from tests.support.redis_users import acl, as_user, has_waitaof, stops
 from tests.support.services import Services
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import RedisServer, Server
+from traksense_ingest.receiver.durability import Durability, DurabilityBarrier
 from traksense_ingest.shared.streams.keys import key_of
 
 
@@ -110,3 +114,34 @@ async def test_what_a_failover_may_lose_is_said_at_start(stack: Stack, replica: 
     else:
         assert said not in receiver.log, "only WAITAOF's answer tells without another permission"
     assert replica.running
+
+
+@pytest.mark.long
+async def test_a_master_that_was_a_replica_meanwhile_confirms_nothing(stack: Stack, replica: RedisServer) -> None:
+    """It lost the message, and counts the other master's bytes as this connection's."""
+    key = key_of(0)
+    async with Redis.from_url(stack.redis_server.url, protocol=2, single_connection_client=True) as client:
+        barrier = DurabilityBarrier(Durability("auto", 1, is_logged=False), client, key)
+        await barrier.prepare()
+        await client.xadd(key, {"lost": 0})
+        assert await barrier.late() is None
+        await ask(replica, "REPLICAOF", "NO", "ONE")
+        await client.xadd(key, {"lost": 1})
+        await follow(stack.redis_server, replica)
+        await stack.redis_command("REPLICAOF", "NO", "ONE")
+        await follow(replica, stack.redis_server)
+        await stack.redis.set("padding", "x" * 1000)
+        await eventually(lambda: _confirmed(client), "the replica has confirmed more bytes than the lost history had")
+        with pytest.raises(RedisConnectionError, match="it was a replica meanwhile, and may have lost them"):
+            await barrier.late()
+        assert await client.xlen(key) == 1
+
+
+async def _confirmed(client: Redis) -> bool:
+    return bool(await client.wait(1, 100))
+
+
+async def test_what_replicas_need_is_named_where_it_is_not_allowed(guarded: Stack) -> None:
+    await acl(guarded.redis, "receiver", "-info")
+    receiver = guarded.start("receiver", REDIS_URL=as_user(guarded, "receiver"), INGEST_REPLICAS=1)
+    await stops(receiver, "REDIS_URL: redis: this user may not run: INFO replication; ")
