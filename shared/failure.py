@@ -283,9 +283,13 @@ def summary(error: BaseException) -> str:
 
 def describe(error: BaseException, message: str = "") -> str:
     """One line for a person: the message, or the class where an error has none, behind the notes that were added."""
-    message = message or str(error) or type(error).__name__
+    message = message or str(error) or _name_of(error)
     text = " ".join(": ".join((*getattr(error, "__notes__", ()), message)).split())
     if _STATEMENT_POOLING in text:
         text += ": statement pooling can't work, set the pooler's pool_mode to transaction or session"
     state = sqlstate_of(error)
     return f"{text} (SQLSTATE {state})" if state else text
+
+
+def _name_of(error: BaseException) -> str:
+    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__

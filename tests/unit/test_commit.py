@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from tests.unit.test_bisect import Canary, Database, decoded
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
@@ -46,3 +48,33 @@ async def test_it_halves_what_timed_out_keeps_to_it_and_says_so() -> None:
     assert batch_commit.duplicates == 3
     assert database.is_up
     assert metrics.registry.get_sample_value("ingest_errors_total", {"reason": "db_error"}) == 3
+
+
+class Interrupted:
+    """Gives no answer once."""
+
+    def __init__(self) -> None:
+        self.errors: list[Exception] = [TimeoutError()]
+
+    async def write(self, batch: Sequence[Storable]) -> Changes:
+        if self.errors:
+            raise self.errors.pop()
+        return Changes()
+
+
+async def test_an_outage_that_a_single_message_meets_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """As one that several messages meet: the message is stored at once, and was not its cause."""
+    metrics = WriterMetrics()
+    store: Any = Interrupted()
+    database = Component("database", "", metrics)
+    database.presume()
+    canary: Any = Canary(Database(set(), KeyError()))
+    batch_commit = BatchCommit(store, canary, database, MetricsRecorder(metrics))
+    with caplog.at_level("INFO"):
+        assert isinstance(await batch_commit.commit([decoded(1)]), Committed)
+    assert database.is_up
+    assert metrics.registry.get_sample_value("ingest_errors_total", {"reason": "db_error"}) == 1
+    assert [record.message for record in caplog.records] == [
+        "database is unreachable, waiting for it: no answer in time ()",
+        "database is reachable",
+    ]

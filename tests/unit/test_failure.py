@@ -193,7 +193,7 @@ def test_which_errors_are_permanent(error: Exception, permanent: bool) -> None:
 def test_an_error_is_one_line() -> None:
     assert describe(sql("22021")) == "no (SQLSTATE 22021)"
     assert describe(ValueError("a\n  b")) == "a b"
-    assert describe(TimeoutError()) == "TimeoutError"
+    assert describe(TimeoutError()) == "no answer in time"
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,8 @@ class BatchCommit:
             refusal = await self._explain(messages, result.error)
             if isinstance(refusal, KindRefused) or len(messages) > 1:
                 raise _NotStored(refusal)
-            result = await self._write_again(messages)
+            error, result = result.error, await self._write_again(messages)
+            self._database.down(error)  # it has passed, so the message is not its cause
         return result
 
     async def _write(self, messages: Sequence[Storable]) -> Committed | Refused:
