@@ -18,6 +18,9 @@ from traksense_ingest.shared.streams import connection as redis_connection
 REPLICAS_MS = 1_000  # how long replicas may take to answer that they are there
 WAIT_MS = 4_000  # below the socket's timeout of 5 s
 ASK_AGAIN_S = 1.0  # how often a server that guarantees less than it could is asked again
+# Before a replica can confirm what its master has lost, the master became a replica, loaded all data of the new master,
+# became a master again, and the replica followed it: that takes longer.
+TWO_FAILOVERS_S = 0.01
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +116,7 @@ class DurabilityBarrier:
         self._guarantee: Guarantee | None = None
         self._history = ""  # the server's, from before the writes; with INGEST_REPLICAS only
         self._asked_at = 0.0
+        self._prepared_at = 0.0
 
     def forget(self) -> None:
         """Something failed: the next connection may lead to another server, or to one with another configuration."""
@@ -123,6 +127,7 @@ class DurabilityBarrier:
         if self._guarantee is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
             await self._ask()
             self._history = await _history_of(self._client) if self._durability.replicas else ""
+        self._prepared_at = time.monotonic()
 
     async def late(self) -> Unusable | None:
         """None once what was written is as safe as the server guarantees; else why it is not yet, after 4 s.
@@ -132,7 +137,7 @@ class DurabilityBarrier:
         condition.
         """
         late = await self._confirm()
-        if late is None and self._durability.replicas and await _history_of(self._client) != self._history:
+        if late is None and self._may_be_lost() and await _history_of(self._client) != self._history:
             raise exceptions.ConnectionError(f"{self._where}: it was a replica meanwhile, and may have lost them")
         return late
 
@@ -173,6 +178,9 @@ class DurabilityBarrier:
     async def _ask(self) -> None:
         self._guarantee = await self._durability.ask(self._client)
         self._asked_at = time.monotonic()
+
+    def _may_be_lost(self) -> bool:
+        return self._durability.replicas > 0 and time.monotonic() - self._prepared_at >= TWO_FAILOVERS_S
 
     def _may_improve(self) -> bool:
         return self._guarantee not in (Guarantee.WAITAOF, Guarantee.MEMORY)
