@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from bench import compare
 from bench.chart import draw
 from bench.run import run
 from bench.scenario import Plan
@@ -48,7 +49,7 @@ def main(
     """Measure: end-to-end, receiver, writer, latency, growth, shape, decode, scale-out; all of them if none is named.
 
     Each scenario starts servers of its own in a temporary directory. Exit code 0 also when a target is not met: a
-    slow machine is no failure.
+    slow machine is no failure. `compare REVISION` measures another commit, too: see `compare --help`.
     """
     logging.basicConfig(level=logging.ERROR)  # a missing TimescaleDB is mentioned below the tables
     console = Console(highlight=False, width=max(110, Console().width))
@@ -75,4 +76,7 @@ def main(
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["compare"]:
+        compare.main(sys.argv[2:], prog_name="python -m bench compare")
+    else:
+        main(prog_name="python -m bench")

@@ -46,8 +46,17 @@ def figures_in(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_scenario_runs_to_its_end(name: str, services: Services, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "end-to-end"])
+def test_a_scenario_runs_to_its_end(name: str, tmp_path: Path) -> None:
+    runs_to_its_end(name, EMBEDDED, tmp_path)
+
+
+@pytest.mark.long
+def test_a_scenario_runs_on_these_servers(services: Services, tmp_path: Path) -> None:
+    runs_to_its_end("end-to-end", services, tmp_path)
+
+
+def runs_to_its_end(name: str, services: Services, tmp_path: Path) -> None:
     done = measure(name, "--services", services.name, "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
     figures = figures_in(tmp_path / "figures.json")
