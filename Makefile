@@ -9,7 +9,7 @@ PARALLEL ?= -n 5 --dist worksteal
 # Versions as CI has them; CONSTRAINTS=/dev/null for the newest that pyproject.toml allows.
 CONSTRAINTS ?= constraints.txt
 PIP    := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_BUILD_CONSTRAINT=$(CONSTRAINTS) $(RUN)/python -m pip
-PYTEST := $(RUN)/python -m pytest --durations=10 $(PARALLEL)
+PYTEST  = $(RUN)/python -m pytest --durations=10 $(PARALLEL)
 SERVICES := tests/integration tests/chaos --services=debian -p no:hypothesispytest
 READY  := $(VENV)/.installed
 FUZZER := $(VENV)/.fuzzer
@@ -35,6 +35,8 @@ up: $(READY) ## everything on this machine, with a fleet of 20 devices: SIMULATE
 
 # Properties are tried with all their examples: tests/support/budget.py.
 test-all test-services ci: export TRAKSENSE_TEST_BUDGET := full
+# Long tests mostly wait: for time-outs, elections, replicas.
+test-all test-services: PARALLEL := -n 8 --dist worksteal
 
 test: $(READY) ## the tests, on the embedded servers, in a few minutes; those that take long are in test-all
 	$(PYTEST) -m "not long" $(ARGS)
