@@ -120,17 +120,15 @@ def report(found: Sequence[Compared], revision: str, rounds: int) -> RenderableT
         medians = number(median(compared.before)), number(median(compared.after))
         extremes = f"{number(min(ratios))} – {number(max(ratios))}"
         table.add_row(f"{scenario}: {name}", *medians, number(median(ratios)), extremes, unit)
-    machine = this_machine()
-    on = f"{machine.cores} cores of {machine.cpu}, {machine.memory_gib} GiB, Python {machine.python}"
-    return Group(table, on, f"medians of {rounds} rounds, and of the ratio of each round")
+    return Group(table, str(this_machine()), f"medians of {rounds} rounds, and of the ratio of each round")
 
 
 def to_json(found: Sequence[Compared]) -> str:
     """All values."""
     figures = [
-        dict(zip(("scenario", "name", "unit"), compared.key, strict=True))
-        | {"before": list(compared.before), "after": list(compared.after)}
+        {"scenario": scenario, "name": name, "unit": unit, "before": compared.before, "after": compared.after}
         for compared in found
+        for scenario, name, unit in [compared.key]
     ]
     return json.dumps(figures, ensure_ascii=False, indent=2) + "\n"
 

@@ -24,6 +24,9 @@ class Machine:
     memory_gib: float
     python: str
 
+    def __str__(self) -> str:
+        return f"{self.cores} cores of {self.cpu}, {self.memory_gib} GiB, Python {self.python}"
+
 
 def this_machine() -> Machine:
     """The one that this runs on."""

@@ -47,8 +47,7 @@ def _row(figure: Figure) -> tuple[str, ...]:
 
 
 def _remarks(results: Results) -> Iterator[str]:
-    machine = results.machine
-    yield f"{machine.cores} cores of {machine.cpu}, {machine.memory_gib} GiB, Python {machine.python}"
+    yield str(results.machine)
     yield ", ".join(results.servers.values())
     yield f"medians of {results.plan.rounds} rounds, sizes × {results.plan.scale:g}"
     for scenario, reason in results.impossible.items():

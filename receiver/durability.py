@@ -18,8 +18,8 @@ from traksense_ingest.shared.streams import connection as redis_connection
 REPLICAS_MS = 1_000  # how long replicas may take to answer that they are there
 WAIT_MS = 4_000  # below the socket's timeout of 5 s
 ASK_AGAIN_S = 1.0  # how often a server that guarantees less than it could is asked again
-# Before a replica can confirm what its master has lost, the master became a replica, loaded all data of the new master,
-# became a master again, and the replica followed it: that takes longer.
+# A replica can confirm what its master has lost only after the master became a replica, loaded all data of the new
+# master and became a master again, and the replica followed it. That takes longer than this.
 TWO_FAILOVERS_S = 0.01
 
 log = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class DurabilityBarrier:
         self._client = client
         self._stream = stream
         self._guarantee: Guarantee | None = None
-        self._history = ""  # the server's, from before the writes; with INGEST_REPLICAS only
+        self._replication_id = ""  # the server's, from before the writes; with INGEST_REPLICAS only
         self._asked_at = 0.0
         self._prepared_at = 0.0
 
@@ -126,7 +126,7 @@ class DurabilityBarrier:
         """Called before a write: ask what the server guarantees, if unknown. Raises what `Durability.ask` does."""
         if self._guarantee is None or (self._may_improve() and time.monotonic() - self._asked_at >= ASK_AGAIN_S):
             await self._ask()
-            self._history = await _history_of(self._client) if self._durability.replicas else ""
+            self._replication_id = await _replication_id_of(self._client) if self._durability.replicas else ""
         self._prepared_at = time.monotonic()
 
     async def late(self) -> Unusable | None:
@@ -137,8 +137,10 @@ class DurabilityBarrier:
         condition.
         """
         late = await self._confirm()
-        if late is None and self._may_be_lost() and await _history_of(self._client) != self._history:
-            raise exceptions.ConnectionError(f"{self._where}: it was a replica meanwhile, and may have lost them")
+        if late is None and self._may_be_lost() and await _replication_id_of(self._client) != self._replication_id:
+            raise exceptions.ConnectionError(
+                f"{self._where}: the server was a replica meanwhile, and may have lost the last messages"
+            )
         return late
 
     async def _confirm(self) -> Unusable | None:
@@ -197,7 +199,7 @@ async def _wait(client: Redis, replicas: int, timeout_ms: int) -> int:
     return int(await client.wait(replicas, timeout_ms))
 
 
-async def _history_of(client: Redis) -> str:
+async def _replication_id_of(client: Redis) -> str:
     """The id of the server's replication history: another one once a replica is promoted to be a master, and for a
     master whose replicas have been gone for an hour (repl-backlog-ttl).
 

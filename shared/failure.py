@@ -282,7 +282,7 @@ def summary(error: BaseException) -> str:
 
 
 def describe(error: BaseException, message: str = "") -> str:
-    """One line for a person: the message, or the class where an error has none, behind the notes that were added."""
+    """One line for a person: the message, or what kind of error it is, behind the notes that were added."""
     message = message or str(error) or _name_of(error)
     text = " ".join(": ".join((*getattr(error, "__notes__", ()), message)).split())
     if _STATEMENT_POOLING in text:

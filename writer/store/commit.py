@@ -82,8 +82,9 @@ class BatchCommit:
             refusal = await self._explain(messages, result.error)
             if isinstance(refusal, KindRefused) or len(messages) > 1:
                 raise _NotStored(refusal)
-            error, result = result.error, await self._write_again(messages)
-            self._database.down(error)  # it has passed, so the message is not its cause
+            again = await self._write_again(messages)
+            self._database.down(result.error)  # it has passed, so the message is not its cause
+            return again
         return result
 
     async def _write(self, messages: Sequence[Storable]) -> Committed | Refused:
