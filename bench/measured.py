@@ -35,6 +35,11 @@ class Measured:
         return sum(map(self.cost, self.cpu))
 
     @property
+    def cores(self) -> float:
+        """How many cores all of them together kept busy."""
+        return sum(self.cpu.values()) / self.seconds
+
+    @property
     def nodes(self) -> list[float]:
         """Busy cost of each node of Redis, for all points, not only its own."""
         return [self.busy_cost(role) for role in self.cpu if role.startswith("redis")]

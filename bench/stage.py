@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -34,6 +34,7 @@ COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points
 APPEND_MESSAGES = 500  # at once, as a receiver does
 POLL_S = 0.01  # a poll costs some 0.2 ms
 START_S = 180.0  # on a machine that is busy with other work
+STILL_S = 0.5  # no change for so long: perhaps it has ended
 STUCK_S = 60.0  # no change for so long: something is wrong
 
 _T = TypeVar("_T")
@@ -248,6 +249,22 @@ async def reached(measure: Callable[[], Any], enough: Callable[[int], bool], *se
             raise Stuck(f"it stopped at {number}\n{logs}")
         await asyncio.sleep(POLL_S)
     return number
+
+
+async def still(
+    measure: Callable[[], Awaitable[Any]], is_done: Callable[[], Awaitable[bool]], *services: Server
+) -> float:
+    """Wait until a number has stood still for STILL_S and all is done; returns when it stood still. Raises Stuck."""
+    last, since = None, time.perf_counter()
+    while True:
+        if (number := await measure()) != last:
+            last, since = number, time.perf_counter()
+        elif (waited := time.perf_counter() - since) > STILL_S:
+            if await is_done():
+                return since
+            if waited > STUCK_S or any(not service.running for service in services):
+                raise Stuck("\n".join(f"{service.name}: {service.log_tail()}" for service in services))
+        await asyncio.sleep(POLL_S)
 
 
 async def just_before(measure: Callable[[], Any], has_started: Callable[[int], bool], snapshot: Callable[[], _T]) -> _T:

@@ -5,11 +5,13 @@ from bench.scenarios.decode import DECODE
 from bench.scenarios.end_to_end import END_TO_END
 from bench.scenarios.growth import GROWTH
 from bench.scenarios.latency import LATENCY
+from bench.scenarios.peers import PEERS
 from bench.scenarios.receiver import RECEIVER
 from bench.scenarios.scale_out import SCALE_OUT
 from bench.scenarios.shape import SHAPE
 from bench.scenarios.writer import WRITER
 
 SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE, SCALE_OUT)
+    scenario.name: scenario
+    for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE, SCALE_OUT, PEERS)
 }

@@ -25,6 +25,7 @@ async def steps(stage: Stage, plan: Plan) -> AsyncIterator[Step]:
         return [
             Reading("drained", drained.rate, "points/s"),
             *(Reading(f"CPU of {name}", drained.cost(name), "µs/point") for name in drained.cpu),
+            Reading("cores busy", drained.cores, "cores"),
             Reading("memory", drained.peak_mib["writer"], "MiB"),
         ]
 

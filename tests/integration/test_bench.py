@@ -18,6 +18,7 @@ from bench.scenarios.scale_out import SHARDS
 from bench.servers import NotEmpty, Own, running
 from bench.shape import Shape
 from bench.stage import Stage
+from bench.telegraf import Telegraf
 from tests.support.services import EMBEDDED, Services
 from tests.support.stack import Stack
 from traksense_ingest.shared.streams.client import connect
@@ -27,12 +28,13 @@ SCALE = "0.0005"
 COUNT = {
     "end-to-end": 14,
     "receiver": 10,
-    "writer": 5,
+    "writer": 6,
     "latency": 8,
     "growth": 33,
     "shape": 17,
     "decode": 13,
     "scale-out": 108,
+    "peers": 15,
 }  # figures
 
 
@@ -46,7 +48,7 @@ def figures_in(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "end-to-end"])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("end-to-end", "peers")])
 def test_a_scenario_runs_to_its_end(name: str, tmp_path: Path) -> None:
     runs_to_its_end(name, EMBEDDED, tmp_path)
 
@@ -54,6 +56,20 @@ def test_a_scenario_runs_to_its_end(name: str, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_scenario_runs_on_these_servers(services: Services, tmp_path: Path) -> None:
     runs_to_its_end("end-to-end", services, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Telegraf.installed(), reason="not installed here: telegraf")
+def test_telegraf_stores_the_same_rows_in_the_same_table(services: Services, tmp_path: Path) -> None:
+    runs_to_its_end("peers", services, tmp_path)
+
+
+@pytest.mark.long
+def test_a_peer_that_is_not_installed_is_not_measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "")
+    done = measure("peers", "--json", tmp_path / "figures.json")
+    assert done.returncode == 0, done.stderr
+    assert "peers was not measured: there is no telegraf on the PATH" in done.stdout
 
 
 def runs_to_its_end(name: str, services: Services, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -26,7 +27,7 @@ from bench.scenarios import SCENARIOS
 from bench.scenarios.growth import conclude
 from bench.scenarios.shape import spread
 from bench.shape import START, Shape
-from bench.stage import Stuck, just_before, reached
+from bench.stage import Stuck, just_before, reached, still
 from bench.table import number, report
 from tests.support.decoding import v1_routes
 from tests.support.rows import points_in
@@ -127,7 +128,8 @@ def test_growth_is_summed_up_by_its_most_expensive_step() -> None:
 
 
 def test_every_scenario_has_its_name() -> None:
-    assert list(SCENARIOS) == ["end-to-end", "receiver", "writer", "latency", "growth", "shape", "decode", "scale-out"]
+    names = "end-to-end receiver writer latency growth shape decode scale-out peers"
+    assert list(SCENARIOS) == names.split()
 
 
 @pytest.mark.parametrize(
@@ -205,6 +207,45 @@ async def test_what_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(Stuck, match="stopped at 3"):
         await reached(measure, lambda entries: entries == 0)
     assert await reached(measure, lambda entries: entries == 3) == 3
+
+
+async def test_the_end_is_when_the_last_change_was_before_all_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "STILL_S", 0.0)
+    positions, done, now = iter([1, 2, 2, 3, 3, 3]), iter([False, False, True]), iter(range(100))
+    monkeypatch.setattr(stage, "time", Clock(now))
+
+    async def measure() -> int:
+        return next(positions)
+
+    async def is_done() -> bool:
+        return next(done)
+
+    # The clock is read at the start and at each measurement: 3 is there from the fourth one on.
+    assert await still(measure, is_done) == 4
+
+
+async def test_what_never_gets_done_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "STILL_S", 0.0)
+    monkeypatch.setattr(stage, "STUCK_S", 0.0)
+
+    async def measure() -> int:
+        return 3
+
+    async def never() -> bool:
+        return False
+
+    with pytest.raises(Stuck):
+        await still(measure, never)
+
+
+class Clock:
+    """A `time` that goes on by a second at each look."""
+
+    def __init__(self, seconds: Iterator[int]) -> None:
+        self._seconds = seconds
+
+    def perf_counter(self) -> float:
+        return float(next(self._seconds))
 
 
 class Socket:
