@@ -66,7 +66,7 @@ class Lane:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Handle batches until `stop`; the batch in hand is finished first."""
-        while not stop.is_set():
+        while not stop.is_set() or self._source.has_read_ahead:
             await self._resume_what_was_held_back()
             if batch := await self._source.take():
                 await self._handle(batch, stop)

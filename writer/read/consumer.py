@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from traksense_ingest.shared.streams.client import BLOCK_MS, Clients, errors_name_key
 from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of
@@ -71,8 +71,7 @@ class Consumer:
         except ResponseError as error:
             await self._create_if_gone(error)
             return []
-        entries = reply[0][1] if reply else []
-        return [parse_entry(self.stream, id_, fields) for id_, fields in entries]
+        return self._new(reply)
 
     async def read_pending(self, after: str, count: int, idle_ms: int) -> tuple[str | None, list[Entry]]:
         """Where to continue, None at the end, and this consumer's pending entries after an id: what was delivered, and
@@ -99,11 +98,23 @@ class Consumer:
     ) -> dict[SettlementKey, int]:
         """Acknowledge and remove these, and count `duplicates` rows of them that were in the tables already; returns
         how many of each key it removed. One that another writer has settled meanwhile counts there, not here."""
-        sizes = [value for key, entries in committed.items() for value in (key.verdict, len(entries))]
-        ids = [entry.id for entries in committed.values() for entry in entries]
-        arguments = (duplicates, len(committed), *sizes, *ids)
+        arguments = _settle_arguments(committed, duplicates)
         removed = await self._script(self._scripts.settle, *arguments, keys=(self._ledger,))
         return dict(zip(committed, removed, strict=False))
+
+    async def settle_and_read(
+        self, committed: Mapping[SettlementKey, Sequence[Entry]], duplicates: int, count: int
+    ) -> tuple[dict[SettlementKey, int], list[Entry]]:
+        """`settle`, and in the same round trip `read` without waiting: Redis writes both to disk at once."""
+        pipeline: Any = self._client.pipeline(transaction=False)
+        arguments = _settle_arguments(committed, duplicates)
+        pipeline.evalsha(self._scripts.settle.sha, 2, self.stream, self._ledger, GROUP, *arguments)
+        pipeline.xreadgroup(GROUP, self.name, {self.stream: ">"}, count=count)
+        removed, reply = await pipeline.execute(raise_on_error=False)
+        entries = [] if isinstance(reply, RedisError) else self._new(reply)  # the next read meets the same error
+        if isinstance(removed, RedisError):  # a server that was restarted doesn't know the script
+            return await self.settle(committed, duplicates), entries
+        return dict(zip(committed, removed, strict=True)), entries
 
     async def nack(self, entries: Iterable[Entry]) -> None:
         """Count a failed try against each of these and leave it pending."""
@@ -133,5 +144,15 @@ class Consumer:
         with errors_name_key(self.stream):
             await self._scripts.create_group(keys=[self.stream], args=[GROUP])
 
+    def _new(self, reply: Any) -> list[Entry]:
+        return [parse_entry(self.stream, id_, fields) for id_, fields in (reply[0][1] if reply else ())]
+
     def _delivered(self, reply: list[Any]) -> list[Entry]:
         return [parse_entry(self.stream, id_, fields, deliveries) for id_, deliveries, fields in reply]
+
+
+def _settle_arguments(committed: Mapping[SettlementKey, Sequence[Entry]], duplicates: int) -> Sequence[str | int]:
+    """What settle.lua takes after the group."""
+    sizes = [value for key, entries in committed.items() for value in (key.verdict, len(entries))]
+    ids = [entry.id for entries in committed.values() for entry in entries]
+    return duplicates, len(committed), *sizes, *ids

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from traksense_ingest.shared.failure import REDIS_ERRORS
 from traksense_ingest.shared.metrics import WriterMetrics
@@ -73,6 +73,8 @@ class Source:
         self._metrics = metrics
         self._stop = stop
         self._in_hand: Sequence[Entry] = ()
+        self._is_full = False  # what is in hand: then there is probably more
+        self.has_read_ahead = False  # what is in hand is not taken yet
         self._pending_after: str | None = ""  # where to continue in our own pending entries; None: not needed
         self._cursor = START
         self._claim_due = time.monotonic()
@@ -80,20 +82,23 @@ class Source:
 
     async def take(self) -> Sequence[Entry]:
         """The next batch; empty when none came for a while. Waits through outages of Redis."""
-        self._in_hand = ()
-        self._in_hand = await retry_through_outage(self._redis, self._take)
+        if not self.has_read_ahead:
+            self._in_hand = ()
+            self._in_hand = await retry_through_outage(self._redis, self._take)
+        self.has_read_ahead = False
+        self._is_full = len(self._in_hand) >= self._size.count
         self._size.observe(self._in_hand)
         return self._in_hand
 
     async def settle(self, settled: Sequence[Settleable], duplicates: int) -> dict[SettlementKey, int]:
         """These are committed, and so many of their rows were duplicates: acknowledge and remove them. Returns how many
-        of each kind and verdict were still in the stream."""
+        of each kind and verdict were still in the stream. Where a backlog waits, the next batch is read with it."""
         entries: dict[SettlementKey, list[Entry]] = {}
         for outcome in settled:
             entries.setdefault(_key_of(outcome), []).append(outcome.entry)
         if not entries:
             return {}
-        return await retry_through_outage(self._redis, lambda: self._consumer.settle(entries, duplicates))
+        return await retry_through_outage(self._redis, lambda: self._settle(entries, duplicates))
 
     async def defer(self, deferred: Sequence[Deferred | AwaitsBirth]) -> None:
         """These could not be handled: count the try, and leave them to be claimed again."""
@@ -136,9 +141,37 @@ class Source:
                     return entries
             return await self._own_pending() or await self._claimed() or await self._new()
         except Exception:
-            self._pending_after = ""  # a reply that was lost may have delivered entries
-            self._size.shrink()
+            self._reply_lost()
             raise
+
+    async def _settle(
+        self, entries: Mapping[SettlementKey, Sequence[Entry]], duplicates: int
+    ) -> dict[SettlementKey, int]:
+        if not self._may_read_ahead(sum(map(len, entries.values()))):
+            return await self._consumer.settle(entries, duplicates)
+        try:
+            removed, ahead = await self._consumer.settle_and_read(entries, duplicates, self._size.count)
+        except Exception:
+            self._reply_lost()
+            raise
+        self._in_hand, self.has_read_ahead = ahead, bool(ahead)
+        return removed
+
+    def _may_read_ahead(self, settled: int) -> bool:
+        """Whether nothing else is to be taken first, and the lane is done with its batch: all of it is settled."""
+        return (
+            self._is_full
+            and settled == len(self._in_hand)
+            and self._pending_after is None
+            and not self._new_first
+            and time.monotonic() < self._claim_due
+            and not self._stop.is_set()
+        )
+
+    def _reply_lost(self) -> None:
+        """It may have delivered entries, and have been too large to arrive in time."""
+        self._pending_after = ""
+        self._size.shrink()
 
     async def _own_pending(self) -> Sequence[Entry]:
         """What an error left pending, page after page; what was deferred waits until it may be claimed."""
