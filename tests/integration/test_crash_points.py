@@ -64,7 +64,9 @@ def crash_before(_function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @asynccontextmanager
-async def lane_of(stack: Stack, name: str, stop: asyncio.Event, batch: int = 800) -> AsyncIterator[Lane]:
+async def lane_of(
+    stack: Stack, name: str, stop: asyncio.Event, batch: int = 800, claim_idle_ms: int = CLAIM_IDLE_MS
+) -> AsyncIterator[Lane]:
     """A writer's lane as the service makes it, in this process."""
     metrics = WriterMetrics()
     settings = config.load(database_url=stack.database_url)
@@ -72,7 +74,7 @@ async def lane_of(stack: Stack, name: str, stop: asyncio.Event, batch: int = 800
     pool = await database.open_pool(stack.database_url, 1, 2)
     async with stream.connect(stack.redis_server.url) as client:
         source = Source(
-            Consumer(client, 0, name), ReadSize(batch), 50, CLAIM_IDLE_MS, health.components["redis"], metrics, stop
+            Consumer(client, 0, name), ReadSize(batch), 50, claim_idle_ms, health.components["redis"], metrics, stop
         )
         yield Lane(source, lane_context(settings, pool, health, metrics, CurrentRoutes(settings, metrics)))
     pool.terminate()

@@ -16,6 +16,7 @@ from traksense_ingest.shared.streams.keys import GROUP, key_of
 from traksense_ingest.writer.read.consumer import Consumer
 
 BATCH = 4  # of the 11 entries that `fill` appends
+NEVER_MS = 600_000  # nothing is claimed meanwhile
 
 Step = Callable[..., Awaitable[Any]]
 
@@ -41,7 +42,7 @@ async def is_empty(stack: Stack) -> bool:
 async def until_empty(stack: Stack, batch: int = BATCH) -> None:
     """A lane, until the stream is empty."""
     stop = asyncio.Event()
-    async with lane_of(stack, "reading", stop, batch) as lane:
+    async with lane_of(stack, "reading", stop, batch, NEVER_MS) as lane:
         running = asyncio.create_task(lane.run(stop))
         await eventually(lambda: is_empty(stack))
         stop.set()
@@ -69,7 +70,7 @@ async def test_a_writer_crashes_after_it_has_read_ahead(stack: Stack, monkeypatc
     await fill(stack)
     with monkeypatch.context() as patch:
         patch.setattr(Consumer, "settle_and_read", crash_after(Consumer.settle_and_read))
-        async with lane_of(stack, "crashing", asyncio.Event(), BATCH) as lane:
+        async with lane_of(stack, "crashing", asyncio.Event(), BATCH, NEVER_MS) as lane:
             with pytest.raises(Crash):
                 await lane.run(asyncio.Event())
     assert len(await stack.redis.xpending_range(key_of(0), GROUP, "-", "+", 100)) == 4, "read, and not settled"
@@ -119,7 +120,7 @@ async def test_what_was_read_ahead_is_stored_before_a_lane_stops(stack: Stack, m
         return result
 
     monkeypatch.setattr(Consumer, "settle_and_read", stopping)
-    async with lane_of(stack, "stopping", stop, BATCH) as lane:
+    async with lane_of(stack, "stopping", stop, BATCH, NEVER_MS) as lane:
         await lane.run(stop)
     assert await stack.backlog() == 3, "two batches of four"
     assert await stack.pending() == 0
