@@ -7,7 +7,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -125,8 +125,11 @@ class Stage:
             for client, _ in await self._by_server(SHARDS_MAX):
                 await _rewrite_file(client)
 
-    async def fill(self, shape: Shape, shards: int = 1, batch: int = APPEND_MESSAGES) -> None:
-        """All messages into the streams, as a receiver appends them; so many at once."""
+    async def fill(
+        self, shape: Shape, shards: int = 1, batch: int = APPEND_MESSAGES, again: Collection[int] = ()
+    ) -> None:
+        """All messages into the streams, as a receiver appends them; so many at once. Those with the numbers `again`
+        come a second time at once, as from a broker that missed a PUBACK."""
         received_at = int(time.time() * 1000)
         batches: dict[int, list[bytes | int]] = {shard: [] for shard in range(shards)}
 
@@ -137,10 +140,10 @@ class Stage:
             assert 3 * appended == len(words)
             batches[shard] = []
 
-        for topic, payload in shape.encoded(range(shape.messages)):
+        for number, (topic, payload) in enumerate(shape.encoded(range(shape.messages))):
             shard = shard_of(topic, shards)
-            batches[shard] += (topic, payload, received_at)
-            if len(batches[shard]) == 3 * batch:
+            batches[shard] += (topic, payload, received_at) * (2 if number in again else 1)
+            if len(batches[shard]) >= 3 * batch:
                 await flush(shard)
         for shard in [shard for shard, words in batches.items() if words]:
             await flush(shard)

@@ -24,7 +24,8 @@ from traksense_ingest.shared.streams.redis_url import RedisUrl
 
 _POSTGRES_FORM = (
     "postgresql://user:password@host:port/database, or several hosts: user:password@host:port,host:port/database "
-    "(special characters percent-encoded, IPv6 addresses in brackets)"
+    "(special characters percent-encoded, IPv6 addresses in brackets), or the directory of a Unix socket: "
+    "postgresql:///database?host=/run/postgresql&user=user"
 )
 
 SHARDS_MAX = 1024

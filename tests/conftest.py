@@ -99,9 +99,14 @@ def services(request: pytest.FixtureRequest) -> Services:
 
 @pytest.fixture(scope="session")
 def postgres(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    options = {"fsync": "off"}  # nobody pulls the plug; a database is made and dropped for each test
-    with services.postgres_type(tmp_path_factory.mktemp("postgres"), free_port(), options) as server:
-        yield server
+    with tempfile.TemporaryDirectory(prefix="traksense-", dir="/tmp") as sockets:  # their paths are limited
+        os.chmod(sockets, 0o777)  # PostgreSQL runs as another user where we are root
+        options = {
+            "fsync": "off",  # nobody pulls the plug; a database is made and dropped for each test
+            "unix_socket_directories": sockets,
+        }
+        with services.postgres_type(tmp_path_factory.mktemp("postgres"), free_port(), options) as server:
+            yield server
 
 
 @pytest.fixture

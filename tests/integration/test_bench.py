@@ -31,7 +31,7 @@ COUNT = {
     "writer": 6,
     "latency": 8,
     "growth": 33,
-    "shape": 17,
+    "shape": 18,
     "decode": 13,
     "scale-out": 108,
     "peers": 15,

@@ -20,15 +20,30 @@ from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Sighting
 from traksense_ingest.writer.store import copy_measures as ways
+from traksense_ingest.writer.store import duplicates
 from traksense_ingest.writer.store.devices import DeviceRegistry
-from traksense_ingest.writer.store.duplicates import CAREFUL_BATCHES, find_new_points, find_new_points_by_first
+from traksense_ingest.writer.store.duplicates import (
+    CAREFUL_BATCHES,
+    find_new_among,
+    find_new_points,
+    find_new_points_by_first,
+)
 from traksense_ingest.writer.store.tables import Tables
 
 Way = Callable[[Any, Sequence[Measures]], Awaitable[int]]
 
+
+class Everything:
+    """Contains it."""
+
+    def __contains__(self, _key: object) -> bool:
+        return True
+
+
 CAREFUL: dict[str, Way] = {
     "asked for all": partial(ways.copy_new, find=find_new_points),
     "asked for first points": partial(ways.copy_new, find=find_new_points_by_first),
+    "asked for those that may be there": partial(ways.copy_new, find=partial(find_new_among, suspects=Everything())),
     "staged": ways.copy_staged,
 }
 
@@ -96,20 +111,25 @@ async def test_nothing_is_left_of_what_is_all_there(stack: Stack, pool: Any, way
     assert await stack.count("ts_measure") == 90
 
 
-async def test_a_batch_is_refused_once_and_the_next_ones_ask(
-    stack: Stack, pool: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    into: list[str] = []
+@pytest.fixture
+def into(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The table of each COPY that is tried."""
+    tables: list[str] = []
 
     async def copy_into(connection: Any, table: str, messages: Any, original: Any = ways._copy_into) -> int:
-        into.append(table)
+        tables.append(table)
         return int(await original(connection, table, messages))
 
     monkeypatch.setattr(ways, "_copy_into", copy_into)
-    store = Tables(pool, DeviceRegistry())
+    return tables
+
+
+async def test_a_batch_is_refused_once_and_the_next_ones_ask(stack: Stack, pool: Any, into: list[str]) -> None:
+    """Of what another writer has stored."""
+    other, store = (Tables(pool, DeviceRegistry()) for _ in range(2))
     batches = ([decoded(message(number, range(3), device)) for device in "ab"] for number in range(100))
     known = [decoded(message(0, range(3)))]
-    assert (await store.write(known)).points == 3
+    assert (await other.write(known)).points == 3
     into.clear()
     assert (await store.write([*known, *next(batches)])).points == 6
     assert into == ["ts_measure", "ts_measure"], "refused, and then what is new"
@@ -123,15 +143,55 @@ async def test_a_batch_is_refused_once_and_the_next_ones_ask(
     for _ in range(CAREFUL_BATCHES):
         await store.write(next(batches))
     into.clear()
-    await store.write([*known, *next(batches)])
-    assert into == ["ts_measure", "ts_measure"], "it has stopped to ask"
+    await other.write(once := next(batches))
+    await store.write([*once, *next(batches)])
+    assert into == ["ts_measure"] * 3, "it has stopped to ask"
+
+
+async def test_what_comes_again_soon_is_looked_up_and_nothing_else(
+    stack: Stack, pool: Any, into: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    async def ask(connection: Any, messages: Any, points_of: Any, original: Any = duplicates._ask) -> Any:
+        asked.append(len(messages))
+        return await original(connection, messages, points_of)
+
+    monkeypatch.setattr(duplicates, "_ask", ask)
+    store = Tables(pool, DeviceRegistry())
+    batches = [[decoded(message(number, range(3), device)) for device in "abc"] for number in range(5)]
+    for batch in batches:
+        assert (await store.write(batch)).points == 9
+    assert asked == [], "nothing came again"
+    into.clear()
+    for number, again in enumerate(batches):
+        new = [decoded(message(10 + number, range(3), device)) for device in "abc"]
+        done = await store.write([again[0], *new, again[2]])
+        assert (done.points, done.duplicates["telem"]) == (9, 6)
+    assert into == ["ts_measure"] * 5, "none is refused"
+    assert asked == [2] * 5
+    assert (await store.write(new)).points == 0
+    assert await stack.count("ts_measure") == 90
+
+
+async def test_what_comes_twice_in_a_batch_is_no_reason_to_look_all_up(
+    stack: Stack, pool: Any, into: list[str]
+) -> None:
+    store = Tables(pool, DeviceRegistry())
+    for number in range(3):
+        new = [decoded(message(number, range(3), device)) for device in "ab"]
+        done = await store.write([new[0], *new])
+        assert (done.points, done.duplicates["telem"]) == (6, 3)
+    assert into == ["ts_measure"] * 3
+    assert not store._duplicates.expects_duplicates()
+    assert await stack.count("ts_measure") == 18
 
 
 async def test_two_writers_may_store_the_same_at_once(stack: Stack, pool: Any) -> None:
     """What the other has not committed can't be seen: it is waited for, refused, and goes through the staging table."""
     store = Tables(pool, DeviceRegistry())
     known, contested, new = message(0, range(3)), message(1, range(3), value=1.0), message(2, range(3))
-    await store.write([decoded(known)])
+    await Tables(pool, DeviceRegistry()).write([decoded(known)])
     await store.write([decoded(known)])  # from now on it asks
     other = await asyncpg.connect(stack.database_url)
     begun = other.transaction()

@@ -1,8 +1,8 @@
-"""Rows of ts_measure by COPY, in three ways: each costs more than the one before, and tolerates more duplicates."""
+"""Rows of ts_measure by COPY, in four ways: each costs more than the one before, and tolerates more duplicates."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from traksense_ingest.writer.store.copy_format import encode
 from traksense_ingest.writer.store.duplicates import (
     DuplicateTracker,
     Messages,
+    find_new_among,
     find_new_points,
     find_new_points_by_first,
     without_repetitions,
@@ -23,14 +24,17 @@ Copy = Callable[[Any, Messages], Awaitable[int]]  # on a connection; returns how
 Find = Callable[[Any, Messages], Awaitable[Messages]]
 
 
-def ways_to_copy(duplicates: DuplicateTracker) -> Sequence[Copy]:
+def ways_to_copy(duplicates: DuplicateTracker, repetitions: Collection[int]) -> Sequence[Copy]:
     """The ways to try in turn, the cheapest first that is likely to succeed.
 
     All but the last may be refused because a row is in the table already; `failure.is_duplicate` recognises that.
     """
     find = find_new_points if duplicates.are_most else find_new_points_by_first
     careful = partial(copy_new, find=find)
-    return (careful, copy_staged) if duplicates.expects_duplicates() else (copy_all, careful, copy_staged)
+    if duplicates.expects_duplicates():
+        return careful, copy_staged
+    first = partial(copy_new, find=partial(find_new_among, suspects=repetitions)) if repetitions else copy_all
+    return first, careful, copy_staged
 
 
 async def copy_all(connection: Any, messages: Messages) -> int:

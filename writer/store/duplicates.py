@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,24 +16,47 @@ Points = tuple[str, ...]
 # A COPY that is refused costs what it has stored until then; asking costs a tenth of it.
 CAREFUL_BATCHES = 8
 NEARLY_ALL = 0.9
+REMEMBERED = 50_000  # messages: some 5 MB
 
 
 class DuplicateTracker:
-    """Duplicates cluster: after a crash, after a reconnection, from a device that sends everything twice. After one,
-    the next 8 batches check before COPY."""
+    """Guesses where duplicates are; the table knows.
+
+    A device or a broker that sends a message again mostly does so soon: what repeats a message that this process stored
+    lately is looked up before COPY. Duplicates of what others have stored cluster, as after a crash: after one, all of
+    the next 8 batches is looked up.
+    """
 
     def __init__(self) -> None:
         self._batches = 0
+        self._latest: set[int] = set()  # keys of the messages that were stored last
+        self._earlier: set[int] = set()
         self.are_most = False  # nearly all of the last batch was in the table already
 
     def expects_duplicates(self) -> bool:
         """Whether to ask what is new before COPY."""
         return self._batches > 0
 
-    def learn(self, points: int, new: int) -> None:
-        """From a batch that is committed."""
-        self._batches = CAREFUL_BATCHES if new < points else max(0, self._batches - 1)
+    def repetitions(self, keys: Sequence[int]) -> set[int]:
+        """Those that are of messages stored lately, or come twice here; `keys` are of `keys_of`."""
+        unique = set(keys)
+        found = unique & self._latest | unique & self._earlier
+        if len(unique) < len(keys):
+            found.update(key for key, count in Counter(keys).items() if count > 1)
+        return found
+
+    def learn(self, keys: Sequence[int], points: int, new: int, repeated: int) -> None:
+        """From a batch that is committed: of so many points so many were new; `repeated` of them are in repetitions."""
+        self._batches = CAREFUL_BATCHES if points - new > repeated else max(0, self._batches - 1)
         self.are_most = points - new > NEARLY_ALL * points
+        if len(self._latest) >= REMEMBERED // 2:
+            self._earlier, self._latest = self._latest, set()
+        self._latest.update(keys)
+
+
+def keys_of(messages: Messages) -> list[int]:
+    """A number for each, by which one that comes again is recognised. Others may have the same by chance."""
+    return [hash((message.tenant_id, message.device_id, message.ts, message.readings[0][0])) for message in messages]
 
 
 def without_repetitions(messages: Messages) -> Messages:
@@ -65,6 +88,14 @@ async def find_new_points_by_first(connection: Any, messages: Messages) -> Messa
     others = [message.only(message.readings[1:]) for number, message in enumerate(messages, 1) if number not in new]
     known = [message for message in others if message.readings]
     return [*unknown, *await find_new_points(connection, known)] if known else unknown
+
+
+async def find_new_among(connection: Any, messages: Messages, suspects: Container[int]) -> Messages:
+    """The same where only the messages with these keys are looked up, and the others are taken for new."""
+    suspected, others = list[Measures](), list[Measures]()
+    for message, key in zip(messages, keys_of(messages), strict=True):
+        (suspected if key in suspects else others).append(message)
+    return [*others, *await find_new_points(connection, suspected)]
 
 
 async def _ask(

@@ -20,7 +20,7 @@ from traksense_ingest.writer.store.births import upsert_births
 from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
 from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
-from traksense_ingest.writer.store.duplicates import DuplicateTracker, without_repetitions
+from traksense_ingest.writer.store.duplicates import DuplicateTracker, keys_of, without_repetitions
 
 log = logging.getLogger(__name__)
 
@@ -100,8 +100,11 @@ class Tables:
     async def write(self, batch: Sequence[Storable]) -> Changes:
         """All of the batch, or none of it."""
         rows = _by_table(batch)
-        changes = await self._write(rows, ways_to_copy(self._duplicates))
-        self._duplicates.learn(rows.points, changes.points)
+        keys = keys_of(rows.measures)
+        repetitions = self._duplicates.repetitions(keys)
+        changes = await self._write(rows, ways_to_copy(self._duplicates, repetitions))
+        repeated = sum(len(rows.measures[index]) for index, key in enumerate(keys) if key in repetitions)
+        self._duplicates.learn(keys, rows.points, changes.points, repeated)
         return changes
 
     async def _write(self, rows: BatchRows, ways: Sequence[Copy]) -> Changes:
