@@ -7,7 +7,8 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -18,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from bench.process import Halves, cpu_seconds, halves, pin
 from bench.servers import Servers
-from bench.shape import Shape
+from bench.shape import Message, Shape
 from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.up.processes import Receiver, Writer
 from traksense_ingest.shared.streams import client as stream
@@ -32,6 +33,7 @@ COLUMNS = ("tenant_id", "device_id", "point_id", "ts", "v_num", "v_bool", "v_tex
 SHARDS_MAX = 6
 COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points
 APPEND_MESSAGES = 500  # at once, as a receiver does
+AGAIN_AFTER = 1_000  # messages: in another batch
 POLL_S = 0.01  # a poll costs some 0.2 ms
 START_S = 180.0  # on a machine that is busy with other work
 STILL_S = 0.5  # no change for so long: perhaps it has ended
@@ -129,21 +131,21 @@ class Stage:
         self, shape: Shape, shards: int = 1, batch: int = APPEND_MESSAGES, again: Collection[int] = ()
     ) -> None:
         """All messages into the streams, as a receiver appends them; so many at once. Those with the numbers `again`
-        come a second time at once, as from a broker that missed a PUBACK."""
+        come a second time AGAIN_AFTER messages later, as from a broker that missed a PUBACK."""
         received_at = int(time.time() * 1000)
         batches: dict[int, list[bytes | int]] = {shard: [] for shard in range(shards)}
 
         async def flush(shard: int) -> None:
             key, words = key_of(shard), batches[shard]
             append = Scripts.of(self._clients.of(key)).append
-            appended, _ = await append(keys=[key], args=append_arguments(shape.messages, words))
+            appended, _ = await append(keys=[key], args=append_arguments(2 * shape.messages, words))
             assert 3 * appended == len(words)
             batches[shard] = []
 
-        for number, (topic, payload) in enumerate(shape.encoded(range(shape.messages))):
+        for topic, payload in _with_repetitions(shape, again):
             shard = shard_of(topic, shards)
-            batches[shard] += (topic, payload, received_at) * (2 if number in again else 1)
-            if len(batches[shard]) >= 3 * batch:
+            batches[shard] += (topic, payload, received_at)
+            if len(batches[shard]) == 3 * batch:
                 await flush(shard)
         for shard in [shard for shard, words in batches.items() if words]:
             await flush(shard)
@@ -211,6 +213,17 @@ class Stage:
         service = kind(directory, free_port(), self.environment(variables))
         service.start_timeout = START_S
         return service
+
+
+def _with_repetitions(shape: Shape, again: Collection[int]) -> Iterator[Message]:
+    waiting: deque[tuple[int, Message]] = deque()
+    for number, message in enumerate(shape.encoded(range(shape.messages))):
+        yield message
+        if number in again:
+            waiting.append((number + AGAIN_AFTER, message))
+        while waiting and waiting[0][0] <= number:
+            yield waiting.popleft()[1]
+    yield from (message for _, message in waiting)
 
 
 async def _rewrite_file(client: Redis) -> None:

@@ -9,9 +9,10 @@ from bench.scenarios.peers import PEERS
 from bench.scenarios.receiver import RECEIVER
 from bench.scenarios.scale_out import SCALE_OUT
 from bench.scenarios.shape import SHAPE
+from bench.scenarios.transport import TRANSPORT
 from bench.scenarios.writer import WRITER
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
-    for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE, SCALE_OUT, PEERS)
+    for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE, SCALE_OUT, TRANSPORT, PEERS)
 }

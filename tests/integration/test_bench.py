@@ -19,7 +19,7 @@ from bench.servers import NotEmpty, Own, running
 from bench.shape import Shape
 from bench.stage import Stage
 from bench.telegraf import Telegraf
-from tests.support.services import EMBEDDED, Services
+from tests.support.services import DEBIAN, EMBEDDED, Services, missing
 from tests.support.stack import Stack
 from traksense_ingest.shared.streams.client import connect
 from traksense_ingest.shared.streams.keys import key_of
@@ -34,6 +34,7 @@ COUNT = {
     "shape": 18,
     "decode": 13,
     "scale-out": 108,
+    "transport": 7,
     "peers": 15,
 }  # figures
 
@@ -48,7 +49,7 @@ def figures_in(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("end-to-end", "peers")])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("end-to-end", "transport", "peers")])
 def test_a_scenario_runs_to_its_end(name: str, tmp_path: Path) -> None:
     runs_to_its_end(name, EMBEDDED, tmp_path)
 
@@ -62,6 +63,19 @@ def test_a_scenario_runs_on_these_servers(services: Services, tmp_path: Path) ->
 @pytest.mark.skipif(not Telegraf.installed(), reason="not installed here: telegraf")
 def test_telegraf_stores_the_same_rows_in_the_same_table(services: Services, tmp_path: Path) -> None:
     runs_to_its_end("peers", services, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(bool(missing(DEBIAN)), reason="not installed here: Debian's servers, of which PostgreSQL has TLS")
+def test_transports_are_compared_on_a_server_with_tls(tmp_path: Path) -> None:
+    runs_to_its_end("transport", DEBIAN, tmp_path)
+
+
+@pytest.mark.long
+def test_transports_are_left_out_without_tls(tmp_path: Path) -> None:
+    done = measure("transport", "--json", tmp_path / "figures.json")
+    assert done.returncode == 0, done.stderr
+    assert "transport was not measured: this PostgreSQL has no TLS" in done.stdout
 
 
 @pytest.mark.long
