@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from traksense_ingest.shared.streams.keys import FIELDS, REPLAYED, RETAINED
@@ -52,8 +53,14 @@ def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliverie
 
 def _received_at(value: bytes | None, entry_id: str) -> datetime:
     """By the receiver's clock; by the entry's id where the field is no plausible time."""
+    return _plausible(value or b"") or moment(int(entry_id.partition("-")[0]))
+
+
+@lru_cache(maxsize=1024)
+def _plausible(value: bytes) -> datetime | None:
+    """A time in ms; at a high rate many entries have the same."""
     try:
-        ms = int(value or b"")
+        ms = int(value)
     except ValueError:
-        ms = 0
-    return moment(ms if ms in PLAUSIBLE_MS else int(entry_id.partition("-")[0]))
+        return None
+    return moment(ms) if ms in PLAUSIBLE_MS else None

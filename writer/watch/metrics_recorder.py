@@ -8,6 +8,7 @@ from datetime import datetime
 from traksense_ingest.shared.messages import SAME_POINT
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.writer.decode.decode import Clock, utc_now
+from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Settleable
 from traksense_ingest.writer.read.consumer import SettlementKey
 from traksense_ingest.writer.store.tables import Changes
@@ -55,14 +56,16 @@ class MetricsRecorder:
 
     def _observe_latency(self, batch: Sequence[Settleable], now: datetime) -> None:
         # Without retained and replayed messages: their age is how long the broker or the table has kept them.
-        decoded = [outcome for outcome in batch if isinstance(outcome, Decoded) and not _was_kept(outcome)]
-        self._metrics.transit.observe_all([_seconds(outcome.entry.received_at, now) for outcome in decoded])
-        self._metrics.latency.observe_all([_seconds(outcome.ts, now) for outcome in decoded if outcome.ts])
+        decoded = [outcome for outcome in batch if isinstance(outcome, Decoded) and not _was_kept(outcome.entry)]
+        self._metrics.transit.observe_all(_ages([outcome.entry.received_at for outcome in decoded], now))
+        self._metrics.latency.observe_all(_ages([outcome.ts for outcome in decoded if outcome.ts], now))
 
 
-def _was_kept(outcome: Decoded) -> bool:
-    return outcome.entry.retained or outcome.entry.replayed
+def _was_kept(entry: Entry) -> bool:
+    return entry.retained or entry.replayed
 
 
-def _seconds(since: datetime, now: datetime) -> float:
-    return max(0.0, (now - since).total_seconds())  # a device's clock may be ahead of ours
+def _ages(moments: Sequence[datetime], now: datetime) -> list[float]:
+    """In seconds; 0 for what is later than now: a device's clock may be ahead of ours."""
+    ages = [(now - moment).total_seconds() for moment in moments]
+    return ages if min(ages, default=0.0) >= 0 else [max(0.0, age) for age in ages]
