@@ -4,7 +4,8 @@ each row; no two messages have a key in common."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from traksense_ingest.shared.messages import topic_of
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP_US = 1_000  # between two messages: 100 000 of them are within one chunk of a day
 UNIT = "°C"
+AGAIN_AFTER = 1_000  # messages: in another batch
 READINGS = 100  # different ones; more would only make the generator slower
 
 Row = tuple[str, str, str, datetime, float, None, None, str, None]
@@ -87,6 +89,18 @@ class Shape:
 
     def _points(self, number: int) -> list[dict[str, Any]]:
         return [point(f"p{index}", _value(number, index), "float", UNIT) for index in range(self.points)]
+
+
+def with_repetitions(shape: Shape, again: Collection[int]) -> Iterator[Message]:
+    """Messages; those with the numbers `again` once more AGAIN_AFTER later, as from a broker that missed a PUBACK."""
+    waiting: deque[tuple[int, Message]] = deque()
+    for number, message in enumerate(shape.encoded(range(shape.messages))):
+        yield message
+        if number in again:
+            waiting.append((number + AGAIN_AFTER, message))
+        while waiting and waiting[0][0] <= number:
+            yield waiting.popleft()[1]
+    yield from (message for _, message in waiting)
 
 
 def _value(number: int, index: int) -> float:

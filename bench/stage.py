@@ -7,8 +7,7 @@ import itertools
 import os
 import sys
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from bench.process import Halves, cpu_seconds, halves, pin
 from bench.servers import Servers
-from bench.shape import Message, Shape
+from bench.shape import Shape, with_repetitions
 from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.up.processes import Receiver, Writer
 from traksense_ingest.shared.streams import client as stream
@@ -33,7 +32,6 @@ COLUMNS = ("tenant_id", "device_id", "point_id", "ts", "v_num", "v_bool", "v_tex
 SHARDS_MAX = 6
 COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points
 APPEND_MESSAGES = 500  # at once, as a receiver does
-AGAIN_AFTER = 1_000  # messages: in another batch
 POLL_S = 0.01  # a poll costs some 0.2 ms
 START_S = 180.0  # on a machine that is busy with other work
 STILL_S = 0.5  # no change for so long: perhaps it has ended
@@ -131,7 +129,7 @@ class Stage:
         self, shape: Shape, shards: int = 1, batch: int = APPEND_MESSAGES, again: Collection[int] = ()
     ) -> None:
         """All messages into the streams, as a receiver appends them; so many at once. Those with the numbers `again`
-        come a second time AGAIN_AFTER messages later, as from a broker that missed a PUBACK."""
+        come twice."""
         received_at = int(time.time() * 1000)
         batches: dict[int, list[bytes | int]] = {shard: [] for shard in range(shards)}
 
@@ -142,7 +140,7 @@ class Stage:
             assert 3 * appended == len(words)
             batches[shard] = []
 
-        for topic, payload in _with_repetitions(shape, again):
+        for topic, payload in with_repetitions(shape, again):
             shard = shard_of(topic, shards)
             batches[shard] += (topic, payload, received_at)
             if len(batches[shard]) == 3 * batch:
@@ -213,17 +211,6 @@ class Stage:
         service = kind(directory, free_port(), self.environment(variables))
         service.start_timeout = START_S
         return service
-
-
-def _with_repetitions(shape: Shape, again: Collection[int]) -> Iterator[Message]:
-    waiting: deque[tuple[int, Message]] = deque()
-    for number, message in enumerate(shape.encoded(range(shape.messages))):
-        yield message
-        if number in again:
-            waiting.append((number + AGAIN_AFTER, message))
-        while waiting and waiting[0][0] <= number:
-            yield waiting.popleft()[1]
-    yield from (message for _, message in waiting)
 
 
 async def _rewrite_file(client: Redis) -> None:
