@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
@@ -14,7 +13,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import stage
 from bench.chart import draw
 from bench.figure import Figure, Reading, at_least, at_most, figures_of
 from bench.flow import Incomplete, require_rows
@@ -27,7 +25,6 @@ from bench.scenarios import SCENARIOS
 from bench.scenarios.growth import conclude
 from bench.scenarios.shape import spread
 from bench.shape import START, Shape
-from bench.stage import Stuck, just_before, reached, still
 from bench.table import number, report
 from tests.support.decoding import v1_routes
 from tests.support.rows import points_in
@@ -186,66 +183,6 @@ async def test_a_run_that_lost_rows_or_made_some_up_has_no_figures(rows: int) ->
     with pytest.raises(Incomplete, match=f"{rows} rows where 10 "):
         await require_rows(Rows(rows), 10)  # type: ignore[arg-type]
     await require_rows(Rows(10), 10)  # type: ignore[arg-type]
-
-
-async def test_the_clock_starts_before_anything_moved() -> None:
-    backlog, snapshots = iter([10, 10, 10, 7]), iter("abcdefgh")
-
-    async def measure() -> int:
-        return next(backlog)
-
-    # Snapshots a, then before each measurement b, c, d, e: d is the last one that was over while nothing had moved.
-    assert await just_before(measure, lambda entries: entries < 10, lambda: next(snapshots)) == "d"
-
-
-async def test_what_stands_still_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "STUCK_S", 0.0)
-
-    async def measure() -> int:
-        return 3
-
-    with pytest.raises(Stuck, match="stopped at 3"):
-        await reached(measure, lambda entries: entries == 0)
-    assert await reached(measure, lambda entries: entries == 3) == 3
-
-
-async def test_the_end_is_when_the_last_change_was_before_all_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "STILL_S", 0.0)
-    positions, done, now = iter([1, 2, 2, 3, 3, 3]), iter([False, False, True]), iter(range(100))
-    monkeypatch.setattr(stage, "time", Clock(now))
-
-    async def measure() -> int:
-        return next(positions)
-
-    async def is_done() -> bool:
-        return next(done)
-
-    # The clock is read at the start and at each measurement: 3 is there from the fourth one on.
-    assert await still(measure, is_done) == 4
-
-
-async def test_what_never_gets_done_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage, "STILL_S", 0.0)
-    monkeypatch.setattr(stage, "STUCK_S", 0.0)
-
-    async def measure() -> int:
-        return 3
-
-    async def never() -> bool:
-        return False
-
-    with pytest.raises(Stuck):
-        await still(measure, never)
-
-
-class Clock:
-    """A `time` that goes on by a second at each look."""
-
-    def __init__(self, seconds: Iterator[int]) -> None:
-        self._seconds = seconds
-
-    def perf_counter(self) -> float:
-        return float(next(self._seconds))
 
 
 class Socket:
