@@ -7,12 +7,12 @@ from bench.scenarios.growth import GROWTH
 from bench.scenarios.latency import LATENCY
 from bench.scenarios.peers import PEERS
 from bench.scenarios.receiver import RECEIVER
+from bench.scenarios.redis import REDIS
 from bench.scenarios.scale_out import SCALE_OUT
 from bench.scenarios.shape import SHAPE
 from bench.scenarios.transport import TRANSPORT
 from bench.scenarios.writer import WRITER
 
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE, SCALE_OUT, TRANSPORT, PEERS)
-}
+_ALL = (END_TO_END, RECEIVER, WRITER, LATENCY, GROWTH, SHAPE, DECODE, SCALE_OUT, REDIS, TRANSPORT, PEERS)
+
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

@@ -34,6 +34,7 @@ COUNT = {
     "shape": 18,
     "decode": 13,
     "scale-out": 108,
+    "redis": 8,
     "transport": 7,
     "peers": 15,
 }  # figures

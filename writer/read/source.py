@@ -8,6 +8,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from traksense_ingest.shared.failure import REDIS_ERRORS
 from traksense_ingest.shared.metrics import WriterMetrics
@@ -218,5 +219,8 @@ class Source:
 
 def _key_of(outcome: Settleable) -> SettlementKey:
     if isinstance(outcome, Ignored):
-        return SettlementKey(outcome.kind, outcome.verdict, outcome.reason, outcome.mapping)
-    return SettlementKey(outcome.kind, outcome.verdict)
+        return _settlement_key(outcome.kind, outcome.verdict, outcome.reason, outcome.mapping)
+    return _settlement_key(outcome.kind, outcome.verdict)
+
+
+_settlement_key = lru_cache(maxsize=1024)(SettlementKey)  # nearly all of a batch have the same
