@@ -35,7 +35,7 @@ COUNT = {
     "decode": 13,
     "scale-out": 108,
     "redis": 8,
-    "transport": 7,
+    "database": 14,  # without TLS
     "peers": 15,
 }  # figures
 
@@ -50,7 +50,7 @@ def figures_in(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("end-to-end", "transport", "peers")])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in ("end-to-end", "peers")])
 def test_a_scenario_runs_to_its_end(name: str, tmp_path: Path) -> None:
     runs_to_its_end(name, EMBEDDED, tmp_path)
 
@@ -68,15 +68,10 @@ def test_telegraf_stores_the_same_rows_in_the_same_table(services: Services, tmp
 
 @pytest.mark.long
 @pytest.mark.skipif(bool(missing(DEBIAN)), reason="not installed here: Debian's servers, of which PostgreSQL has TLS")
-def test_transports_are_compared_on_a_server_with_tls(tmp_path: Path) -> None:
-    runs_to_its_end("transport", DEBIAN, tmp_path)
-
-
-@pytest.mark.long
-def test_transports_are_left_out_without_tls(tmp_path: Path) -> None:
-    done = measure("transport", "--json", tmp_path / "figures.json")
+def test_tls_is_measured_where_postgresql_has_it(tmp_path: Path) -> None:
+    done = measure("database", "--services", "debian", "--json", tmp_path / "figures.json")
     assert done.returncode == 0, done.stderr
-    assert "transport was not measured: this PostgreSQL has no TLS" in done.stdout
+    assert {"TLS", "CPU with TLS, of a Unix socket's"} <= set(figures_in(tmp_path / "figures.json"))
 
 
 @pytest.mark.long
