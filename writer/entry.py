@@ -14,6 +14,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 LAST_US = 253_402_300_799_000_000  # the last second of year 9999, where Python's datetime ends
 PLAUSIBLE_MS = range(946_684_800_000, LAST_US // 1000)  # from 2000 on
+MS_DIGITS_MAX = len(str(PLAUSIBLE_MS.stop))
 
 
 def moment(ms: int, us: int = 0) -> datetime:
@@ -53,7 +54,9 @@ def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliverie
 
 def _received_at(value: bytes | None, entry_id: str) -> datetime:
     """By the receiver's clock; by the entry's id where the field is no plausible time."""
-    return _plausible(value or b"") or moment(int(entry_id.partition("-")[0]))
+    if value and len(value) <= MS_DIGITS_MAX and (received_at := _plausible(value)):
+        return received_at
+    return moment(int(entry_id.partition("-")[0]))
 
 
 @lru_cache(maxsize=1024)

@@ -74,8 +74,8 @@ class Source:
         self._metrics = metrics
         self._stop = stop
         self._in_hand: Sequence[Entry] = ()
-        self._is_full = False  # what is in hand: then there is probably more
-        self.has_read_ahead = False  # what is in hand is not taken yet
+        self._is_full = False  # the batch has as many as were asked for: there is probably more
+        self.has_read_ahead = False  # a batch was read that is not taken yet
         self._pending_after: str | None = ""  # where to continue in our own pending entries; None: not needed
         self._cursor = START
         self._claim_due = time.monotonic()

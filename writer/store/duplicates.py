@@ -95,7 +95,7 @@ async def find_new_among(connection: Any, messages: Messages, suspects: Containe
     suspected, others = list[Measures](), list[Measures]()
     for message, key in zip(messages, keys_of(messages), strict=True):
         (suspected if key in suspects else others).append(message)
-    return [*others, *await find_new_points(connection, suspected)]
+    return [*others, *await find_new_points(connection, suspected)] if suspected else others
 
 
 async def _ask(
