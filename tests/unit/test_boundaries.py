@@ -29,8 +29,8 @@ EXCEPTIONS |= {("ops/dlq/payload.py", "writer"), ("ops/dlq/show.py", "writer")}
 # `mapping` and simulated devices of a format foretell it too.
 EXCEPTIONS |= {(str(path.relative_to(ROOT)), "writer") for path in (ROOT / "ops" / "mapping").rglob("*.py")}
 EXCEPTIONS |= {("ops/simulate/formats.py", "writer")}
-# The decoder is measured without a service around it.
-EXCEPTIONS |= {("bench/scenarios/decode.py", "writer")}
+# The decoder, and what a lane does in Redis, are measured without a service around them.
+EXCEPTIONS |= {("bench/scenarios/decode.py", "writer"), ("bench/scenarios/redis.py", "writer")}
 
 
 def modules(package: str) -> list[Path]:

@@ -38,6 +38,11 @@ class ReadSize:
         self.count = min(FIRST, batch_size)
         self._double_to = batch_size
 
+    @property
+    def is_largest(self) -> bool:
+        """Whether it is as many as INGEST_BATCH_SIZE allows."""
+        return self.count == self._batch_size
+
     def shrink(self) -> None:
         """A read failed: perhaps its reply was too large to arrive in time."""
         self.count = max(1, self.count // 2)
@@ -71,8 +76,9 @@ class Source:
         *,
         is_extra: bool = False,
     ) -> None:
-        """`backlog` is shared by the sources of a stream: set while they find more than a batch. An extra one reads new
-        entries only then, so that there are fewer and larger batches when there is little to do, and claims none."""
+        """`backlog` is shared by the sources of a stream: set while they read the largest batches. Only then an extra
+        source reads new entries, so that there are fewer and larger batches when there is little to do; it claims none.
+        """
         self._consumer = consumer
         self._size = size
         self._linger_s = batch_ms / 1000
@@ -99,7 +105,10 @@ class Source:
             self._in_hand = await retry_through_outage(self._redis, self._take)
         self.has_read_ahead = False
         self._is_full = len(self._in_hand) >= self._size.count
-        (self._backlog.set if self._is_full else self._backlog.clear)()
+        if not self._is_full:
+            self._backlog.clear()
+        elif self._size.is_largest:
+            self._backlog.set()
         self._size.observe(self._in_hand)
         return self._in_hand
 
