@@ -9,8 +9,8 @@ A writer runs a few lanes for each stream, each a consumer of its own: one decod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import assert_never
@@ -40,8 +40,6 @@ from traksense_ingest.writer.store.store import Storage
 from traksense_ingest.writer.watch.failure_log import log_deferred
 from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
 
-DECODED_AT_ONCE = 50  # messages: less than 1 ms
-
 
 @dataclass(frozen=True)
 class LaneContext:
@@ -56,7 +54,6 @@ class LaneContext:
     recorder: MetricsRecorder
     births: StoredBirths
     max_deliveries: int
-    decoding: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Lane:
@@ -78,28 +75,21 @@ class Lane:
     async def _handle(self, batch: Sequence[Entry], stop: asyncio.Event) -> None:
         context = self._context
         await retry_through_outage(context.components["clock"], lambda: context.clock.check(batch))
-        while batch:
-            part = await self._decode_part(batch)
-            batch = batch[len(part) :]
+        for part in self._decode_in_parts(batch):
             await self._finish(await self._decide(part), stop)
 
-    async def _decode_part(self, batch: Sequence[Entry]) -> list[Outcome]:
-        """All of it, unless what a few kilobytes unpack to would take too much memory.
-
-        One lane at a time, in the order in which they ask: a message may need the names that one before it gives. From
-        time to time the other lanes have their turn, whose transactions would wait else.
-        """
-        part, unpacked = list[Outcome](), 0
-        async with self._context.decoding:
-            for entry in batch:
-                outcome = self._context.decoder.decode(entry)
-                part.append(outcome)
-                unpacked += outcome.unpacked if isinstance(outcome, Decoded) else 0
-                if unpacked >= BATCH_BYTES:
-                    break
-                if len(part) % DECODED_AT_ONCE == 0:
-                    await asyncio.sleep(0)
-        return part
+    def _decode_in_parts(self, batch: Sequence[Entry]) -> Iterator[list[Outcome]]:
+        """All of it at once, unless what a few kilobytes unpack to would take too much memory."""
+        part, unpacked = [], 0
+        for entry in batch:
+            outcome = self._context.decoder.decode(entry)
+            part.append(outcome)
+            unpacked += outcome.unpacked if isinstance(outcome, Decoded) else 0
+            if unpacked >= BATCH_BYTES:
+                yield part
+                part, unpacked = [], 0
+        if part:
+            yield part
 
     async def _finish(self, outcomes: Sequence[Handled], stop: asyncio.Event) -> None:
         result = await self._context.storage.store_batch(outcomes)

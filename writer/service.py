@@ -53,7 +53,6 @@ from traksense_ingest.writer.watch.snapshot_feed import SnapshotFeed
 from traksense_ingest.writer.watch.stuck_transactions import StuckTransactions
 
 LANES = 2  # for each stream: one decodes while the other's transaction is under way
-LANES_MIN = 4  # of a process that has a backlog, on however few streams
 
 # A batch is some ten thousand rows, all of which reference counting frees: Python would look for cycles among them
 # a dozen times.
@@ -155,9 +154,8 @@ async def _run_lanes(
     redis = context.components["redis"]
 
     async def serve_shard(shard: int, stop: asyncio.Event) -> None:
-        backlog = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            for number in range(max(LANES, LANES_MIN // len(shards.own))):
+            for number in range(LANES):
                 source = Source(
                     Consumer(clients, shard, f"{process}-{number}"),
                     ReadSize(settings.ingest_batch_size),
@@ -166,8 +164,6 @@ async def _run_lanes(
                     redis,
                     metrics,
                     stop,
-                    backlog,
-                    is_extra=number >= LANES,
                 )
                 lane = Lane(source, context)
                 tasks.create_task(_with_lease_renewal(lane, source, stop), name=f"lane {shard}.{number}")

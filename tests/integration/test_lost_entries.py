@@ -18,7 +18,6 @@ from traksense_ingest.shared.streams import client as stream
 from traksense_ingest.shared.streams.keys import key_of, ledger_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
 from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
-from traksense_ingest.writer.service import LANES_MIN
 
 
 @asynccontextmanager
@@ -231,11 +230,11 @@ async def test_a_backlog_that_only_status_has_seen_is_known_too(stack: Stack) ->
 async def test_what_is_pending_at_a_writer_is_stored_though_another_client_trims_it(stack: Stack) -> None:
     """It was acknowledged by who stored it: nothing is missing in the end, though it was in between."""
 
-    async def have_all_lanes_one() -> bool:
-        return await stack.pending() == LANES_MIN
+    async def have_both_lanes_one() -> bool:
+        return await stack.pending() == 2
 
     async with held_backlog(stack, 20) as writer:
-        await eventually(have_all_lanes_one)
+        await eventually(have_both_lanes_one)
         await stack.redis.xtrim(key_of(0), maxlen=19, approximate=False)
         await writer.says("1 entries were removed by another client")
     await stack.has_rows("ts_measure", 20)

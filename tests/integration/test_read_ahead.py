@@ -1,4 +1,4 @@
-"""As long as a backlog waits, the next batch comes with the settling of the one before it, and more lanes read."""
+"""The next batch comes with the settling of the one before it, as long as a backlog waits."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.integration.test_crash_points import Crash, crash_after, drain, everything_is_there_once, fill, lane_of
-from tests.support.stack import Stack, telem
+from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from traksense_ingest.shared.metrics import WriterMetrics
-from traksense_ingest.shared.runtime.health import Component
-from traksense_ingest.shared.streams.client import connect
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 from traksense_ingest.writer.read.consumer import Consumer
-from traksense_ingest.writer.read.source import ReadSize, Source
-from traksense_ingest.writer.service import LANES_MIN
 
 BATCH = 4  # of the 11 entries that `fill` appends
 NEVER_MS = 600_000  # nothing is claimed meanwhile
@@ -132,31 +127,3 @@ async def test_what_was_read_ahead_is_stored_before_a_lane_stops(stack: Stack, m
     assert await stack.redis.xinfo_consumers(key_of(0), GROUP) == []
     await drain(stack)
     await everything_is_there_once(stack)
-
-
-async def test_an_extra_lane_reads_while_another_one_finds_a_backlog(stack: Stack) -> None:
-    await fill(stack)
-    await stack.redis.xgroup_create(key_of(0), GROUP, id="0")
-    metrics, backlog, stop = WriterMetrics(), asyncio.Event(), asyncio.Event()
-    redis = Component("redis", "", metrics)
-    async with connect(stack.redis_server.url) as clients:
-
-        def source(name: str, *, is_extra: bool) -> Source:
-            consumer = Consumer(clients, 0, name)
-            return Source(consumer, ReadSize(BATCH), 5, NEVER_MS, redis, metrics, stop, backlog, is_extra=is_extra)
-
-        first, extra = source("first", is_extra=False), source("extra", is_extra=True)
-        assert [len(await extra.take()) for _ in range(2)] == [0, 0], "the stream is left to the others"
-        taken = [len(await each.take()) for each in (first, extra, first, extra)]
-    assert taken == [4, 4, 3, 0], "the third batch was not full"
-
-
-@pytest.mark.parametrize(("messages", "consumers"), [(1, 2), (400, LANES_MIN)])
-async def test_a_writer_has_more_lanes_while_it_has_a_backlog(stack: Stack, messages: int, consumers: int) -> None:
-    for second in range(messages):
-        await stack.append(*telem(second=second))
-    await stack.writer(INGEST_BATCH_SIZE=4)
-    await stack.has_rows("ts_measure", messages)
-    found = await stack.redis.xinfo_consumers(key_of(0), GROUP)
-    assert len({consumer["name"] for consumer in found}) == consumers
-    assert len({consumer["name"].rpartition(b"-")[0] for consumer in found}) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
 import sys
@@ -10,7 +9,6 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -225,29 +223,11 @@ def test_a_character_that_the_end_of_the_sample_cuts_is_no_other_encoding() -> N
     assert looks_like(b'{"a": "' + "é".encode() * 500) == ""
 
 
-async def test_a_batch_that_is_large_when_unpacked_is_handled_in_parts() -> None:
+def test_a_batch_that_is_large_when_unpacked_is_handled_in_parts() -> None:
     """Eight messages of 1 MB in 30 kB: no more of them are in memory than of messages that come as they are."""
     payload = gzip.compress(TELEM[:-1] + b',"more":"' + b"0" * 1_000_000 + b'"}', mtime=0)
     entry = parse_entry("s", b"1-1", [b"topic", b"traksense/t/s/d/telem", b"payload", payload])
-    lane = Lane(Mock(), Mock(decoder=v1_routes(2_000_000, 86_400, clock), decoding=asyncio.Lock()))
-    assert len(await lane._decode_part([entry] * 8)) == 5
-    assert len(await lane._decode_part([entry] * 3)) == 3
-    assert len(await lane._decode_part([entry._replace(payload=TELEM)] * 800)) == 800
-
-
-async def test_lanes_decode_in_turn_and_let_others_work_meanwhile() -> None:
-    """A message may need the names that one of an earlier batch gives."""
-    decoded: list[int] = []
-    context = Mock(decoder=Mock(decode=decoded.append), decoding=asyncio.Lock())
-    lanes = [Lane(Mock(), context) for _ in range(2)]
-    batches: Any = [range(200), range(200, 400)]
-    turns = []
-
-    async def work() -> None:
-        while len(decoded) < 400:
-            turns.append(len(decoded))
-            await asyncio.sleep(0)
-
-    await asyncio.gather(*(lane._decode_part(batch) for lane, batch in zip(lanes, batches, strict=True)), work())
-    assert decoded == [*range(400)]
-    assert {50, 250} < set(turns), "in the middle of a batch too"
+    lane = Lane(Mock(), Mock(decoder=v1_routes(2_000_000, 86_400, clock)))
+    assert [len(part) for part in lane._decode_in_parts([entry] * 8)] == [5, 3]
+    assert [len(part) for part in lane._decode_in_parts([entry._replace(payload=TELEM)] * 800)] == [800]
+    assert not [*lane._decode_in_parts([])]

@@ -9,13 +9,11 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from math import inf
 
 from traksense_ingest.shared.failure import REDIS_ERRORS
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage
-from traksense_ingest.shared.streams.client import BLOCK_MS
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Deferred, Ignored, Settleable
 from traksense_ingest.writer.read.consumer import Consumer, SettlementKey
@@ -37,11 +35,6 @@ class ReadSize:
         self._batch_size = batch_size
         self.count = min(FIRST, batch_size)
         self._double_to = batch_size
-
-    @property
-    def is_largest(self) -> bool:
-        """Whether it is as many as INGEST_BATCH_SIZE allows."""
-        return self.count == self._batch_size
 
     def shrink(self) -> None:
         """A read failed: perhaps its reply was too large to arrive in time."""
@@ -72,13 +65,7 @@ class Source:
         redis: Component,
         metrics: WriterMetrics,
         stop: asyncio.Event,
-        backlog: asyncio.Event | None = None,
-        *,
-        is_extra: bool = False,
     ) -> None:
-        """`backlog` is shared by the sources of a stream: set while they read the largest batches. Only then an extra
-        source reads new entries, so that there are fewer and larger batches when there is little to do; it claims none.
-        """
         self._consumer = consumer
         self._size = size
         self._linger_s = batch_ms / 1000
@@ -86,29 +73,21 @@ class Source:
         self._redis = redis
         self._metrics = metrics
         self._stop = stop
-        self._backlog = backlog or asyncio.Event()
-        self._is_extra = is_extra
         self._in_hand: Sequence[Entry] = ()
         self._is_full = False  # the batch has as many as were asked for: there is probably more
         self.has_read_ahead = False  # a batch was read that is not taken yet
         self._pending_after: str | None = ""  # where to continue in our own pending entries; None: not needed
         self._cursor = START
-        self._claim_due = inf if is_extra else time.monotonic()
+        self._claim_due = time.monotonic()
         self._new_first = False
 
     async def take(self) -> Sequence[Entry]:
         """The next batch; empty when none came for a while. Waits through outages of Redis."""
         if not self.has_read_ahead:
             self._in_hand = ()
-            if self._is_extra and self._pending_after is None and not await self._has_backlog():
-                return ()
             self._in_hand = await retry_through_outage(self._redis, self._take)
         self.has_read_ahead = False
         self._is_full = len(self._in_hand) >= self._size.count
-        if not self._is_full:
-            self._backlog.clear()
-        elif self._size.is_largest:
-            self._backlog.set()
         self._size.observe(self._in_hand)
         return self._in_hand
 
@@ -225,8 +204,6 @@ class Source:
     async def _new(self) -> Sequence[Entry]:
         """What is in the stream; when that doesn't fill a batch, what comes within INGEST_BATCH_MS as well."""
         count = self._size.count
-        if self._is_extra:
-            return await self._consumer.read(count, block=False) if self._backlog.is_set() else ()
         entries = await self._consumer.read(count, block=True)
         if entries and len(entries) < count and self._linger_s:
             self._in_hand = entries  # it may wait for longer than it takes to be claimed
@@ -234,12 +211,6 @@ class Source:
                 await asyncio.wait_for(self._stop.wait(), self._linger_s)
             entries += await self._consumer.read(count - len(entries), block=False)
         return entries
-
-    async def _has_backlog(self) -> bool:
-        """Waits for one as long as a read would."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._backlog.wait(), BLOCK_MS / 1000)
-        return self._backlog.is_set()
 
     def _redelivered(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         self._metrics.redeliveries.inc(len(entries))
