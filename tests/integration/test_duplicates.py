@@ -24,9 +24,9 @@ from traksense_ingest.writer.store import duplicates
 from traksense_ingest.writer.store.devices import DeviceRegistry
 from traksense_ingest.writer.store.duplicates import (
     CAREFUL_BATCHES,
-    find_new_among,
     find_new_points,
     find_new_points_by_first,
+    keys_of,
 )
 from traksense_ingest.writer.store.tables import Tables
 
@@ -43,7 +43,7 @@ class Everything:
 CAREFUL: dict[str, Way] = {
     "asked for all": partial(ways.copy_new, find=find_new_points),
     "asked for first points": partial(ways.copy_new, find=find_new_points_by_first),
-    "asked for those that may be there": partial(ways.copy_new, find=partial(find_new_among, suspects=Everything())),
+    "inserted as what may be there": partial(ways.copy_others, repetitions=Everything()),
     "staged": ways.copy_staged,
 }
 
@@ -148,7 +148,10 @@ async def test_a_batch_is_refused_once_and_the_next_ones_ask(stack: Stack, pool:
     assert into == ["ts_measure"] * 3, "it has stopped to ask"
 
 
-async def test_what_comes_again_soon_is_looked_up_and_nothing_else(
+DEVICES = [f"device{number}" for number in range(30)]
+
+
+async def test_what_comes_again_soon_is_inserted_and_the_others_copied(
     stack: Stack, pool: Any, into: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
@@ -159,19 +162,19 @@ async def test_what_comes_again_soon_is_looked_up_and_nothing_else(
 
     monkeypatch.setattr(duplicates, "_ask", ask)
     store = Tables(pool, DeviceRegistry())
-    batches = [[decoded(message(number, range(3), device)) for device in "abc"] for number in range(5)]
+    batches = [[decoded(message(number, range(3), device)) for device in DEVICES] for number in range(3)]
     for batch in batches:
-        assert (await store.write(batch)).points == 9
+        assert (await store.write(batch)).points == 90
     assert asked == [], "nothing came again"
     into.clear()
     for number, again in enumerate(batches):
-        new = [decoded(message(10 + number, range(3), device)) for device in "abc"]
+        new = [decoded(message(10 + number, range(3), device)) for device in DEVICES]
         done = await store.write([again[0], *new, again[2]])
-        assert (done.points, done.duplicates["telem"]) == (9, 6)
-    assert into == ["ts_measure"] * 5, "none is refused"
-    assert asked == [2] * 5
+        assert (done.points, done.duplicates["telem"]) == (90, 6)
+    assert into == ["ts_measure"] * 3, "none is refused"
+    assert asked == [2] * 3, "whether all of them are there"
     assert (await store.write(new)).points == 0
-    assert await stack.count("ts_measure") == 90
+    assert await stack.count("ts_measure") == 540
 
 
 async def test_what_comes_twice_in_a_batch_is_no_reason_to_look_all_up(
@@ -179,12 +182,35 @@ async def test_what_comes_twice_in_a_batch_is_no_reason_to_look_all_up(
 ) -> None:
     store = Tables(pool, DeviceRegistry())
     for number in range(3):
-        new = [decoded(message(number, range(3), device)) for device in "ab"]
+        new = [decoded(message(number, range(3), device)) for device in DEVICES]
         done = await store.write([new[0], *new])
-        assert (done.points, done.duplicates["telem"]) == (6, 3)
+        assert (done.points, done.duplicates["telem"]) == (90, 3)
     assert into == ["ts_measure"] * 3
     assert not store._duplicates.expects_duplicates()
-    assert await stack.count("ts_measure") == 18
+    assert await stack.count("ts_measure") == 270
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_what_another_lane_is_storing_is_waited_for(
+    stack: Stack, pool: Any, into: list[str], is_stored: bool
+) -> None:
+    """And stored here if that lane's transaction fails."""
+    store = Tables(pool, DeviceRegistry())
+    contested, new = message(1, range(3), value=1.0), [message(2, range(3), device) for device in DEVICES]
+    store._duplicates.repetitions(keys_of([contested]))  # as that lane has begun with
+    other = await asyncpg.connect(stack.database_url)
+    begun = other.transaction()
+    await begun.start()
+    await ways.copy_all(other, [contested])
+    into.clear()
+    storing = asyncio.create_task(store.write([decoded(each) for each in (message(1, range(4)), *new)]))
+    await eventually(stack.waits_for_a_lock)
+    await (begun.commit() if is_stored else begun.rollback())
+    assert (await storing).points == (91 if is_stored else 94)
+    await other.close()
+    assert into == ["ts_measure"], "no COPY is refused"
+    first = [contested] if is_stored else []
+    assert await stored(stack) == first_of_each([*first, message(1, range(4)), *new])
 
 
 async def test_two_writers_may_store_the_same_at_once(stack: Stack, pool: Any) -> None:

@@ -37,41 +37,49 @@ def test_a_message_of_which_nothing_is_left_is_gone() -> None:
 def test_duplicates_are_expected_for_some_batches_after_the_last_duplicate() -> None:
     tracker = DuplicateTracker()
     assert not tracker.expects_duplicates()
-    tracker.learn((), points=10, new=9, repeated=0)
+    tracker.learn(points=10, new=9, repeated=0)
     lasted = 0
     while tracker.expects_duplicates():
         assert not tracker.are_most
-        tracker.learn((), points=10, new=10, repeated=0)
+        tracker.learn(points=10, new=10, repeated=0)
         lasted += 1
     assert lasted == 8
-    tracker.learn((), points=100, new=5, repeated=94)
+    tracker.learn(points=100, new=5, repeated=94)
     assert tracker.are_most
-    tracker.learn((), points=0, new=0, repeated=0)
+    tracker.learn(points=0, new=0, repeated=0)
     assert tracker.expects_duplicates()
     assert not tracker.are_most
 
 
 def test_duplicates_of_repetitions_are_no_reason_to_expect_others() -> None:
     tracker = DuplicateTracker()
-    tracker.learn((), points=10, new=6, repeated=4)
+    tracker.learn(points=10, new=6, repeated=4)
     assert not tracker.expects_duplicates()
 
 
 def test_a_message_that_comes_again_is_recognised_by_its_device_time_and_first_point() -> None:
     tracker = DuplicateTracker()
-    (stored,) = keys = keys_of([message("ab")])
+    (came,) = keys = keys_of([message("ab")])
     assert tracker.repetitions(keys) == set()
-    tracker.learn(keys, points=2, new=2, repeated=0)
     same = keys_of([message("ac", value=1.0), message("ba"), message("ab", second=1), message("ab", device="e")])
-    assert tracker.repetitions(same) == {stored}
+    assert tracker.repetitions(same) == {came}
     twice = keys_of([message("x"), message("y"), message("x")])
     assert tracker.repetitions(twice) == {twice[0]}
+
+
+def test_a_batch_that_repeats_much_is_looked_up_whole() -> None:
+    tracker = DuplicateTracker()
+    batch = keys_of([message("a", second=second) for second in range(20)])
+    tracker.repetitions(batch[:3])
+    assert not tracker.expects_duplicates()
+    assert len(tracker.repetitions(batch[1:])) == 2
+    assert tracker.expects_duplicates()
 
 
 def test_so_many_messages_are_remembered_and_no_more() -> None:
     tracker = DuplicateTracker()
     for key in range(3 * REMEMBERED):
-        tracker.learn([key], points=1, new=1, repeated=0)
+        tracker.repetitions([key])
     latest = range(3 * REMEMBERED)
     assert len(tracker.repetitions(latest[-REMEMBERED // 2 :])) == REMEMBERED // 2
-    assert REMEMBERED // 2 <= len(tracker.repetitions(latest)) <= REMEMBERED
+    assert len(tracker.repetitions(latest)) <= REMEMBERED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Container, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,9 +14,9 @@ from traksense_ingest.writer.store.copy_format import encode
 from traksense_ingest.writer.store.duplicates import (
     DuplicateTracker,
     Messages,
-    find_new_among,
     find_new_points,
     find_new_points_by_first,
+    split_by_key,
     without_repetitions,
 )
 
@@ -33,7 +33,7 @@ def ways_to_copy(duplicates: DuplicateTracker, repetitions: Collection[int]) -> 
     careful = partial(copy_new, find=find)
     if duplicates.expects_duplicates():
         return careful, copy_staged
-    first = partial(copy_new, find=partial(find_new_among, suspects=repetitions)) if repetitions else copy_all
+    first = partial(copy_others, repetitions=repetitions) if repetitions else copy_all
     return first, careful, copy_staged
 
 
@@ -47,6 +47,15 @@ async def copy_all(connection: Any, messages: Messages) -> int:
     return rows
 
 
+async def copy_others(connection: Any, messages: Messages, repetitions: Container[int]) -> int:
+    """All but what probably repeats something: that is inserted where it is new, once another lane that is storing the
+    same has committed."""
+    repeated, others = split_by_key(without_repetitions(messages), repetitions)
+    new = await copy_all(connection, others) if others else 0
+    rows = [row for message in repeated for row in message]
+    return new + await _require_all(connection, repeated, await sql.execute(connection, sql.INSERT_NEW, rows))
+
+
 async def copy_new(connection: Any, messages: Messages, find: Find) -> int:
     """Only what is not in the table yet. Refused where another writer is storing the same at this moment."""
     new = await find(connection, without_repetitions(messages))
@@ -57,9 +66,13 @@ async def copy_staged(connection: Any, messages: Messages) -> int:
     """Into a temporary table, and from there what is new, whatever other writers are storing."""
     unique = without_repetitions(messages)
     await connection.execute(sql.CREATE_STAGING)
-    rows = await _copy_into(connection, "staging", unique)
-    new = sql.affected(await connection.execute(sql.INSERT_STAGED))
-    if new < rows and (missing := await find_new_points(connection, unique)):
+    await _copy_into(connection, "staging", unique)
+    return await _require_all(connection, unique, sql.affected(await connection.execute(sql.INSERT_STAGED)))
+
+
+async def _require_all(connection: Any, messages: Messages, new: int) -> int:
+    """So many of these rows are inserted, and the others have to be there; returns how many were new."""
+    if new < sum(map(len, messages)) and (missing := await find_new_points(connection, messages)):
         new += await _copy_missing(connection, missing)
     return new
 

@@ -16,20 +16,21 @@ Points = tuple[str, ...]
 # A COPY that is refused costs what it has stored until then; asking costs a tenth of it.
 CAREFUL_BATCHES = 8
 NEARLY_ALL = 0.9
+FEW = 0.1  # of a batch: to insert more of it one by one costs more than to look all of it up
 REMEMBERED = 50_000  # messages: some 5 MB
 
 
 class DuplicateTracker:
     """Guesses where duplicates are; the table knows.
 
-    A device or a broker that sends a message again mostly does so soon: what repeats a message that this process stored
-    lately is looked up before COPY. Duplicates of what others have stored cluster, as after a crash: after one, all of
-    the next 8 batches is looked up.
+    A device or a broker that sends a message again mostly does so soon: what repeats one of this process's latest
+    messages, which another lane may be storing at this moment, is kept out of COPY. Duplicates of what others have
+    stored cluster, as after a crash: after one, all of the next 8 batches is looked up.
     """
 
     def __init__(self) -> None:
         self._batches = 0
-        self._latest: set[int] = set()  # keys of the messages that were stored last
+        self._latest: set[int] = set()  # keys of the messages that came last
         self._earlier: set[int] = set()
         self.are_most = False  # nearly all of the last batch was in the table already
 
@@ -38,25 +39,36 @@ class DuplicateTracker:
         return self._batches > 0
 
     def repetitions(self, keys: Sequence[int]) -> set[int]:
-        """Those that are of messages stored lately, or come twice here; `keys` are of `keys_of`."""
+        """Those of messages that came lately, or that come twice here. `keys` are what `keys_of` returns; from now on
+        they have come."""
         unique = set(keys)
         found = unique & self._latest | unique & self._earlier
         if len(unique) < len(keys):
             found.update(key for key, count in Counter(keys).items() if count > 1)
+        if len(self._latest) >= REMEMBERED // 2:
+            self._earlier, self._latest = self._latest, set()
+        self._latest |= unique
+        if len(found) > FEW * len(unique):
+            self._batches = max(self._batches, 1)
         return found
 
-    def learn(self, keys: Sequence[int], points: int, new: int, repeated: int) -> None:
+    def learn(self, points: int, new: int, repeated: int) -> None:
         """From a batch that is committed: of so many points so many were new; `repeated` of them are in repetitions."""
         self._batches = CAREFUL_BATCHES if points - new > repeated else max(0, self._batches - 1)
         self.are_most = points - new > NEARLY_ALL * points
-        if len(self._latest) >= REMEMBERED // 2:
-            self._earlier, self._latest = self._latest, set()
-        self._latest.update(keys)
 
 
 def keys_of(messages: Messages) -> list[int]:
     """A number for each, by which one that comes again is recognised. Others may have the same by chance."""
     return [hash((message.tenant_id, message.device_id, message.ts, message.readings[0][0])) for message in messages]
+
+
+def split_by_key(messages: Messages, keys: Container[int]) -> tuple[Messages, Messages]:
+    """The messages with these keys, and the others."""
+    found, others = list[Measures](), list[Measures]()
+    for message, key in zip(messages, keys_of(messages), strict=True):
+        (found if key in keys else others).append(message)
+    return found, others
 
 
 def without_repetitions(messages: Messages) -> Messages:
@@ -88,14 +100,6 @@ async def find_new_points_by_first(connection: Any, messages: Messages) -> Messa
     others = [message.only(message.readings[1:]) for number, message in enumerate(messages, 1) if number not in new]
     known = [message for message in others if message.readings]
     return [*unknown, *await find_new_points(connection, known)] if known else unknown
-
-
-async def find_new_among(connection: Any, messages: Messages, suspects: Container[int]) -> Messages:
-    """The same where only the messages with these keys are looked up, and the others are taken for new."""
-    suspected, others = list[Measures](), list[Measures]()
-    for message, key in zip(messages, keys_of(messages), strict=True):
-        (suspected if key in suspects else others).append(message)
-    return [*others, *await find_new_points(connection, suspected)] if suspected else others
 
 
 async def _ask(

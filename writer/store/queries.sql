@@ -3,6 +3,17 @@
 -- name: unstored_points
 SELECT unstored_points($1, $2, $3, $4, $5, $6)
 
+-- name: insert_new
+-- A few rows that are probably there, or that another lane is storing: waits for its end. Sorted as below.
+INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta)
+SELECT tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta::jsonb
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::double precision[], $6::boolean[], $7::text[],
+    $8::text[], $9::text[]
+) AS new (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta)
+ORDER BY tenant_id, device_id, point_id, ts
+ON CONFLICT DO NOTHING
+
 -- name: create_staging
 -- Where rows wait that may be there already. Dropped at the end of the transaction.
 CREATE TEMPORARY TABLE staging (

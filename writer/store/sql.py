@@ -11,6 +11,7 @@ from traksense_ingest.shared.sql import statements
 _statements = statements("traksense_ingest.writer.store")
 
 UNSTORED_POINTS = _statements["unstored_points"]
+INSERT_NEW = _statements["insert_new"]
 CREATE_STAGING = _statements["create_staging"]
 INSERT_STAGED = _statements["insert_staged"]
 UPSERT_ACKS = _statements["upsert_acks"]

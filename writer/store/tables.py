@@ -104,7 +104,7 @@ class Tables:
         repetitions = self._duplicates.repetitions(keys)
         changes = await self._write(rows, ways_to_copy(self._duplicates, repetitions))
         repeated = sum(len(rows.measures[index]) for index, key in enumerate(keys) if key in repetitions)
-        self._duplicates.learn(keys, rows.points, changes.points, repeated)
+        self._duplicates.learn(rows.points, changes.points, repeated)
         return changes
 
     async def _write(self, rows: BatchRows, ways: Sequence[Copy]) -> Changes:
