@@ -22,7 +22,7 @@ from bench.stage import Stage
 from bench.transports import SOCKET, TLS, Transports, with_transports
 
 MESSAGES = 50_000
-SETTINGS: Mapping[str, Mapping[str, str]] = {  # beside the defaults
+SETTINGS: Mapping[str, Mapping[str, str]] = {  # in addition to the defaults
     "wal_compression": {"wal_compression": "on"},
     "commit_delay of 1 ms": {"commit_delay": "1000", "commit_siblings": "1"},
     "synchronous_commit off": {"synchronous_commit": "off"},

@@ -135,7 +135,8 @@ class Tables:
         """Run every statement that stores a message, as for a new one and as for one that is there already, and roll
         them back. Raises what any of them raises, or a deferred constraint.
 
-        `copy_new` is left out, since it adds nothing: `copy_staged` asks for new points as well, as all are there.
+        `copy_new` and `copy_others` are left out, since they add nothing: `copy_staged` inserts and asks for new points
+        as well, as all are there.
         """
         rows = _by_table([outcome])
         with contextlib.suppress(_RolledBack):
