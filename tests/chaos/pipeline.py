@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NoReturn
@@ -130,9 +131,19 @@ class Pipeline:
         connection = await self.database()
         try:
             for statement in statements:
-                await connection.execute(statement)
+                await eventually(partial(_carried_out, connection, statement), statement)
         finally:
             await connection.close()
+
+
+async def _carried_out(connection: asyncpg.Connection, statement: str) -> bool:
+    """Not where it is chosen to end a deadlock: a writer that makes a chunk of the table copies its triggers, and needs
+    the function that is being dropped."""
+    try:
+        await connection.execute(statement)
+    except asyncpg.DeadlockDetectedError:
+        return False
+    return True
 
 
 @asynccontextmanager
