@@ -17,7 +17,7 @@ Points = tuple[str, ...]
 CAREFUL_BATCHES = 8
 NEARLY_ALL = 0.9
 FEW = 0.1  # of a batch: to insert more of it one by one costs more than to look all of it up
-REMEMBERED = 50_000  # messages: some 5 MB
+REMEMBERED = 20_000  # messages: some 2 MB
 
 
 class DuplicateTracker:
