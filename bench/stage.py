@@ -181,6 +181,10 @@ class Stage:
             entries += sum(await pipeline.execute())
         return entries
 
+    async def log_position(self) -> int:
+        """Bytes of write-ahead log so far."""
+        return int(await self.database.fetchval("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"))
+
     async def settled(self) -> int:
         """Messages of the first stream that writers have stored, by its ledger."""
         stored: Any = await self._clients.of(key_of(0)).hget(ledger_of(0), "stored")

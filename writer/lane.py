@@ -65,7 +65,7 @@ class Lane:
         self._recoveries = 0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Handle batches until `stop`; the batch in hand is finished first."""
+        """Handle batches until `stop`; what was read by then is finished first."""
         while not stop.is_set() or self._source.has_read_ahead:
             await self._resume_what_was_held_back()
             if batch := await self._source.take():

@@ -27,7 +27,6 @@ SETTINGS: Mapping[str, Mapping[str, str]] = {  # in addition to the defaults
     "commit_delay of 1 ms": {"commit_delay": "1000", "commit_siblings": "1"},
     "synchronous_commit off": {"synchronous_commit": "off"},
 }
-LOG_POSITION = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
 
 
 async def steps(stage: Stage, plan: Plan) -> AsyncIterator[Step]:
@@ -62,9 +61,9 @@ async def _drained(stage: Stage, shape: Shape, url: str) -> tuple[Measured, floa
     await stage.copy(replace(shape, start=START))
     await stage.settle_down()
     await stage.fill(shape)
-    before = await stage.database.fetchval(LOG_POSITION)
+    before = await stage.log_position()
     drained = await drain(stage, shape, DATABASE_URL=url)
-    return drained, (await stage.database.fetchval(LOG_POSITION) - before) / shape.rows
+    return drained, (await stage.log_position() - before) / shape.rows
 
 
 @asynccontextmanager

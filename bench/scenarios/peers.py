@@ -24,7 +24,6 @@ from bench.stage import Stage, started, still
 from bench.telegraf import Telegraf
 
 MESSAGES = 100_000
-WAL_POSITION = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
 
 
 async def steps(stage: Stage, plan: Plan) -> AsyncIterator[Step]:
@@ -65,7 +64,7 @@ async def _through_telegraf(stage: Stage, shape: Shape) -> Measured:
         before = stage.cpu(telegraf=[telegraf])
         since = time.perf_counter()
         publisher.go()
-        ended = await still(partial(stage.database.fetchval, WAL_POSITION), partial(_has_all, stage, shape), telegraf)
+        ended = await still(stage.log_position, partial(_has_all, stage, shape), telegraf)
         after = stage.cpu(telegraf=[telegraf])
         await publisher.done()
         peaks = {"telegraf": peak_mib(telegraf.pid or 0)}

@@ -197,7 +197,7 @@ async def test_what_another_lane_is_storing_is_waited_for(
     """And stored here if that lane's transaction fails."""
     store = Tables(pool, DeviceRegistry())
     contested, new = message(1, range(3), value=1.0), [message(2, range(3), device) for device in DEVICES]
-    store._duplicates.repetitions(keys_of([contested]))  # as that lane has begun with
+    store._duplicates.observe(keys_of([contested]))  # as that lane has begun with
     other = await asyncpg.connect(stack.database_url)
     begun = other.transaction()
     await begun.start()

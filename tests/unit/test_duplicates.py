@@ -60,26 +60,26 @@ def test_duplicates_of_repetitions_are_no_reason_to_expect_others() -> None:
 def test_a_message_that_comes_again_is_recognised_by_its_device_time_and_first_point() -> None:
     tracker = DuplicateTracker()
     (came,) = keys = keys_of([message("ab")])
-    assert tracker.repetitions(keys) == set()
+    assert tracker.observe(keys) == set()
     same = keys_of([message("ac", value=1.0), message("ba"), message("ab", second=1), message("ab", device="e")])
-    assert tracker.repetitions(same) == {came}
+    assert tracker.observe(same) == {came}
     twice = keys_of([message("x"), message("y"), message("x")])
-    assert tracker.repetitions(twice) == {twice[0]}
+    assert tracker.observe(twice) == {twice[0]}
 
 
 def test_a_batch_that_repeats_much_is_looked_up_whole() -> None:
     tracker = DuplicateTracker()
     batch = keys_of([message("a", second=second) for second in range(20)])
-    tracker.repetitions(batch[:3])
+    tracker.observe(batch[:3])
     assert not tracker.expects_duplicates()
-    assert len(tracker.repetitions(batch[1:])) == 2
+    assert len(tracker.observe(batch[1:])) == 2
     assert tracker.expects_duplicates()
 
 
 def test_so_many_messages_are_remembered_and_no_more() -> None:
     tracker = DuplicateTracker()
     for key in range(3 * REMEMBERED):
-        tracker.repetitions([key])
+        tracker.observe([key])
     latest = range(3 * REMEMBERED)
-    assert len(tracker.repetitions(latest[-REMEMBERED // 2 :])) == REMEMBERED // 2
-    assert len(tracker.repetitions(latest)) <= REMEMBERED
+    assert len(tracker.observe(latest[-REMEMBERED // 2 :])) == REMEMBERED // 2
+    assert len(tracker.observe(latest)) <= REMEMBERED

@@ -16,7 +16,7 @@ Points = tuple[str, ...]
 # A COPY that is refused costs what it has stored until then; asking costs a tenth of it.
 CAREFUL_BATCHES = 8
 NEARLY_ALL = 0.9
-FEW = 0.1  # of a batch: to insert more of it one by one costs more than to look all of it up
+FEW = 0.1  # of a batch: where more of it is repeated, all of it is looked up
 REMEMBERED = 20_000  # messages: some 2 MB
 
 
@@ -38,9 +38,9 @@ class DuplicateTracker:
         """Whether to ask what is new before COPY."""
         return self._batches > 0
 
-    def repetitions(self, keys: Sequence[int]) -> set[int]:
-        """Those of messages that came lately, or that come twice here. `keys` are what `keys_of` returns; from now on
-        they have come."""
+    def observe(self, keys: Sequence[int]) -> set[int]:
+        """Messages with these keys, of `keys_of`, are about to be stored; returns the keys of those that came lately,
+        or that come twice here."""
         unique = set(keys)
         found = unique & self._latest | unique & self._earlier
         if len(unique) < len(keys):

@@ -101,7 +101,7 @@ class Tables:
         """All of the batch, or none of it."""
         rows = _by_table(batch)
         keys = keys_of(rows.measures)
-        repetitions = self._duplicates.repetitions(keys)
+        repetitions = self._duplicates.observe(keys)
         changes = await self._write(rows, ways_to_copy(self._duplicates, repetitions))
         repeated = sum(len(rows.measures[index]) for index, key in enumerate(keys) if key in repetitions)
         self._duplicates.learn(rows.points, changes.points, repeated)
