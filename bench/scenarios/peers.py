@@ -1,8 +1,8 @@
 """Peers: the load of `end-to-end` through this pipeline and through Telegraf, in turn, into the same table on the same
 servers.
 
-Telegraf is one process without anything on disk: what it holds when it ends, the broker sends again. It checks no
-duplicates: one that it meets would refuse its batch.
+Telegraf is one process without anything on disk: what it holds when it ends, the broker sends again. The load has no
+duplicates, for which it does nothing.
 """
 
 from __future__ import annotations
