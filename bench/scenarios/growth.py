@@ -3,7 +3,7 @@
 A cost is the CPU of writer, Redis and PostgreSQL together, draining a stream of messages that none has stored before:
 
 - rows: with a table that holds none up to 20 million;
-- devices: from 10 to 100 000, and tenants: from 1 to 1 000 (of 10 000 devices);
+- devices: from 10 to 100 000, each with two messages at least, and tenants: from 1 to 1 000 (of 10 000 devices);
 - backlog: the first messages of a stream of up to 1 000 000, which a receiver has added to.
 """
 
@@ -120,7 +120,7 @@ async def _prefill(stage: Stage, moments: int) -> int:
 
 
 def _with(shape: Shape, devices: int, tenants: int = 1) -> Shape:
-    return Shape(max(shape.messages, devices), devices=devices, tenants=tenants)
+    return Shape(max(shape.messages, 2 * devices), devices=devices, tenants=tenants)
 
 
 def _readings(name: str, drained: Measured) -> list[Reading]:

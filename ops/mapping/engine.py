@@ -53,7 +53,7 @@ class Engine:
         self.mappings = mappings
         self._settings = settings
         self._routes = compiled(settings, mappings)
-        self._router = mappings.router(lambda candidate: candidate.route)
+        self._router = mappings.router()
 
     def decode(self, message: Message) -> Outcome:
         """What becomes of a message. Of Sparkplug's, the messages before it count."""
@@ -61,7 +61,8 @@ class Engine:
 
     def considered(self, message: Message) -> list[Considered]:
         """The routes of the topic in their order, each as if it were alone."""
-        return [self._alone(route, message) for route in self._router.find(_encoded(message.topic))]
+        candidates = self._router.candidates(_encoded(message.topic))
+        return [self._alone(candidate.route, message) for candidate in candidates]
 
     def _alone(self, route: Route, message: Message) -> Considered:
         """With a route that has the same topics, format and conditions, and ignores what it takes."""

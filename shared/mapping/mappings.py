@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from traksense_ingest.shared.mapping.filled import filled, is_of_topic
 from traksense_ingest.shared.mapping.filters import uncovered
 from traksense_ingest.shared.mapping.model import Mapping, Route
 from traksense_ingest.shared.mapping.router import Candidate, Router
 from traksense_ingest.shared.mapping.text import Template
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +41,22 @@ class Mappings:
             for name in pattern.filters
         )
 
-    def router(self, make: Callable[[Candidate], T]) -> Router[T]:
-        """Finds what `make` makes of the candidates of a topic, in the order of the routes."""
-        return Router(self.routes, make)
+    def router(self) -> Router:
+        """Finds the candidates of a topic, in the order of the routes."""
+        return Router(self.routes)
 
 
 class Shards:
     """The key by which a topic's shard is chosen, for a receiver, which decodes nothing."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        keys = [_template(route) for route in routes]
-        self._router: Router[bytes | None] = Router(
-            routes,
-            lambda candidate: _key(keys[candidate.position], candidate),
-            cache_bytes=0,  # shared/streams/sharding.py remembers what comes of a key
-        )
+        self._keys = [_template(route) for route in routes]
+        self._router = Router(routes)
 
     def key(self, topic: bytes) -> bytes | None:
         """By the first route that has one for this topic; None: the whole topic is the key."""
-        return next((key for key in self._router.find(topic) if key is not None), None)
+        keys = (_key(self._keys[candidate.position], candidate) for candidate in self._router.candidates(topic))
+        return next((key for key in keys if key is not None), None)
 
 
 def _template(route: Route) -> tuple[Template, ...] | None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.shared.mapping.text import Capture, Level, TopicPattern, variants
 
-T = TypeVar("T")
-
-TOPIC_BYTES_MAX = 1024  # of a topic that is cached
-CACHE_BYTES = 32 * 1024 * 1024  # of each of the cache's two generations
 _ORDER = attrgetter("position", "nth")
-OVERHEAD = 500  # bytes of an entry, about, and a candidate's the same again
 
 
 class Candidate(NamedTuple):
@@ -23,7 +18,7 @@ class Candidate(NamedTuple):
 
     position: int  # of the route among all
     route: Route
-    captures: Mapping[str, str]
+    captures: dict[str, str]
 
 
 class _Target(NamedTuple):
@@ -32,8 +27,10 @@ class _Target(NamedTuple):
     position: int  # of the route
     nth: int  # of its topics
     pattern: TopicPattern
-    levels: tuple[Level, ...]
     chosen: Mapping[str, str]
+    whole: tuple[tuple[str, int], ...]  # captures of a whole level each, by its index
+    mixed: tuple[tuple[Level, int], ...]  # levels such as {app}@{org}
+    depth: int  # levels before those that `rest` takes
 
 
 class _Node:
@@ -90,17 +87,12 @@ class _Node:
                     yield node
 
 
-class Router(Generic[T]):
-    """Finds candidates in the order of the routes. `make` makes of each what is wanted, once while it is cached."""
+class Router:
+    """Finds the candidates of a topic, in the order of the routes."""
 
-    def __init__(self, routes: Sequence[Route], make: Callable[[Candidate], T], cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, routes: Sequence[Route]) -> None:
         self._routes = routes
-        self._make = make
         self._top = _Node()
-        self._cache_bytes = cache_bytes
-        self._young: dict[bytes, tuple[T, ...]] = {}
-        self._old: dict[bytes, tuple[T, ...]] = {}
-        self._bytes = 0  # of the young ones
         self.steps = 0  # nodes that were visited, for tests
         self._excepted = {
             index: _tree(route.except_topics) for index, route in enumerate(routes) if route.except_topics
@@ -108,30 +100,25 @@ class Router(Generic[T]):
         for index, route in enumerate(routes):
             _insert(self._top, index, route.topics)
 
-    def find(self, topic: bytes) -> tuple[T, ...]:
-        """The candidates of a topic; none for one that is not UTF-8."""
-        found = self._young.get(topic)
-        if found is None:
-            found = self._old.get(topic)
-            if found is None:
-                found = tuple(map(self._make, self.candidates(topic)))
-            self._keep(topic, found)
-        return found
-
     def candidates(self, topic: bytes) -> list[Candidate]:
-        """The same without the cache."""
+        """The candidates of a topic; none for one that is not UTF-8."""
         try:
             levels = topic.decode().split("/")
         except UnicodeDecodeError:
             return []
-        first: dict[int, _Target] = {}  # of each route the first of its topics that matches
+        found: list[Candidate] = []
+        last, captures = -1, dict[str, str]()
         for target in sorted(self._targets(self._top, levels), key=_ORDER):
-            first.setdefault(target.position, target)
-        return [
-            Candidate(position, self._routes[position], captured(target, levels))
-            for position, target in first.items()
-            if position not in self._excepted or not any(self._targets(self._excepted[position], levels))
-        ]
+            position = target.position
+            if position == last:  # its first topic that matches is taken
+                continue
+            last = position
+            if position in self._excepted and any(self._targets(self._excepted[position], levels)):
+                continue
+            if (others := captured(target, levels)) != captures:
+                captures = others  # else one object for all: this takes memory for each topic that is remembered
+            found.append(Candidate(position, self._routes[position], captures))
+        return found
 
     def _targets(self, top: _Node, levels: Sequence[str]) -> Iterator[_Target]:
         due = [(top, 0)]
@@ -148,15 +135,6 @@ class Router(Generic[T]):
             else:
                 due += [(below, depth + 1) for below in node.matching(levels[depth], depth == 0)]
 
-    def _keep(self, topic: bytes, found: tuple[T, ...]) -> None:
-        """Two generations: what was not asked for while the young one filled up is forgotten."""
-        if len(topic) > TOPIC_BYTES_MAX:
-            return
-        self._young[topic] = found
-        self._bytes += OVERHEAD * (1 + len(found)) + 2 * len(topic) * (1 + len(found))
-        if self._bytes > self._cache_bytes:
-            self._old, self._young, self._bytes = self._young, {}, 0
-
 
 def _tree(patterns: Sequence[TopicPattern]) -> _Node:
     top = _Node()
@@ -170,7 +148,20 @@ def _insert(top: _Node, position: int, patterns: Sequence[TopicPattern]) -> None
             node = top
             for level in levels:
                 node = node.below(level)
-            (node.rest if pattern.rest else node.ends).append(_Target(position, nth, pattern, levels, chosen))
+            (node.rest if pattern.rest else node.ends).append(_target(position, nth, pattern, levels, chosen))
+
+
+def _target(
+    position: int, nth: int, pattern: TopicPattern, levels: tuple[Level, ...], chosen: Mapping[str, str]
+) -> _Target:
+    whole, mixed = [], []
+    for index, level in enumerate(levels):
+        match level.parts:
+            case (Capture(name=name),):
+                whole += [(name, index)] if name else []
+            case (_, _, *_):
+                mixed.append((level, index))
+    return _Target(position, nth, pattern, chosen, tuple(whole), tuple(mixed), len(levels))
 
 
 def _takes_nothing(target: _Target) -> bool:
@@ -181,13 +172,14 @@ def _takes_nothing(target: _Target) -> bool:
 def captured(target: _Target, levels: Sequence[str]) -> dict[str, str]:
     """What a topic's levels hold under the names of the pattern that they match."""
     found = dict(target.chosen)
-    for level, text in zip(target.levels, levels, strict=False):
-        if level.literal is None:
-            names = [part.name for part in level.parts if isinstance(part, Capture)]
-            values = (text,) if len(level.parts) == 1 else split(level, text) or ()
-            found.update((name, value) for name, value in zip(names, values, strict=False) if name)
+    for name, index in target.whole:
+        found[name] = levels[index]
+    for level, index in target.mixed:
+        names = [part.name for part in level.parts if isinstance(part, Capture)]
+        values = split(level, levels[index]) or ()
+        found.update((name, value) for name, value in zip(names, values, strict=False) if name)
     if target.pattern.rest and target.pattern.rest.name:
-        found[target.pattern.rest.name] = "/".join(levels[len(target.levels) :])
+        found[target.pattern.rest.name] = "/".join(levels[target.depth :])
     return found
 
 

@@ -69,6 +69,11 @@ def decode() -> list[object]:
     return [_DECODER.decode(entry) for entry in _ENTRIES]
 
 
+def look_up() -> list[object]:
+    """The routes of topics that nothing is known of, as of each message where there is no room for all topics."""
+    return [_DECODER._look_up(entry.topic or b"") for entry in _ENTRIES]
+
+
 _BATCH = [outcome for outcome in decode() if isinstance(outcome, Decoded)]
 
 
@@ -117,6 +122,7 @@ PATHS: Mapping[str, Callable[[], Any]] = {
     "choose the shard": shard,
     "parse an entry": parse,
     "decode": decode,
+    "look up a topic": look_up,
     "store": store,
 }
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from traksense_ingest.writer.outcome import Sighting
+from traksense_ingest.writer.store import devices
 from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
 
 START = datetime(2025, 10, 7, tzinfo=UTC)
@@ -90,3 +93,21 @@ def test_a_meta_of_a_megabyte_is_not_kept() -> None:
     tracemalloc.stop()
     assert kept < 2**20
     assert write(registry, seen(10, device="d7", meta=f"{meta}7")) == [], "and yet it is known"
+
+
+def test_what_is_kept_of_a_device_is_small_and_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "REMEMBERED", 2_000)
+    registry = DeviceRegistry()
+    tracemalloc.start()
+    for number in range(2_000):
+        device, site = f"{number}-device", "".join(["si", "te"])  # a new string each, as a message gives
+        write(registry, seen(0, device=device, site=site))
+    full, _ = tracemalloc.get_traced_memory()
+    for number in range(2_000, 6_000):
+        write(registry, seen(0, device=f"{number}-device"))
+    later, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert full < 400 * 2_000
+    assert later < 1.3 * full  # a dictionary of as many has room for more at times
+    assert write(registry, seen(1, device="2000-device")) != [], "long ago: written once more"
+    assert write(registry, seen(1, device="5999-device")) == []

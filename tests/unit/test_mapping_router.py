@@ -13,7 +13,7 @@ from tests.support.mappings import route
 from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.shared.mapping.read.paths import Wrong
 from traksense_ingest.shared.mapping.read.topics import pattern_of
-from traksense_ingest.shared.mapping.router import Candidate, Router, split
+from traksense_ingest.shared.mapping.router import Router, split
 from traksense_ingest.shared.mapping.text import Capture, Level, TopicPattern
 
 ANY = route('topics: "{tenant}/{site}/{device}"')
@@ -28,12 +28,12 @@ def routes(*topics: str | tuple[str, str]) -> list[Route]:
     ]
 
 
-def found(router: Router[Candidate], topic: str) -> list[tuple[int, dict[str, str]]]:
-    return [(candidate.position, dict(candidate.captures)) for candidate in router.find(topic.encode())]
+def found(router: Router, topic: str) -> list[tuple[int, dict[str, str]]]:
+    return [(candidate.position, candidate.captures) for candidate in router.candidates(topic.encode())]
 
 
-def router_of(*topics: str | tuple[str, str]) -> Router[Candidate]:
-    return Router(routes(*topics), lambda candidate: candidate)
+def router_of(*topics: str | tuple[str, str]) -> Router:
+    return Router(routes(*topics))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_routes_are_tried_in_their_order() -> None:
 
 def test_the_first_of_a_routes_topics_captures() -> None:
     one = replace(ANY, topics=(pattern_of("a/{x}/+"), pattern_of("a/{x...}")))
-    assert found(Router([one], lambda candidate: candidate), "a/b/c") == [(0, {"x": "b"})]
+    assert found(Router([one]), "a/b/c") == [(0, {"x": "b"})]
 
 
 def test_excepted_topics() -> None:
@@ -97,7 +97,7 @@ def test_excepted_topics() -> None:
 
 
 def test_a_topic_that_is_not_utf8_has_no_route() -> None:
-    assert router_of("#").find(b"a/\xff") == ()
+    assert router_of("#").candidates(b"a/\xff") == []
 
 
 LEVELS = st.sampled_from(["a", "b", "", "$x", "a@b", "@", "ab", "n-1", "n-"])
@@ -155,7 +155,7 @@ def test_the_tree_finds_what_trying_each_pattern_finds(patterns: list[str], topi
             parsed.append(pattern_of(text))
         except Wrong:
             assume(False)
-    router = Router([replace(ANY, topics=(each,)) for each in parsed], lambda candidate: candidate)
+    router = Router([replace(ANY, topics=(each,)) for each in parsed])
     for topic in topics:
         ways = [(index, matches(each, topic.split("/"))) for index, each in enumerate(parsed)]
         assert found(router, topic) == [(index, way) for index, way in ways if way is not None]
@@ -177,34 +177,13 @@ def test_ten_thousand_routes_take_no_more_steps_than_ten() -> None:
     assert steps(3_334) == steps(10)
 
 
-def test_what_is_made_of_a_candidate_is_made_once() -> None:
-    made: list[Candidate] = []
-
-    def make(candidate: Candidate) -> int:
-        made.append(candidate)
-        return len(made)
-
-    router = Router(routes("a/{x}"), make)
-    assert [router.find(b"a/b"), router.find(b"a/b"), router.find(b"a/c")] == [(1,), (1,), (2,)]
-
-
-def test_the_cache_is_bounded_in_bytes() -> None:
-    made: list[Candidate] = []
-    router = Router(routes("a/{x}"), made.append, cache_bytes=10_000)
-    for index in range(1_000):
-        router.find(b"a/%d" % index)
-    router.find(b"a/0")
-    assert len(made) == 1_001  # forgotten
-    router.find(b"a/999")
-    assert len(made) == 1_001  # kept
-
-
-def test_long_topics_are_not_cached() -> None:
-    made: list[Candidate] = []
-    router = Router(routes("a/{x}"), made.append)
-    router.find(b"a/" + b"x" * 2_000)
-    router.find(b"a/" + b"x" * 2_000)
-    assert len(made) == 2
+def test_candidates_that_capture_the_same_share_it() -> None:
+    """It is remembered for each topic."""
+    one, two, other = router_of("a/{x}", "{_}/b", "a/{x}").candidates(b"a/b")
+    assert one.captures == other.captures == {"x": "b"}
+    first, second = router_of("a/{x}", "+/{x}").candidates(b"a/b")
+    assert first.captures is second.captures
+    assert two.captures == {"_": "a"}
 
 
 @pytest.mark.parametrize("text", ["-" * 60_000, "ab" * 30_000])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
 from traksense_ingest.writer.outcome import Sighting
 
 REFRESH = timedelta(minutes=1)  # how old last_seen may be
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)  # a meta that changes with each message must not update its row each time
-REMEMBERED = 100_000  # devices, some 50 MB; one that is evicted is written once more
+REMEMBERED = 100_000  # devices, some 35 MB; one that is evicted is written once more
 
 Key = tuple[str, str]
 
@@ -20,7 +21,7 @@ class DeviceState(NamedTuple):
     """The row last written of a device; of its meta, which may be a megabyte, only the hash."""
 
     site_id: str
-    meta: int
+    meta: int | None
     seen: datetime
 
 
@@ -37,7 +38,7 @@ class DeviceRegistry:
     """Remembers the row that this process last wrote of each device. Shared by its lanes."""
 
     def __init__(self) -> None:
-        self._written: OrderedDict[Key, DeviceState] = OrderedDict()
+        self._written: dict[Key, DeviceState] = {}  # the least recently written first
         self._postponed: dict[Key, Sighting] = {}
 
     def due(self, sightings: Iterable[Sighting]) -> list[Sighting]:
@@ -66,17 +67,26 @@ class DeviceRegistry:
         """These rows are committed, or dropped."""
         for sighting in sightings:
             key = sighting[:2]
-            self._written[key] = DeviceState(sighting.site_id, hash(sighting.meta), sighting.seen)
-            self._written.move_to_end(key)
+            self._written.pop(key, None)
+            self._written[sys.intern(key[0]), key[1]] = _state(sighting)
             self._postponed.pop(key, None)
-        while len(self._written) > REMEMBERED:
-            self._written.popitem(last=False)
+        if (
+            len(self._written) > REMEMBERED
+        ):  # a tenth at once: the first key of a dict is found by passing all removed ones
+            for key in list(islice(self._written, REMEMBERED // 10)):
+                del self._written[key]
 
     def _is_due(self, sighting: Sighting, now: datetime) -> bool:
         known = self._written.get(sighting[:2])
         if known is None or abs(sighting.seen - known.seen) >= REFRESH:  # a clock may step back
             return True
         return abs(now - known.seen) >= MIN_UPDATE_INTERVAL and _differs(sighting, known)
+
+
+def _state(sighting: Sighting) -> DeviceState:
+    """Takes little memory: a name that many devices share is kept once."""
+    meta = None if sighting.meta is None else hash(sighting.meta)
+    return DeviceState(sys.intern(sighting.site_id), meta, sighting.seen)
 
 
 def _differs(new: Sighting, known: DeviceState) -> bool:

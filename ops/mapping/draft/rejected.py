@@ -27,9 +27,9 @@ async def rejected(mapping: Mapping, settings: Settings) -> list[tuple[str, int]
             rows = await connection.fetch(_TOPICS)
     except (IngestError, TimeoutError):
         return []
-    router = Mappings((mapping,), frozenset([mapping.name])).router(lambda candidate: candidate.route)
+    router = Mappings((mapping,), frozenset([mapping.name])).router()
     found: Counter[str] = Counter()
     for row in rows:
-        if router.find(row["topic"].encode(errors="surrogateescape")):
+        if router.candidates(row["topic"].encode(errors="surrogateescape")):
             found[row["error_class"]] += row["count"]
     return found.most_common()

@@ -16,7 +16,7 @@ from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.mapped.collected import Collected, check_texts, count_of
 from traksense_ingest.writer.decode.mapped.conditions import compile_conditions
 from traksense_ingest.writer.decode.mapped.fields import are_of_topic, compile_fields
-from traksense_ingest.writer.decode.mapped.identity import Identify, compile_identity, compile_name
+from traksense_ingest.writer.decode.mapped.identity import Identify, Name, compile_identity, compile_name
 from traksense_ingest.writer.decode.mapped.kinds import Made, Who, compile_ack, compile_event, compile_state
 from traksense_ingest.writer.decode.mapped.paths import Items
 from traksense_ingest.writer.decode.mapped.points import makes_captures
@@ -67,13 +67,10 @@ class CompiledRoute:
         self._moment: Moment | None = compile_moment(route.time, missing=missing) if route.time else None
         self._time_words = words_of(route.time) if route.time else "time"
         self._identify = self._compile_identity()
+        self._tenant = self._compile_tenant()
         self._meta = compile_fields(route.meta, f"{route.label}: meta")
         self._reached = reached
         self._made = self._compile_kind(compile_moment) if self._identify else None
-
-    def bind(self, captures: Captures) -> Bound:
-        """The route for one topic. Never raises: a topic that is not allowed is poison when a message comes."""
-        return Bound(self, captures)
 
     def decoded(self, bound: Bound, scope: Scope, unpacked: int) -> Decoded | Ignored:
         """Rows of a message; raises Poison."""
@@ -136,6 +133,13 @@ class CompiledRoute:
         identity = self.route.identity
         return compile_identity(identity, self.route.tenant, self.label) if identity else None
 
+    def _compile_tenant(self) -> Name | None:
+        """Finds the tenant, where the topic alone says it."""
+        identity = self.route.identity
+        if identity is None or not self._is_of_topic(identity.tenant):
+            return None
+        return compile_name(identity.tenant, "tenant", self.label, self.route.tenant.one_of)
+
     def _compile_kind(self, compile_moment: Any) -> Made | None:
         route = self.route
         if self.is_v1 or route.ignore:
@@ -159,11 +163,7 @@ class CompiledRoute:
 
     def tenant_of_topic(self, captures: Captures) -> str | None:
         """The tenant, where the topic alone says it; raises Poison."""
-        identity = self.route.identity
-        if identity is None or not self._is_of_topic(identity.tenant):
-            return None
-        find = compile_name(identity.tenant, "tenant", self.label, self.route.tenant.one_of)
-        return find(None, Scope(NOBODY, None, captures))
+        return self._tenant(None, Scope(NOBODY, None, captures)) if self._tenant else None
 
     def meta_of_topic(self, captures: Captures) -> tuple[bool, str | None]:
         """Whether the topic alone says the meta, and then it."""
@@ -197,19 +197,32 @@ def _from_document(path: Path) -> Path:
 
 
 class Bound:
-    """A route for one topic: its captures, and what they alone decide."""
+    """A route for one topic: its captures, and what they alone decide. That is worked out when it is first asked for,
+    since few of a topic's candidates ever take a message."""
 
     __slots__ = ("captures", "has_meta", "meta", "plain_topic", "poison", "route", "tenant", "topic", "who")
+
+    poison: Poison | None  # a topic that is not allowed is poison when a message comes
+    topic: Topic | None  # of version 1
+    plain_topic: Topic | None  # the same, where a payload of version 1 is all that it has to be
+    who: Who | None
+    tenant: str | None
+    has_meta: bool
+    meta: str | None
 
     def __init__(self, route: CompiledRoute, captures: Captures) -> None:
         self.route = route
         self.captures = captures
-        self.poison: Poison | None = None
-        self.topic: Topic | None = None  # of version 1
-        self.plain_topic: Topic | None = None  # the same, where a payload of version 1 is all that it has to be
-        self.who: Who | None = None
-        self.tenant: str | None = None
-        self.has_meta, self.meta = False, None
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not worked out yet."""
+        self._work_out()
+        return object.__getattribute__(self, name)
+
+    def _work_out(self) -> None:
+        route, captures = self.route, self.captures
+        self.poison = self.topic = self.plain_topic = self.who = self.tenant = self.meta = None
+        self.has_meta = False
         try:
             self.tenant = route.tenant_of_topic(captures)
             self.who = route.who_of_topic(captures)

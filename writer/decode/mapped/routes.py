@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from traksense_ingest.shared.mapping.mappings import Mappings
-from traksense_ingest.shared.mapping.router import Candidate, Router
+from traksense_ingest.shared.mapping.topic_cache import TopicCache
 from traksense_ingest.shared.messages import EMPTY, MAPPING, ROOT
 from traksense_ingest.writer.decode.decode import Clock, Decoder, reject_for, utc_now
 from traksense_ingest.writer.decode.formats import FormatError, FormatLimits
@@ -20,11 +20,14 @@ from traksense_ingest.writer.decode.mapped.scope import Scope
 from traksense_ingest.writer.decode.mapped.times import RangeCheck
 from traksense_ingest.writer.decode.mapped.v1 import V1
 from traksense_ingest.writer.decode.mapped.wording import listed, printable
-from traksense_ingest.writer.decode.topic import kind_of, parse_topic
+from traksense_ingest.writer.decode.topic import Topic, kind_of, parse_topic
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Poison, Rejected
 
 Document = tuple[Any, int, FormatError | None]  # what paths lead into, the unpacked size, or why there is none
+PLAIN_BYTES = 32 * 1024 * 1024  # of memory for topics of version 1: some 120 000
+BOUNDS_BYTES = 32 * 1024 * 1024  # for all others
+PLAIN_OVERHEAD, BOUNDS_OVERHEAD, BOUND_BYTES = 200, 250, 170  # bytes of memory, about, besides a topic's own
 NO_DOCUMENTS: Dict[Read, Document] = {}
 
 
@@ -54,7 +57,9 @@ class MappedRoutes:
         self._openers: Dict[str, Opener] = {
             route.label: Opener(route, route.envelope, self._limits, self._check) for route in routes if route.envelope
         }
-        self._router: Router[Bound] = mappings.router(self._bind)
+        self._router = mappings.router()
+        self._plain_topics: TopicCache[Topic] = TopicCache(PLAIN_BYTES, _size_of_plain)
+        self._bounds: TopicCache[tuple[Bound, ...]] = TopicCache(BOUNDS_BYTES, _size_of_bounds)
 
     def decode(self, entry: Entry) -> Outcome:
         """What becomes of an entry. Never raises, whatever the entry holds."""
@@ -79,16 +84,27 @@ class MappedRoutes:
         topic, payload = entry.topic, entry.payload
         if topic is None:
             raise Poison("invalid_topic", "topic", "the entry has no such field")
-        bounds = self._router.find(topic)
+        plain = self._plain_topics.get(topic)
+        if plain and payload and (decoded := self._v1.decode_plain(entry, plain, payload)) is not None:
+            return decoded
+        bounds = self._bounds.get(topic)
+        if bounds is None:
+            bounds = self._look_up(topic)
         if not bounds or not payload:
             return _nothing_to_decode(bounds, entry, topic, self._has_named)
-        if (
-            bounds[0].plain_topic is not None
-            and self._reached is None
-            and (decoded := self._v1.decode_plain(entry, bounds[0].plain_topic, payload)) is not None
-        ):
-            return decoded
         return self._first(bounds, entry, payload, is_inner)
+
+    def _look_up(self, topic: bytes) -> tuple[Bound, ...]:
+        """The candidates of a topic. Where the first one takes any payload of version 1, its names are all that is kept
+        of the topic, until another payload comes."""
+        candidates = self._router.candidates(topic)
+        bounds = tuple(Bound(self._routes[each.position], each.captures) for each in candidates)
+        plain = bounds[0].plain_topic if bounds and self._reached is None else None
+        if plain is not None and self._plain_topics.get(topic) is None:
+            self._plain_topics.keep(topic, plain)
+        else:
+            self._bounds.keep(topic, bounds)
+        return bounds
 
     def _first(self, bounds: tuple[Bound, ...], entry: Entry, payload: bytes, is_inner: bool) -> Decoded | Ignored:
         """By the first route that takes it: whose `when` holds, or that has none."""
@@ -185,8 +201,13 @@ class MappedRoutes:
             return self._v1.decode(entry, bound.v1_topic())
         raise _poison_of(bound, error)
 
-    def _bind(self, candidate: Candidate) -> Bound:
-        return self._routes[candidate.position].bind(dict(candidate.captures))
+
+def _size_of_plain(topic: bytes, _: Topic) -> int:
+    return PLAIN_OVERHEAD + 2 * len(topic)
+
+
+def _size_of_bounds(topic: bytes, bounds: tuple[Bound, ...]) -> int:
+    return BOUNDS_OVERHEAD + 2 * len(topic) + BOUND_BYTES * len(bounds)
 
 
 def _kind(bounds: tuple[Bound, ...], topic: bytes) -> str:
