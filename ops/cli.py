@@ -11,6 +11,7 @@ import click
 from traksense_ingest.ops.dlq.cli import dlq
 from traksense_ingest.ops.help import Group, completion
 from traksense_ingest.ops.mapping.cli import mapping
+from traksense_ingest.ops.schema.cli import migrate
 from traksense_ingest.ops.simulate.command import simulate
 from traksense_ingest.ops.status.command import status
 from traksense_ingest.ops.up.command import up
@@ -77,36 +78,7 @@ def main() -> None:
 
 
 main.add_command(up)
-
-
-@main.command()
-@click.option(
-    "--drop-aggregates", is_flag=True, help="Drop aggregates that are not in INGEST_AGGREGATES, with their data."
-)
-@click.option("--recover-rows", is_flag=True, help="Restore rows of ts_measure that no query shows; see status.")
-def migrate(drop_aggregates: bool, recover_rows: bool) -> None:
-    """Bring the database up to date.
-
-    Applies the migrations that the database lacks, then sets retention, compression and aggregates as
-    INGEST_RETENTION_DAYS, INGEST_DLQ_RETENTION_DAYS, INGEST_COMPRESS_AFTER_DAYS and INGEST_AGGREGATES ask; a variable
-    that was changed or unset changes or removes its policy. Prints a line for each change. Safe to run at any time, and
-    from several hosts at once. Waits for a server that is unreachable; exit code 1 if it answers but can't be used: a
-    standby, a restore in progress, TimescaleDB not loaded. Connect as the tables' owner, the first time as a role that
-    may create roles. MIGRATE_DATABASE_URL, if it is set, is used instead of DATABASE_URL.
-
-    \b
-    Examples:
-      traksense-ingest migrate
-      # a database of your own
-      DATABASE_URL=postgresql://postgres@db/traksense \\
-        traksense-ingest migrate
-      # rows for 90 days, compressed after 7
-      INGEST_RETENTION_DAYS=90 INGEST_COMPRESS_AFTER_DAYS=7 \\
-        traksense-ingest migrate
-    """
-    from traksense_ingest.ops.schema.command import run
-
-    sys.exit(run(drop_aggregates=drop_aggregates, recover_rows=recover_rows))
+main.add_command(migrate)
 
 
 @main.command()

@@ -35,8 +35,11 @@ def publish_columns() -> Sequence[ProgressColumn]:
 class Reporter:
     """Prints lines on stderr, and shows below them how much is done."""
 
-    def __init__(self, console: Console, total: int | None, columns: Sequence[ProgressColumn]) -> None:
+    def __init__(
+        self, console: Console, total: int | None, columns: Sequence[ProgressColumn], *, unit: str = ""
+    ) -> None:
         """Without a `total` the end is unknown, and the bar only shows that work goes on."""
+        self._unit = unit  # in lines, behind the total
         self._console = console
         self._total = total
         self._columns = columns
@@ -76,7 +79,7 @@ class Reporter:
     async def _lines(self, done: Count) -> None:
         while True:
             await asyncio.sleep(LINE_EVERY_S)
-            self.say(f"{done()} of {self._total} done")
+            self.say(f"{done()} of {self._total}{self._unit} done")
 
 
 def on_stderr(total: int | None, columns: Sequence[ProgressColumn]) -> Reporter:

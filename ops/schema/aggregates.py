@@ -51,6 +51,7 @@ async def drop_aggregates(connection: Any, names: Sequence[str]) -> list[str]:
             )
     unwanted = [existing[name] for name in reversed(BUCKETS) if name in existing and name not in names]
     for one in unwanted:
+        await _replace_view(connection, one.name, has_aggregate=False)
         await connection.execute(sql.DROP.format(name=one.name))
     return [f"aggregates.ts_measure_{one.name}: dropped, with {one.size}" for one in unwanted]
 
@@ -90,7 +91,28 @@ async def _create_one(connection: Any, name: str, source: str | None) -> None:
     create = sql.CREATE_FROM_AGGREGATE if source else sql.CREATE_FROM_ROWS
     await connection.execute(create.format(name=name, bucket=BUCKETS[name], source=source))
     await connection.execute(sql.CREATE_INDEX.format(name=name))
-    await connection.execute(sql.CREATE_VIEW.format(name=name))
+    await _replace_view(connection, name, has_aggregate=True)
+
+
+async def replace_views(connection: Any) -> None:
+    """The views for readers, as the aggregates and the history of the first version now are."""
+    existing = await existing_aggregates(connection) if await connection.fetchrow(sql.EDITION) else {}
+    for name in BUCKETS:
+        await _replace_view(connection, name, has_aggregate=name in existing)
+
+
+async def _replace_view(connection: Any, name: str, *, has_aggregate: bool) -> None:
+    """Of an aggregate, of the history that the first version has left of it, or of both."""
+    has_history = await connection.fetchval(sql.HAS_HISTORY.format(name=name))
+    if not (has_aggregate or has_history):
+        await connection.execute(sql.DROP_VIEW.format(name=name))
+        return
+    if has_history:
+        create = sql.CREATE_COMPLETE if has_aggregate else sql.CREATE_COMPLETE_OF_HISTORY
+        complete_from = await connection.fetchval(sql.COMPLETE_FROM) or "infinity"
+        await connection.execute(create.format(name=name, complete_from=complete_from))
+    source = f"complete_{name}" if has_history else f"ts_measure_{name}"
+    await connection.execute(sql.CREATE_VIEW.format(name=name, source=source))
     if await connection.fetchval(sql.HAS_READER):
         await connection.execute(sql.GRANT.format(name=name))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
+from traksense_ingest.ops.adopt import command as adopt
+from traksense_ingest.ops.adopt.command import Adoption
 from traksense_ingest.ops.advice import explain_with_url
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 from traksense_ingest.ops.schema.hidden import Recovery, warning
@@ -24,11 +26,25 @@ from traksense_ingest.shared.runtime.retry import wait_until_reachable
 from traksense_ingest.shared.runtime.service import EXIT_OK
 
 T = TypeVar("T")
+Retry = Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]  # waits until the database is reachable
 
 log = logging.getLogger(__name__)
 
 
-def run(*, drop_aggregates: bool, recover_rows: bool) -> int:
+class Request(NamedTuple):
+    """What the options of `migrate` ask for."""
+
+    drop_aggregates: bool = False
+    recover_rows: bool = False
+    adoption: Adoption | None = None
+    dry_run: bool = False
+    compat_views: bool = False
+    undo_adopt: bool = False
+    drop_v1: bool = False
+    yes: bool = False
+
+
+def run(request: Request) -> int:
     """Bring MIGRATE_DATABASE_URL or DATABASE_URL up to date, once it is reachable; returns the exit code.
 
     Raises IngestError.
@@ -40,31 +56,54 @@ def run(*, drop_aggregates: bool, recover_rows: bool) -> int:
     variable = "MIGRATE_DATABASE_URL" if settings.migrate_database_url else "DATABASE_URL"
     url = settings.migrate_database_url or settings.database_url
     try:
-        work = _bring_up_to_date(variable, url, DesiredPolicies.from_settings(settings), drop_aggregates, recover_rows)
-        changes = asyncio.run(work)
+        changes = asyncio.run(_run(variable, url, DesiredPolicies.from_settings(settings), request))
     except asyncpg.PostgresError as error:
         raise IngestError(explain_with_url(variable, url, error)) from None
-    print("\n".join(changes) or "nothing to do: the database is up to date")
+    if changes is not None:
+        print("\n".join(changes) or "nothing to do: the database is up to date")
     return EXIT_OK
 
 
-async def _bring_up_to_date(
-    variable: str, url: str, desired: DesiredPolicies, drop_aggregates: bool, recover_rows: bool
-) -> list[str]:
-    """What was changed, a line each."""
+async def _run(variable: str, url: str, desired: DesiredPolicies, request: Request) -> list[str] | None:
+    """What was changed, a line each; None where nothing was to be changed."""
     where = f"{variable}={redacted(url)}"
     database = Component("database", where, Metrics(("database",)))
-    recovery = Recovery(url)
 
     async def retry_through_outage(work: Callable[[], Awaitable[T]]) -> T:
         return await wait_until_reachable(database, variable, lambda: _unless_unusable(work, where))
 
-    applied = await retry_through_outage(lambda: migrate(url))
-    recovered = await retry_through_outage(recovery.run) if recover_rows else []
-    changes = await retry_through_outage(lambda: shape(url, desired, drop_others=drop_aggregates))
-    if hidden := await retry_through_outage(lambda: warning(url)):
+    adoption = request.adoption
+    if adoption and request.dry_run:
+        await retry_through_outage(lambda: adopt.plan(url, adoption))
+        return None
+    if request.undo_adopt:
+        return await retry_through_outage(lambda: adopt.go_back(url))
+    if request.drop_v1:
+        return await retry_through_outage(lambda: adopt.drop(url, yes=request.yes))
+    if adoption:
+        changes = await retry_through_outage(lambda: adopt.begin(url, adoption))
+    else:
+        await retry_through_outage(lambda: adopt.refuse_first_version(url))
+        changes = []
+    changes += await _bring_up_to_date(url, desired, request, retry_through_outage)
+    if adoption:
+        print("\n".join(changes), flush=True)  # before the copying, which takes its time
+        changes = await retry_through_outage(lambda: adopt.copy(url))
+    elif reminder := await retry_through_outage(lambda: adopt.unfinished(url)):
+        log.warning("%s", reminder)
+    if request.compat_views:
+        changes += await retry_through_outage(lambda: adopt.make_views(url))
+    return changes
+
+
+async def _bring_up_to_date(url: str, desired: DesiredPolicies, request: Request, retry: Retry) -> list[str]:
+    recovery = Recovery(url)
+    applied = await retry(lambda: migrate(url))
+    recovered = await retry(recovery.run) if request.recover_rows else []
+    changes: list[str] = await retry(lambda: shape(url, desired, drop_others=request.drop_aggregates))
+    if hidden := await retry(lambda: warning(url)):
         log.warning("%s", hidden)
-    return [f"{len(applied)} migrations applied"] * bool(applied) + recovered + changes
+    return [*[f"{len(applied)} migrations applied"] * bool(applied), *recovered, *changes]
 
 
 async def _unless_unusable(work: Callable[[], Awaitable[T]], where: str) -> T:

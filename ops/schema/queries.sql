@@ -1,5 +1,5 @@
 -- Every statement of `migrate` that depends on variables. A name in a comment line starts one; ops/schema/sql.py reads
--- them, and ops/schema/aggregates.py fills {name}, {bucket} and {source}.
+-- them, and ops/schema/aggregates.py fills {name}, {bucket}, {source} and {complete_from}.
 --
 -- Names as TimescaleDB has them from 2.18 on (columnstore for what was compression).
 
@@ -122,10 +122,33 @@ WITH NO DATA
 -- name: create_index
 CREATE INDEX ON aggregates.ts_measure_{name} (tenant_id, device_id, point_id, bucket)
 
+-- name: has_history
+-- Of the time before the rows: what an aggregate of the first version had (ops/adopt).
+SELECT to_regclass('aggregates.history_{name}') IS NOT NULL
+
+-- name: create_complete
+-- Of a bucket that both have, the history counts: the rows that it was made from are gone.
+CREATE OR REPLACE VIEW aggregates.complete_{name} AS
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name}
+UNION ALL
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.ts_measure_{name} AS one
+WHERE bucket >= '{complete_from}'::timestamptz OR NOT EXISTS (
+    SELECT FROM aggregates.history_{name} AS history
+    WHERE history.tenant_id = one.tenant_id AND history.device_id = one.device_id
+        AND history.point_id = one.point_id AND history.bucket = one.bucket
+)
+
+-- name: create_complete_of_history
+CREATE OR REPLACE VIEW aggregates.complete_{name} AS
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name}
+
+-- name: complete_from
+SELECT complete_from FROM adoption.state
+
 -- name: create_view
-CREATE VIEW tenant.ts_measure_{name} WITH (security_barrier) AS
+CREATE OR REPLACE VIEW tenant.ts_measure_{name} WITH (security_barrier) AS
 SELECT tenant_id, device_id, point_id, bucket, sum / count AS avg, min, max, sum, count
-FROM aggregates.ts_measure_{name}
+FROM aggregates.{source}
 WHERE tenant_id = current_setting('app.tenant_id', true)
 
 -- name: has_reader
@@ -134,8 +157,10 @@ SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'traksense_reader')
 -- name: grant
 GRANT SELECT ON tenant.ts_measure_{name} TO traksense_reader
 
+-- name: drop_view
+DROP VIEW IF EXISTS tenant.ts_measure_{name}
+
 -- name: drop
-DROP VIEW IF EXISTS tenant.ts_measure_{name};
 DROP MATERIALIZED VIEW aggregates.ts_measure_{name}
 
 -- name: add_refresh

@@ -1,0 +1,81 @@
+"""What a database of the first version has, and how far the adoption has come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from traksense_ingest.ops.adopt import sql
+
+COPYING, COPIED, UNDONE, DROPPED = "copying", "copied", "undone", "dropped"
+OLD, NEW = "v1", "v2"  # schemas: the first version's tables after the adoption, and this version's after an undo
+AGGREGATES = {"1m": "1 minute", "5m": "5 minutes", "1h": "1 hour"}
+
+
+class Relation(NamedTuple):
+    """A table, view or aggregate of the first version."""
+
+    name: str
+    kind: str  # TABLE, VIEW, MATERIALIZED VIEW
+
+
+class Chunk(NamedTuple):
+    """A part of ts_measure in a file of its own; all of it where it is a plain table."""
+
+    name: str  # quoted, with its schema
+    is_compressed: bool = False
+
+
+class State(NamedTuple):
+    """How far an adoption has come."""
+
+    status: str
+    begun_at: datetime
+    retention: dict[str, str] | None  # drop_after and schedule_interval of the first version's ts_measure
+    complete_from: datetime | None  # before it there are aggregates only; None: there are no rows at all
+
+
+async def is_first_version(connection: Any) -> bool:
+    """Whether the tables in `public` are those of the first version."""
+    return bool(await connection.fetchval(sql.of("is_first_version")))
+
+
+async def state(connection: Any) -> State | None:
+    """Of the adoption; None before the first one."""
+    if not await has_schema(connection, "adoption"):
+        return None
+    row = await connection.fetchrow(sql.of("state"))
+    if row is None:
+        return None
+    return State(row["status"], row["begun_at"], json.loads(row["retention"] or "null"), row["complete_from"])
+
+
+async def has_schema(connection: Any, name: str) -> bool:
+    """Whether there is a schema of this name."""
+    return bool(await connection.fetchval(sql.of("has_schema"), name))
+
+
+async def has_timescaledb(connection: Any) -> bool:
+    """Whether the extension is in this database."""
+    return bool(await connection.fetchval(sql.of("has_timescaledb")))
+
+
+async def relations(connection: Any, schema: str) -> list[Relation]:
+    """What the first version made, in a schema."""
+    aggregates = sql.of("aggregates" if await has_timescaledb(connection) else "no_aggregates")
+    rows = await connection.fetch(sql.of("relations").replace("{aggregates}", aggregates), schema)
+    return [Relation(row["name"], row["kind"]) for row in rows]
+
+
+async def chunks(connection: Any, schema: str) -> Sequence[Chunk]:
+    """Of ts_measure, the newest first."""
+    if await has_timescaledb(connection) and await connection.fetchval(sql.of("is_hypertable"), schema):
+        return [Chunk(row["name"], row["is_compressed"]) for row in await connection.fetch(sql.of("chunks"), schema)]
+    return [Chunk(f"{schema}.ts_measure")]
+
+
+async def has_relation(connection: Any, name: str) -> bool:
+    """Whether there is a table or a view of this name."""
+    return bool(await connection.fetchval(sql.of("aggregate_exists"), name))

@@ -1,0 +1,58 @@
+"""The aggregates of the first version: of the time before its rows they are all that there is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from traksense_ingest.ops.adopt import sql
+from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, State, has_relation, has_timescaledb
+from traksense_ingest.ops.schema.aggregates import replace_views
+from traksense_ingest.ops.schema.migrate import lock
+
+# A chunk of the history, and what is copied at once: some days of minutes are as many rows as some months of hours.
+INTERVALS = {"1m": timedelta(days=7), "5m": timedelta(days=30), "1h": timedelta(days=365)}
+AT_ONCE = {"1m": timedelta(hours=6), "5m": timedelta(days=1), "1h": timedelta(days=10)}
+
+
+async def create(connection: Any) -> None:
+    """A table for the history of each aggregate of the first version; in the caller's transaction."""
+    for name in AGGREGATES:
+        if not await has_relation(connection, f"{OLD}.ts_measure_{name}"):
+            continue
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS aggregates")
+        await connection.execute(sql.of("create_history", name=name))
+        if await has_timescaledb(connection):
+            interval = f"{INTERVALS[name].days} days"
+            await connection.execute(sql.of("make_history_hypertable", name=name, interval=interval))
+    await replace_views(connection)
+
+
+async def copy(connection: Any, found: State) -> None:
+    """What is left of it, the newest first. Raises what asyncpg raises."""
+    if found.complete_from is None:
+        return
+    for name in AGGREGATES:
+        if await has_relation(connection, f"{OLD}.ts_measure_{name}"):
+            await _copy_one(connection, name, found)
+
+
+async def _copy_one(connection: Any, name: str, found: State) -> None:
+    limits = await connection.fetchrow(sql.of("history_limits", name=name), found.complete_from)
+    if limits["first"] is None or found.complete_from is None:
+        return
+    part = f"ts_measure_{name}"
+    known = await connection.fetchrow(sql.of("part"), part)
+    if known and known["is_done"]:
+        return
+    step = AT_ONCE[name]
+    steps = int((found.complete_from - limits["first"]) / step) + 1
+    for left in range(known["position"] if known else steps, 0, -1):
+        start = limits["first"] + step * (left - 1)
+        end = min(start + step, found.complete_from)
+        statement = sql.of(
+            "copy_history", name=name, tenant=sql.TENANT, device=sql.DEVICE, point=sql.POINT, names=sql.POINT_NAMES
+        )
+        async with lock(connection):
+            await connection.execute(statement, start, end)
+            await connection.execute(sql.of("set_part"), part, left - 1, left == 1)
