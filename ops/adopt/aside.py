@@ -39,9 +39,10 @@ OURS = (
 async def move_aside(connection: Any) -> list[str]:
     """`public` → `v1`, in one transaction, which is the caller's; the old retention is taken off until all is copied.
 
-    Returns what was done, a line each. Raises what asyncpg raises.
+    Returns what was done, a line each. Raises what asyncpg raises, and Refused where a schema of that name is there.
     """
     await connection.execute(LOCK_TIMEOUT)
+    await _require_room(connection)
     await connection.execute(sql.of("create_state"))
     retention = await _retention(connection)
     moved = await relations(connection, "public")
@@ -106,6 +107,13 @@ async def drop_old(connection: Any) -> list[str]:
     await connection.execute(f"DROP SCHEMA {OLD} CASCADE")
     await connection.execute(sql.of("set_status"), DROPPED)
     return [f"the tables of the first version are dropped, with {size}"]
+
+
+async def _require_room(connection: Any) -> None:
+    taken = [OLD] if await has_schema(connection, NEW) else [OLD, "tenant"]
+    for name in taken:
+        if await has_schema(connection, name):
+            raise Refused(f"--adopt: there is a schema {name} already, whose name is needed: rename it")
 
 
 async def _retention(connection: Any) -> dict[str, str] | None:

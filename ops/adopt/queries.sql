@@ -339,6 +339,14 @@ INSERT INTO aggregates.history_{name} (tenant_id, device_id, point_id, bucket, s
 SELECT * FROM old ORDER BY tenant_id COLLATE "C", device_id COLLATE "C", point_id COLLATE "C", bucket
 ON CONFLICT DO NOTHING
 
+-- name: incomplete
+-- Rows that no table of this version takes.
+SELECT 'ts_measure' AS name, count(*) AS rows FROM v1.ts_measure
+WHERE tenant_id IS NULL OR device_id IS NULL OR point_id IS NULL
+UNION ALL
+SELECT 'cmd_ack', count(*) FROM v1.cmd_ack
+WHERE tenant_id IS NULL OR device_id IS NULL OR cmd_id IS NULL OR ok IS NULL
+
 -- name: report
 SELECT tenant_id AS tenant, rows, stored, rows - stored - conflicts AS duplicates, conflicts
 FROM adoption.copied ORDER BY tenant_id
@@ -405,13 +413,17 @@ CREATE OR REPLACE FUNCTION compat.add_device() RETURNS trigger LANGUAGE plpgsql 
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    old_tenant text := coalesce((SELECT min(old) FROM adoption.tenant WHERE new = NEW.tenant_id), NEW.tenant_id);
+    old_tenant text := coalesce((SELECT min(named.old) FROM adoption.tenant AS named WHERE named.new = NEW.tenant_id), NEW.tenant_id);
 BEGIN
     INSERT INTO compat.device (tenant_id, device_id, old_tenant_id, old_device_id)
     VALUES (
         NEW.tenant_id, NEW.device_id, compat.as_{tenant_type}(old_tenant),
         compat.as_{device_type}(coalesce(
-            (SELECT min(old) FROM adoption.device WHERE tenant = old_tenant AND new = NEW.device_id), NEW.device_id
+            (
+                SELECT min(named.old) FROM adoption.device AS named
+                WHERE named.tenant = old_tenant AND named.new = NEW.device_id
+            ),
+            NEW.device_id
         ))
     )
     ON CONFLICT DO NOTHING;
@@ -460,12 +472,19 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     said   text := current_setting('app.tenant_id', true);
-    tenant text := coalesce((SELECT new FROM adoption.tenant WHERE old = NEW.tenant_id::text), NEW.tenant_id::text);
+    tenant text := coalesce(
+        (SELECT named.new FROM adoption.tenant AS named WHERE named.old = NEW.tenant_id::text), NEW.tenant_id::text
+    );
     device text := coalesce(
-        (SELECT new FROM adoption.device WHERE device.tenant = NEW.tenant_id::text AND old = NEW.device_id::text),
+        (
+            SELECT named.new FROM adoption.device AS named
+            WHERE named.tenant = NEW.tenant_id::text AND named.old = NEW.device_id::text
+        ),
         NEW.device_id::text
     );
-    point  text := coalesce((SELECT new FROM adoption.point WHERE old = NEW.point_id::text), NEW.point_id::text);
+    point  text := coalesce(
+        (SELECT named.new FROM adoption.point AS named WHERE named.old = NEW.point_id::text), NEW.point_id::text
+    );
     extra  jsonb := CASE WHEN coalesce(NEW.qual, 0) <> 0 THEN jsonb_build_object('qual', NEW.qual) END;
 BEGIN
     IF NEW.tenant_id::text IS DISTINCT FROM said AND tenant IS DISTINCT FROM said
@@ -481,7 +500,10 @@ BEGIN
     INSERT INTO public.ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta)
     VALUES (
         tenant, device, point, NEW.ts, CASE WHEN NEW.v_bool IS NULL THEN NEW.v_num END, NEW.v_bool, NEW.v_text, NEW.unit,
-        CASE WHEN extra IS NULL THEN nullif(nullif(NEW.meta, '{}'), 'null') ELSE coalesce(nullif(NEW.meta, 'null'), '{}') || extra END
+        CASE
+            WHEN extra IS NULL THEN nullif(nullif(NEW.meta, '{}'), 'null')
+            ELSE coalesce(nullif(NEW.meta, 'null'), '{}') || extra
+        END
     )
     ON CONFLICT DO NOTHING;
     RETURN NEW;

@@ -81,6 +81,9 @@ async def show_result(connection: Any, console: Console) -> None:
             printable(row["tenant"]), *(str(row[name]) for name in ("rows", "stored", "duplicates", "conflicts"))
         )
     console.print(shown)
+    for row in await connection.fetch(sql.of("incomplete")):
+        if row["rows"]:
+            console.print(f"{row['name']}: {row['rows']} rows without an id or a result stay in the schema v1")
     if conflicts := sum(row["conflicts"] for row in rows):
         console.print(
             f"{conflicts} rows say something else than the row that is stored, and are kept in adoption.conflict",

@@ -73,8 +73,8 @@ GRANT SELECT ON ts_measure_{name}_tenant TO app_user, app_readonly
 """
 WIDTHS = {"1m": "1 minute", "5m": "5 minutes", "1h": "1 hour"}
 
-# So many rows of tenant 0, from now on backwards: a number, a boolean with its 0 or 1, a text with an empty meta, and one
-# with a quality and a meta, in turn.
+# So many rows, back in time from a moment: in turn a number, a boolean with its 0 or 1, a text with an empty meta, and
+# a number with a quality and a meta.
 _ROWS = """
 INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, qual, meta)
 SELECT '{tenant}', ('{{{devices}}}'::text[])[1 + n % {device_count}]::{id}, ('{{{points}}}'::text[])[1 + n % 4]::{id},
