@@ -20,7 +20,6 @@ from traksense_ingest.shared import tls
 from traksense_ingest.shared.database_url import DatabaseUrl
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.messages import FILTERS, is_filter
-from traksense_ingest.shared.ports import LAST_PORT
 from traksense_ingest.shared.streams.redis_url import RedisUrl
 
 _POSTGRES_FORM = (
@@ -176,7 +175,7 @@ class Settings(BaseSettings):
     )
 
     metrics_host: str = Field("0.0.0.0", description="the address that /metrics listens on")  # noqa: S104
-    metrics_port: Annotated[int, Field(ge=0, le=LAST_PORT)] | None = Field(
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] | None = Field(
         None, description="a port, 0 to 65535 (0: any free one)"
     )
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = Field(
