@@ -17,7 +17,7 @@ from traksense_ingest.shared.failure import (
     is_refusal,
     kind_of,
 )
-from traksense_ingest.shared.ports import PORTS, RECEIVER_METRICS
+from traksense_ingest.shared.ports import PORTS, WRITER_METRICS
 
 
 def explain(variable: str, error: BaseException) -> str:
@@ -52,7 +52,7 @@ def ingest_error(variable: str, url: str, error: BaseException) -> IngestError:
 def port_advice(process: str, number: int) -> str:
     """What to do about a port that is taken."""
     ports = [port for port in PORTS if port.process == process]
-    variables = " and ".join(port.variable for port in ports) or RECEIVER_METRICS.variable
+    variables = " and ".join(port.variable for port in ports) or WRITER_METRICS.variable
     url_variable = next((port.url_variable for port in ports if port.url_variable), None)
     use_theirs = f", set {url_variable} to use what listens there" if url_variable else ""
     return (

@@ -96,7 +96,7 @@ def receiver(client_id_from_dns: bool, leave: bool) -> None:
     """Run a receiver: MQTT → Redis Streams.
 
     The same as `python -m traksense_ingest.receiver`. Runs until Ctrl-C or SIGTERM, and waits for any server that is
-    unreachable. Metrics and health are on METRICS_PORT, 9100.
+    unreachable. Metrics and health are on METRICS_PORT, 9101.
 
     \b
     Examples:
@@ -105,7 +105,7 @@ def receiver(client_id_from_dns: bool, leave: bool) -> None:
       MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-0 \\
         traksense-ingest receiver
       MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-1 \\
-        METRICS_PORT=9110 traksense-ingest receiver
+        METRICS_PORT=9111 traksense-ingest receiver
       # the second one has stopped for good
       MQTT_SHARED_GROUP=g MQTT_CLIENT_ID=receiver-1 \\
         traksense-ingest receiver --leave
@@ -123,13 +123,13 @@ def writer() -> None:
     """Run a writer: Redis Streams → TimescaleDB.
 
     The same as `python -m traksense_ingest.writer`. Runs until Ctrl-C or SIGTERM, and waits for any server that is
-    unreachable. Run as many as you like. Metrics and health are on METRICS_PORT, 9101.
+    unreachable. Run as many as you like. Metrics and health are on METRICS_PORT, 9100.
 
     \b
     Examples:
       traksense-ingest writer
       # a second one on the same machine
-      METRICS_PORT=9111 traksense-ingest writer
+      METRICS_PORT=9110 traksense-ingest writer
     """
     from traksense_ingest.writer.__main__ import main as run
 

@@ -13,7 +13,11 @@ from urllib.request import ProxyHandler, build_opener
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from traksense_ingest.shared.ports import Port, metrics_ports, metrics_url
+from traksense_ingest.shared.runtime.health_server import service_on
+
 TIMEOUT_S = 2.0
+HOST = "localhost"
 
 Labels = frozenset[tuple[str, str]]
 
@@ -66,6 +70,13 @@ def scrape(url: str) -> Samples | None:
     """One process's metrics; None if it doesn't answer."""
     status, text = _get(url)
     return _sum([text]) if status == 200 else None
+
+
+def find_on_host(service: Port, metrics_port: int | None) -> str:
+    """The URL of the metrics of this host's receiver or writer, wherever METRICS_PORT and the order in which they
+    started have put it; if it doesn't answer, where it should be."""
+    ports = metrics_ports(service, metrics_port)
+    return metrics_url(next((port for port in ports if service_on(HOST, port) == service.process), ports[0]), HOST)
 
 
 def quantile(before: Mapping[float, float], after: Mapping[float, float], q: float) -> float | None:

@@ -28,7 +28,8 @@ from traksense_ingest.shared.mapping.reload import Check, LiveMappings, is_read
 from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.shared.metrics import ReceiverMetrics
 from traksense_ingest.shared.ports import RECEIVER_METRICS
-from traksense_ingest.shared.runtime.health import Component, Health, HealthServer
+from traksense_ingest.shared.runtime.health import Component, Health
+from traksense_ingest.shared.runtime.health_server import HealthServer
 from traksense_ingest.shared.runtime.retry import wait_until_reachable
 from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
 from traksense_ingest.shared.runtime.tasks import end_if_cancelled, raise_sole_error

@@ -16,7 +16,8 @@ from traksense_ingest.shared.config import Settings, redacted
 from traksense_ingest.shared.failure import Kind, describe, kind_of
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.shared.ports import WRITER_METRICS
-from traksense_ingest.shared.runtime.health import Health, HealthServer
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.runtime.health_server import HealthServer
 from traksense_ingest.shared.runtime.retry import wait_until_reachable
 from traksense_ingest.shared.runtime.service import event_loop_heartbeat, run_until, unless_stopped
 from traksense_ingest.shared.streams import client as stream

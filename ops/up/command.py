@@ -95,9 +95,9 @@ def up(
 
     With nothing else installed: a broker, a Redis-compatible server with an append-only file, a PostgreSQL, the
     migrations, a receiver and a writer, all on 127.0.0.1. If MQTT_URL, REDIS_URL or DATABASE_URL is set, that server
-    is used instead. Metrics are on METRICS_PORT (9100, the receiver's) and the ports after it (the writers'). If a
-    port is taken and no option or variable asks for it, the next free one is used and printed. Ctrl-C stops all of it
-    in order.
+    is used instead. Metrics are on METRICS_PORT (9100, the writer's) and the next port (the receiver's); further
+    writers have the ports after these. If a port is taken and no option or variable asks for it, the next free one is
+    used and printed. Ctrl-C stops all of it in order.
 
     \b
     Examples:
@@ -120,11 +120,11 @@ def up(
     if is_cluster and "redis_url" in settings.model_fields_set:
         raise click.UsageError("--cluster: not together with REDIS_URL")
     require_passed(load(settings.ingest_mappings))  # errors are known before anything is started
-    first = settings.metrics_port or ports.RECEIVER_METRICS.default
+    metrics = settings.metrics_port or ports.WRITER_METRICS.default
     fleet = _fleet(devices, settings) if devices else None
     with locked(directory):
         redis_ports = 2 * CLUSTER_NODES if is_cluster else 1  # each node has one for clients, and one for the others
-        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, first, first + 1, redis_ports, writers)
+        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, metrics, redis_ports, writers)
         chosen, notes = with_free_ports(usual, _movable(settings))
         plan = make_plan(settings, chosen, directory, shards=shards, is_cluster=is_cluster)
         Run(plan, chosen, directory, fleet, notes)()

@@ -23,15 +23,19 @@ class Ports:
     mqtt5: int
     redis: int
     postgres: int
-    receiver_metrics: int
-    writer_metrics: int  # the first writer's
+    metrics: int  # the first writer's; the receiver has the next one, and other writers those after it
     redis_ports: int = 1  # in a row
     writers: int = 1
 
     @property
-    def all_writer_metrics(self) -> range:
+    def receiver_metrics(self) -> int:
+        """The receiver's."""
+        return self.metrics + 1
+
+    @property
+    def all_writer_metrics(self) -> tuple[int, ...]:
         """Those of all writers."""
-        return range(self.writer_metrics, self.writer_metrics + self.writers)
+        return self.metrics, *range(self.metrics + 2, self.metrics + 1 + self.writers)
 
     @property
     def all_redis(self) -> range:
@@ -45,10 +49,9 @@ class Ports:
 
     def width(self, name: str) -> int:
         """How many ports in a row have this name."""
-        return {METRICS: 1 + self.writers, "redis": self.redis_ports}.get(name, 1)
+        return {"metrics": 1 + self.writers, "redis": self.redis_ports}.get(name, 1)
 
 
-METRICS = "metrics"  # consecutive ports: the receiver's, then the writers'
 CLUSTER_NODES = 6  # three masters, each with a replica
 CLUSTER_SHARDS = 9  # three times as many as masters: each will have some (docs/redis.md)
 
@@ -57,7 +60,7 @@ _MOVABLE = {
     "mqtt5": defaults.MQTT5,
     "redis": defaults.REDIS,
     "postgres": defaults.POSTGRES,
-    METRICS: defaults.RECEIVER_METRICS,
+    "metrics": defaults.WRITER_METRICS,
 }
 
 
@@ -148,18 +151,18 @@ def with_free_ports(
 ) -> tuple[Ports, list[str]]:
     """The ports to use, and a line for each that is not the usual one; those not in `movable` stay as they are.
 
-    `movable` has names of `Ports`, or METRICS for both of the services'.
+    `movable` has names of `Ports`; those with a width move together.
     """
     ports, lines = usual, []
     for name, default in _MOVABLE.items():
         if name not in movable:
             continue
-        first = usual.receiver_metrics if name == METRICS else getattr(usual, name)
+        first = getattr(usual, name)
         width = usual.width(name)
         if not _are_free(first, width, is_free):
             others = usual.numbers() | ports.numbers()
             chosen = next(port for port in count(first + 1) if _fits(port, width, others, is_free))
-            ports = _moved(ports, name, chosen)
+            ports = replace(ports, **{name: chosen})
             taken = next(port for port in range(first, first + width) if not is_free(port))
             lines.append(_line(default, taken, chosen))
     return ports, lines
@@ -171,12 +174,6 @@ def _fits(first: int, width: int, others: set[int], is_free: Callable[[int], boo
 
 def _are_free(first: int, width: int, is_free: Callable[[int], bool]) -> bool:
     return all(is_free(port) for port in range(first, first + width))
-
-
-def _moved(ports: Ports, name: str, number: int) -> Ports:
-    if name == METRICS:
-        return replace(ports, receiver_metrics=number, writer_metrics=number + 1)
-    return replace(ports, **{name: number})
 
 
 def _line(port: defaults.Port, taken: int, chosen: int) -> str:

@@ -96,7 +96,7 @@ def _ports(url: str) -> set[int | None]:
 
 
 def _moved_metrics(ports: Ports) -> list[str]:
-    if ports.receiver_metrics == defaults.RECEIVER_METRICS.default and ports.writers == 1:
+    if ports.metrics == defaults.WRITER_METRICS.default and ports.writers == 1:
         return []
     receiver = defaults.metrics_url(ports.receiver_metrics)
     writers = " ".join(f"--writer-metrics {defaults.metrics_url(port)}" for port in ports.all_writer_metrics)

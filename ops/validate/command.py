@@ -7,7 +7,6 @@ import sys
 import click
 
 from traksense_ingest.ops.help import Command, option
-from traksense_ingest.shared import ports
 
 
 class _Url(click.ParamType[str]):
@@ -54,16 +53,14 @@ class _Url(click.ParamType[str]):
     section="Services",
     type=_Url(),
     multiple=True,
-    default=[ports.metrics_url(ports.WRITER_METRICS.default)],
-    help="A writer's metrics; once for each writer.",
+    help="A writer's metrics; once for each writer [default: the one of this host].",
 )
 @option(
     "--receiver-metrics",
     section="Services",
     type=_Url(),
     multiple=True,
-    default=[ports.metrics_url(ports.RECEIVER_METRICS.default)],
-    help="A receiver's metrics; once for each receiver.",
+    help="A receiver's metrics; once for each receiver [default: the one of this host].",
 )
 @option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 def validate(as_json: bool, **options: object) -> None:

@@ -8,13 +8,13 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import aiomqtt
 
-from traksense_ingest.ops.scrape import Service
+from traksense_ingest.ops.scrape import Service, find_on_host
 from traksense_ingest.ops.validate import sql
 from traksense_ingest.shared import database, mqtt
 from traksense_ingest.shared.config import Settings, redacted
@@ -22,7 +22,7 @@ from traksense_ingest.shared.database import NotMigrated
 from traksense_ingest.shared.failure import BROKER_ERRORS, DATABASE_ERRORS, Unusable, describe
 from traksense_ingest.shared.messages import topic_of as device_topic
 from traksense_ingest.shared.mqtt_client import Client
-from traksense_ingest.shared.ports import RECEIVER_METRICS, WRITER_METRICS, metrics_url
+from traksense_ingest.shared.ports import RECEIVER_METRICS, WRITER_METRICS
 
 IN_FLIGHT = 100  # unacknowledged PUBLISHes: with a round trip of 20 ms 5000 messages/s, on one host some 11 000
 POLL_EVERY_S = 0.02
@@ -44,8 +44,8 @@ class Options:
     points: int = 10_000  # of the throughput check
     min_rate: float = 5_000.0  # points/s
     max_p50: float = 1.0  # seconds
-    writer_metrics: tuple[str, ...] = (metrics_url(WRITER_METRICS.default),)
-    receiver_metrics: tuple[str, ...] = (metrics_url(RECEIVER_METRICS.default),)
+    writer_metrics: tuple[str, ...] = ()  # URLs; none: the one of this host
+    receiver_metrics: tuple[str, ...] = ()
 
 
 class Message(NamedTuple):
@@ -172,13 +172,22 @@ class Probe:
 @asynccontextmanager
 async def connected(settings: Settings, options: Options) -> AsyncIterator[Probe]:
     """A probe with its connections, closed at the end; a connection that can't be made becomes one of its problems."""
-    probe = Probe(settings, options)
+    probe = Probe(settings, await asyncio.to_thread(_with_services, options, settings.metrics_port))
     async with AsyncExitStack() as lifetimes:
         await _connect_broker(probe, lifetimes)
         await _connect_database(probe, lifetimes)
         samples = await probe.receiver.samples()
         probe.received_before = None if samples is None else samples.value(RECEIVED)
         yield probe
+
+
+def _with_services(options: Options, metrics_port: int | None) -> Options:
+    """Options that name the services of this host, where they name none."""
+    return replace(
+        options,
+        writer_metrics=options.writer_metrics or (find_on_host(WRITER_METRICS, metrics_port),),
+        receiver_metrics=options.receiver_metrics or (find_on_host(RECEIVER_METRICS, metrics_port),),
+    )
 
 
 async def _connect_broker(probe: Probe, lifetimes: AsyncExitStack) -> None:

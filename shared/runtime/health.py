@@ -1,26 +1,15 @@
-"""Whether this process is alive, and whether all that it depends on can be used. Served with the metrics over HTTP."""
+"""Whether this process is alive, and whether all that it depends on can be used; `health_server.py` serves it."""
 
 from __future__ import annotations
 
-import errno
-import json
 import logging
-import socket
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
-from wsgiref.simple_server import WSGIRequestHandler, make_server
+from typing import NamedTuple
 
-from prometheus_client.exposition import ThreadingWSGIServer, make_wsgi_app
-
-from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.failure import NotServed, Unusable, describe, sqlstate_of
 from traksense_ingest.shared.metrics import OUTAGE_REASONS, Metrics
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 LINES = 5  # an outage: a reason may name a row or a time, and differ at each try
 _ANSWERS = (Unusable, NotServed)
@@ -125,72 +114,3 @@ class Health:
         """What /healthz and /readyz answer."""
         states = {name: "up" if component.is_up else "down" for name, component in self.components.items()}
         return {"alive": self.is_alive, "ready": self.is_ready, "components": states}
-
-
-class HealthServer:
-    """/metrics, /healthz and /readyz, served by a thread of its own: it answers also while the event loop is stuck."""
-
-    def __init__(self, host: str, port: int, metrics: Metrics, health: Health) -> None:
-        try:
-            self._server = make_server(
-                host, port, _application(metrics, health), _server_class(host, port), _SilentHandler
-            )
-        except (OSError, UnicodeError) as error:
-            variable = "METRICS_PORT" if getattr(error, "errno", 0) in _PORT_IS_WRONG else "METRICS_HOST"
-            why = getattr(error, "strerror", None) or error
-            raise ConfigurationError(
-                f"port {port} on {host} can't be used for metrics ({why}); set {variable} to another"
-            ) from None
-
-    @property
-    def port(self) -> int:
-        return int(self._server.server_port)
-
-    def __enter__(self) -> HealthServer:
-        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-_PORT_IS_WRONG = (errno.EADDRINUSE, errno.EACCES)
-
-
-def _server_class(host: str, port: int) -> type[ThreadingWSGIServer]:
-    """A server for the kind of address that `host` is: IPv4 if it has both. Raises OSError if it has none."""
-    families = {address[0] for address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
-
-    class Server(ThreadingWSGIServer):
-        address_family = socket.AF_INET if socket.AF_INET in families else socket.AF_INET6
-
-    return Server
-
-
-def _application(metrics: Metrics, health: Health) -> Callable[..., Iterable[bytes]]:
-    exposition = make_wsgi_app(metrics.registry)
-
-    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        match environ["PATH_INFO"]:
-            case "/metrics":
-                return list(exposition(environ, start_response))
-            case "/healthz":
-                return _json(start_response, health.is_alive, health.report())
-            case "/readyz":
-                return _json(start_response, health.is_ready, health.report())
-            case _:
-                start_response("404 Not Found", [("Content-Type", "text/plain")])
-                return [b"/metrics /healthz /readyz\n"]
-
-    return answer
-
-
-def _json(start_response: StartResponse, ok: bool, body: dict[str, object]) -> Iterable[bytes]:
-    start_response("200 OK" if ok else "503 Service Unavailable", [("Content-Type", "application/json")])
-    return [json.dumps(body).encode() + b"\n"]
-
-
-class _SilentHandler(WSGIRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """No line for each scrape."""

@@ -95,7 +95,7 @@ async def validate(project: Project) -> str:
     """Once all are ready, of which each is named."""
     metrics = [
         f"--{service}-metrics=http://{name}:{port}/metrics"
-        for service, port in (("receiver", 9100), ("writer", 9101))
+        for service, port in (("receiver", 9101), ("writer", 9100))
         for name in await project.containers(service)
     ]
     return await project.ops("validate --min-rate 100", *metrics)

@@ -40,7 +40,7 @@ class Door:
             r"bind :1883": f"bind 127.0.0.1:{self.port}",
             r"bind 127\.0\.0\.1:8404": f"bind 127.0.0.1:{self.health}",
             r"emqx:1884 send-proxy-v2 resolvers \S+ init-addr \S+": f"127.0.0.1:{listener} send-proxy-v2",
-            r"receiver 32 receiver:9100 (.*?) resolvers .*": rf"receiver 2 127.0.0.1:{receiver} \1",
+            r"receiver 32 receiver:9101 (.*?) resolvers .*": rf"receiver 2 127.0.0.1:{receiver} \1",
         }
         text = CONFIG
         for pattern, place in places.items():

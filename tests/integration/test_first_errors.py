@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -109,9 +108,9 @@ async def test_what_a_service_meets_at_its_start_is_json_where_the_log_is(
 
 @pytest.fixture
 async def taken() -> AsyncIterator[int]:
-    """A port that somebody has."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
+    """A port that another program has, which closes every connection."""
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
 
 
 @pytest.mark.parametrize("service", ["receiver", "writer"])

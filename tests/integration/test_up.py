@@ -51,9 +51,9 @@ async def test_all_checks_pass_and_a_second_one_keeps_out_of_its_directory(up: U
         "5000",
         "--min-rate",
         "1",
-        "--receiver-metrics",
-        f"http://127.0.0.1:{metrics}/metrics",
         "--writer-metrics",
+        f"http://127.0.0.1:{metrics}/metrics",
+        "--receiver-metrics",
         f"http://127.0.0.1:{metrics + 1}/metrics",
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -49,7 +49,7 @@ def test_both_services_are_scraped_under_the_names_that_the_rules_know() -> None
     found = {
         name: [(each["names"], each["port"]) for each in job.get("dns_sd_configs", ())] for name, job in jobs.items()
     }
-    assert found == {"receiver": [(["receiver"], 9100)], "writer": [(["writer"], 9101)], "prometheus": []}
+    assert found == {"receiver": [(["receiver"], 9101)], "writer": [(["writer"], 9100)], "prometheus": []}
     assert {job for rule in rules("alert") for job in re.findall(r'job="(\w+)"', rule["expr"])} == {
         "receiver",
         "writer",

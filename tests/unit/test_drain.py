@@ -13,7 +13,8 @@ import pytest
 from traksense_ingest.ops import drain
 from traksense_ingest.ops.drain import LIMIT_S, QUIET_S, Progress
 from traksense_ingest.shared.metrics import ReceiverMetrics
-from traksense_ingest.shared.runtime.health import Health, HealthServer
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.runtime.health_server import HealthServer
 
 IDLE = Progress(100, 100, is_blocked=False)
 

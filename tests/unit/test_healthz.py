@@ -11,7 +11,8 @@ import pytest
 
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.shared.metrics import ReceiverMetrics
-from traksense_ingest.shared.runtime.health import Health, HealthServer
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.runtime.health_server import HealthServer
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "ops" / "healthz.sh"

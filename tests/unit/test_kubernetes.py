@@ -115,7 +115,7 @@ def test_the_probes_ask_what_the_service_answers(workload: Thing) -> None:
     service = container(workload)
     assert service["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     assert service["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
-    port = {"receiver": 9100, "writer": 9101}[service["name"]]
+    port = {"receiver": 9101, "writer": 9100}[service["name"]]
     assert service["ports"] == [{"name": "metrics", "containerPort": port}]
 
 

@@ -116,7 +116,7 @@ def test_validate_asks_every_pod(monkeypatch: pytest.MonkeyPatch) -> None:
     (command,) = ran
     assert command == [
         *("traksense-ingest", "validate"),
-        *("--receiver-metrics", "http://10.0.0.1:9100/metrics", "--receiver-metrics", "http://10.0.0.2:9100/metrics"),
-        *("--writer-metrics", "http://[fd00::7]:9101/metrics", "--json"),
+        *("--receiver-metrics", "http://10.0.0.1:9101/metrics", "--receiver-metrics", "http://10.0.0.2:9101/metrics"),
+        *("--writer-metrics", "http://[fd00::7]:9100/metrics", "--json"),
     ]
     assert parse(command[1:]).params["receiver_metrics"] == tuple(command[3:6:2])

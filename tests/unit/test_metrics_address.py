@@ -12,7 +12,8 @@ import pytest
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.metrics import ReceiverMetrics
-from traksense_ingest.shared.runtime.health import Health, HealthServer
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.runtime.health_server import HealthServer
 
 
 def has_ipv6() -> bool:

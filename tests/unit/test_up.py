@@ -18,12 +18,12 @@ from rich.console import Console
 from traksense_ingest.ops.advice import port_advice
 from traksense_ingest.ops.embedded import Server, ServerFailed
 from traksense_ingest.ops.up.interruption import Interruption
-from traksense_ingest.ops.up.plan import METRICS, Ports, make_plan, with_free_ports
+from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
 from traksense_ingest.ops.up.processes import RESTARTS_MAX, GaveUp, Supervisor
 from traksense_ingest.ops.up.view import Gauges, instructions, line, table
 from traksense_ingest.shared.config import Settings
 
-PORTS = Ports(1883, 1884, 6379, 5432, 9100, 9101)
+PORTS = Ports(1883, 1884, 6379, 5432, 9100)
 
 
 class FakeProcess(Server):
@@ -155,13 +155,13 @@ def test_the_instructions_name_what_runs_and_no_password(tmp_path: Path) -> None
     assert "s3cret" not in text
 
 
-ALL = ("mqtt", "mqtt5", "redis", "postgres", METRICS)
+ALL = ("mqtt", "mqtt5", "redis", "postgres", "metrics")
 
 
 def test_a_usual_port_that_is_taken_gives_way_to_the_next_free_one() -> None:
     taken = {1883, 5432, 5433, 9101}
     ports, lines = with_free_ports(PORTS, ALL, lambda port: port not in taken)
-    assert ports == Ports(1885, 1884, 6379, 5434, 9102, 9103)
+    assert ports == Ports(1885, 1884, 6379, 5434, 9102)
     assert len(lines) == 3
     assert "port 1883 is taken by another program: the broker on 1885 (UP_MQTT_PORT sets another port" in lines[0]
     assert "set DATABASE_URL to use what listens there" in lines[1]
@@ -177,7 +177,8 @@ def test_a_cluster_has_twelve_ports_and_each_writer_one() -> None:
     taken = [6385, 9103]
     ports, lines = with_free_ports(wanted, ALL, lambda port: port not in taken)
     assert [line.partition(":")[0] for line in lines] == [f"port {port} is taken by another program" for port in taken]
-    assert ports == replace(wanted, redis=6391, receiver_metrics=9104, writer_metrics=9105)
+    assert ports == replace(wanted, redis=6391, metrics=9104)
+    assert (ports.receiver_metrics, ports.all_writer_metrics) == (9105, (9104, 9106, 9107))
 
 
 def test_options_choose_what_no_variable_names(tmp_path: Path) -> None:

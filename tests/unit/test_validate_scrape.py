@@ -8,7 +8,8 @@ import pytest
 
 from traksense_ingest.ops.scrape import Service, quantile
 from traksense_ingest.shared.metrics import WriterMetrics
-from traksense_ingest.shared.runtime.health import Health, HealthServer
+from traksense_ingest.shared.runtime.health import Health
+from traksense_ingest.shared.runtime.health_server import HealthServer
 
 NOBODY = "http://127.0.0.1:1/metrics"
 

@@ -17,8 +17,8 @@ def urls(option: str, service: str, port: int) -> list[str]:
 
 def main() -> None:
     """Replace this process by the command."""
-    receivers = urls("--receiver-metrics", os.environ["RECEIVERS"], 9100)
-    writers = urls("--writer-metrics", os.environ["WRITERS"], 9101)
+    receivers = urls("--receiver-metrics", os.environ["RECEIVERS"], 9101)
+    writers = urls("--writer-metrics", os.environ["WRITERS"], 9100)
     command = ["traksense-ingest", "validate", *receivers, *writers, *sys.argv[1:]]
     os.execvp(command[0], command)  # noqa: S606
 

@@ -107,7 +107,7 @@ livenessProbe: # the event loop has been stuck for 30 s
   timeoutSeconds: 3
 {{- end }}
 
-{{/* The headless Service and the PodDisruptionBudget of a component: (dict "root" $ "component" "receiver" "port" 9100). */}}
+{{/* The headless Service and the PodDisruptionBudget of a component: (dict "root" $ "component" "receiver" "port" 9101). */}}
 {{- define "ingest.around" -}}
 {{- $values := get .root.Values .component -}}
 # By its name Prometheus and the toolbox find the pods, including those that are not ready.
