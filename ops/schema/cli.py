@@ -54,15 +54,15 @@ def migrate(
 
     \b
     Examples:
+      traksense-ingest migrate
+      # a database of your own
+      DATABASE_URL=postgresql://postgres@db/traksense \\
         traksense-ingest migrate
-        # a database of your own
-        DATABASE_URL=postgresql://postgres@db/traksense \\
-          traksense-ingest migrate
-        # rows for 90 days, compressed after 7
-        INGEST_RETENTION_DAYS=90 INGEST_COMPRESS_AFTER_DAYS=7 \\
-          traksense-ingest migrate
-        # what taking over a database of the first version would do
-        traksense-ingest migrate --adopt --dry-run
+      # rows for 90 days, compressed after 7
+      INGEST_RETENTION_DAYS=90 INGEST_COMPRESS_AFTER_DAYS=7 \\
+        traksense-ingest migrate
+      # the first version's database: what would be done
+      traksense-ingest migrate --adopt --dry-run
     """
     from traksense_ingest.ops.adopt.command import Adoption
     from traksense_ingest.ops.schema.command import Request, run

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 
 from tests.support.brokers import stack_on
+from tests.support.first_version import Kind
+from tests.support.old_database import OldDatabase, create_old_database
 from tests.support.pgbouncer import Pgbouncer
 from tests.support.redis_users import add_users
 from tests.support.services import Services
 from tests.support.stack import Stack
 from tests.support.up import Up, children_in
 from tests.support.waiting import eventually
-from traksense_ingest.ops.embedded import free_port
+from traksense_ingest.ops.embedded import Server, free_port
 from traksense_ingest.ops.embedded.debian import Mosquitto
 
 
@@ -55,3 +59,21 @@ async def up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[U
         up.process.kill()
         up.process.wait()
     await eventually(lambda: not children_in(tmp_path), "no child outlives it")
+
+
+@pytest.fixture
+async def owner_of_empty(empty_database: str) -> AsyncIterator[Any]:
+    """Its owner's connection, which keeps no plans: tables change their places."""
+    owner = await asyncpg.connect(empty_database, statement_cache_size=0)
+    await owner.execute("SET timezone = 'UTC'")
+    yield owner
+    await owner.close()
+
+
+@pytest.fixture(params=["uuid", "text"])
+async def old(
+    request: pytest.FixtureRequest, empty_database: str, owner_of_empty: Any, postgres: Server
+) -> OldDatabase:
+    """A database of the first version, with each type of ids that it may have."""
+    kind = Kind(request.param, bool(getattr(postgres, "has_timescaledb", False)))
+    return await create_old_database(empty_database, owner_of_empty, kind)

@@ -15,6 +15,7 @@ import pytest
 from tests.support import first_version
 from tests.support.budget import IS_FULL
 from tests.support.first_version import TENANTS, Kind
+from tests.support.old_service import old_service
 from tests.support.program import Program
 from tests.support.services import Services
 from tests.support.stack import Stack
@@ -76,6 +77,28 @@ async def test_killed_and_run_again_while_messages_come(
     )
     assert missing == 0
     assert await stack.count("ingest_errors") == 0
+
+
+async def test_the_cut_over_as_documented(stack: Stack, postgres: Server) -> None:
+    """docs/migrating.md: the old service dies with messages in its memory, and every message is there once."""
+    owner = await asyncpg.connect(stack.database_url)
+    await first_version.create(owner, Kind("text", bool(getattr(postgres, "has_timescaledb", False))))
+    await owner.close()
+    load, ending = Load(stack), asyncio.Event()
+    async with old_service(stack) as old:
+        publishing = asyncio.create_task(load.publish(ending))
+        await eventually(lambda: old.flushes > 0, "the old service stores")
+        await stack.receiver()
+        await old.has_flushed()
+        await eventually(lambda: old.in_memory > 0, "the old service has messages that it will lose")
+    adopting = asyncio.create_task(stack.command("migrate", "--adopt"))
+    await eventually(lambda: _has_copied(stack, 0), "the tables are those of this version")
+    await stack.writer()
+    adopted = await adopting
+    assert adopted.returncode == 0, adopted.stderr
+    ending.set()
+    await publishing
+    await load.is_stored_once()
 
 
 async def _has_copied(stack: Stack, least: int) -> bool:
