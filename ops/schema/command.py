@@ -1,4 +1,5 @@
-"""What the command `migrate` does: the schema of this version, then the policies that the variables ask for."""
+"""What the command `migrate` does: the schema of this version, what a new table has of earlier rows, and then the
+policies that the variables ask for."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import asyncpg
 
 from traksense_ingest.ops.advice import explain_with_url
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
+from traksense_ingest.ops.schema.catalogue import EarlierPoints
 from traksense_ingest.ops.schema.hidden import Recovery, warning
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared import config
@@ -54,17 +56,18 @@ async def _bring_up_to_date(
     """What was changed, a line each."""
     where = f"{variable}={redacted(url)}"
     database = Component("database", where, Metrics(("database",)))
-    recovery = Recovery(url)
+    recovery, earlier_points = Recovery(url), EarlierPoints(url)
 
     async def retry_through_outage(work: Callable[[], Awaitable[T]]) -> T:
         return await wait_until_reachable(database, variable, lambda: _unless_unusable(work, where))
 
     applied = await retry_through_outage(lambda: migrate(url))
     recovered = await retry_through_outage(recovery.run) if recover_rows else []
+    catalogued = await retry_through_outage(earlier_points.run)
     changes = await retry_through_outage(lambda: shape(url, desired, drop_others=drop_aggregates))
     if hidden := await retry_through_outage(lambda: warning(url)):
         log.warning("%s", hidden)
-    return [f"{len(applied)} migrations applied"] * bool(applied) + recovered + changes
+    return [f"{len(applied)} migrations applied"] * bool(applied) + recovered + catalogued + changes
 
 
 async def _unless_unusable(work: Callable[[], Awaitable[T]], where: str) -> T:
