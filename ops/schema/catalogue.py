@@ -6,8 +6,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import asyncpg
-
 from traksense_ingest.ops.schema import sql
 from traksense_ingest.ops.schema.migrate import lock
 from traksense_ingest.shared import integrity
@@ -57,10 +55,7 @@ class EarlierPoints:
     async def _add(self, connection: Any, relation: str) -> None:
         """Those of a chunk, or of the whole table."""
         while relation not in self.finished:
-            try:
-                portion = await _add_portion(connection, relation, self.after)
-            except asyncpg.UndefinedTableError:  # retention has dropped it
-                portion = Portion(0, None)
+            portion = await _add_portion(connection, relation, self.after)
             self.new += portion.new
             self.after = portion.last or START
             if portion.last is None:
@@ -78,6 +73,8 @@ async def _add_portion(connection: Any, relation: str, after: Key) -> Portion:
     """The points of a chunk that follow a key; all of them where it is compressed."""
     async with lock(connection):
         await integrity.require(connection)
+        if not await connection.fetchval(sql.IS_THERE, relation):  # retention has dropped it
+            return Portion(0, None)
         await connection.execute(sql.HOLD_CHUNK.format(name=relation))
         if relation != TABLE and await connection.fetchval(sql.IS_COMPRESSED, relation):
             points = sql.POINTS_OF_SEGMENTS.format(name=relation)

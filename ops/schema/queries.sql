@@ -210,6 +210,9 @@ FROM timescaledb_information.chunks
 WHERE hypertable_schema = 'public' AND hypertable_name = 'ts_measure'
 ORDER BY range_start
 
+-- name: is_there
+SELECT to_regclass($1) IS NOT NULL
+
 -- name: hold_chunk
 -- From now on a job that compresses it can't finish, and what is_compressed says holds until the end of the transaction.
 LOCK TABLE {name} IN ACCESS SHARE MODE
