@@ -134,7 +134,7 @@ async def test_each_point_is_found_by_one_descent(reader: Any, device: str | Non
 
 def is_scan_of_measures(node: dict[str, Any]) -> bool:
     """Of rows, or of the segments of a compressed chunk: not what turns these into rows."""
-    name = node.get("Relation Name", "")
+    name: str = node.get("Relation Name", "")
     return node["Node Type"] != "Custom Scan" and name.startswith(("ts_measure", "_hyper_", "compress_hyper_"))
 
 
