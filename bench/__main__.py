@@ -46,7 +46,7 @@ def main(
     json_path: Path | None,
     chart: Path | None,
 ) -> None:
-    """Measure: end-to-end, receiver, writer, latency, growth, shape, decode, scale-out, redis, database, peers.
+    """Measure: end-to-end, receiver, writer, latency, latest, growth, shape, decode, scale-out, redis, database, peers.
 
     All of them if none is named.
 

@@ -85,6 +85,7 @@ class Copier:
                 limits = await self.connection.fetchrow(sql.of("limits"))
                 await self.connection.execute(sql.of("keep_conflicts"), limits["first"], limits["last"])
             await self.connection.execute(sql.of("store_devices"))
+            await self.connection.execute(sql.of("store_points"))
             await self.connection.execute(sql.of("keep_points"))
             await self.connection.execute(sql.of("set_part"), chunk.name, first, first == 0)
 

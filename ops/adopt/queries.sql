@@ -212,6 +212,13 @@ ON CONFLICT (tenant_id, device_id) DO UPDATE SET
     first_seen = least(known.first_seen, excluded.first_seen), last_seen = greatest(known.last_seen, excluded.last_seen)
 WHERE excluded.first_seen < known.first_seen OR excluded.last_seen > known.last_seen
 
+-- name: store_points
+INSERT INTO public.device_point AS known (tenant_id, device_id, point_id, unit, first_seen)
+SELECT tenant_id, device_id, point_id, (array_agg(unit ORDER BY ts DESC))[1], min(ts) FROM portion
+GROUP BY 1, 2, 3 ORDER BY tenant_id COLLATE "C", device_id COLLATE "C", point_id COLLATE "C"
+ON CONFLICT (tenant_id, device_id, point_id) DO UPDATE SET first_seen = least(known.first_seen, excluded.first_seen)
+WHERE excluded.first_seen < known.first_seen
+
 -- name: copy_acks
 -- An ACK of this version stays, unless the first version has one that was executed later.
 INSERT INTO public.cmd_ack AS known (tenant_id, device_id, cmd_id, ok, ts_exec, err, payload, created_at, updated_at)
@@ -496,6 +503,9 @@ BEGIN
     END IF;
     INSERT INTO public.device (tenant_id, device_id, site_id, first_seen, last_seen)
     VALUES (tenant, device, 'unknown', NEW.ts, NEW.ts)
+    ON CONFLICT DO NOTHING;
+    INSERT INTO public.device_point (tenant_id, device_id, point_id, unit, first_seen)
+    VALUES (tenant, device, point, NEW.unit, NEW.ts)
     ON CONFLICT DO NOTHING;
     INSERT INTO public.ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, meta)
     VALUES (

@@ -1,4 +1,5 @@
-"""What the command `migrate` does: the schema of this version, then the policies that the variables ask for."""
+"""What the command `migrate` does: the schema of this version, what a new table has of earlier rows, and then the
+policies that the variables ask for."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from traksense_ingest.ops.adopt import command as adopt
 from traksense_ingest.ops.adopt.command import Adoption
 from traksense_ingest.ops.advice import explain_with_url
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
+from traksense_ingest.ops.schema.catalogue import EarlierPoints
 from traksense_ingest.ops.schema.hidden import Recovery, warning
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared import config
@@ -97,13 +99,14 @@ async def _run(variable: str, url: str, desired: DesiredPolicies, request: Reque
 
 
 async def _bring_up_to_date(url: str, desired: DesiredPolicies, request: Request, retry: Retry) -> list[str]:
-    recovery = Recovery(url)
+    recovery, earlier_points = Recovery(url), EarlierPoints(url)
     applied = await retry(lambda: migrate(url))
     recovered = await retry(recovery.run) if request.recover_rows else []
+    catalogued = await retry(earlier_points.run)
     changes: list[str] = await retry(lambda: shape(url, desired, drop_others=request.drop_aggregates))
     if hidden := await retry(lambda: warning(url)):
         log.warning("%s", hidden)
-    return [*[f"{len(applied)} migrations applied"] * bool(applied), *recovered, *changes]
+    return [*[f"{len(applied)} migrations applied"] * bool(applied), *recovered, *catalogued, *changes]
 
 
 async def _unless_unusable(work: Callable[[], Awaitable[T]], where: str) -> T:

@@ -222,3 +222,70 @@ INSERT INTO recovered SELECT * FROM taken
 INSERT INTO public.ts_measure SELECT * FROM recovered
 ORDER BY tenant_id, device_id, point_id, ts
 ON CONFLICT DO NOTHING
+
+-- name: has_earlier_points
+SELECT has_earlier_points FROM schema_migrations WHERE version = 14
+
+-- name: note_earlier_points
+UPDATE schema_migrations SET has_earlier_points = true WHERE version = 14
+
+-- name: chunks
+SELECT format('%I.%I', chunk_schema, chunk_name) AS name
+FROM timescaledb_information.chunks
+WHERE hypertable_schema = 'public' AND hypertable_name = 'ts_measure'
+ORDER BY range_start
+
+-- name: is_there
+SELECT to_regclass($1) IS NOT NULL
+
+-- name: hold_chunk
+-- From now on a job that compresses it can't finish, and what is_compressed says holds until the end of the transaction.
+LOCK TABLE {name} IN ACCESS SHARE MODE
+
+-- name: is_compressed
+SELECT is_compressed FROM timescaledb_information.chunks WHERE format('%I.%I', chunk_schema, chunk_name) = $1
+
+-- name: points_of_rows
+-- The $4 points that follow a key, with their first row: one descent of the unique index for each.
+WITH RECURSIVE found AS (
+    (
+        SELECT tenant_id, device_id, point_id, ts, unit FROM {name}
+        WHERE (tenant_id, device_id, point_id) > ($1, $2, $3)
+        ORDER BY tenant_id, device_id, point_id, ts LIMIT 1
+    )
+    UNION ALL
+    SELECT next.* FROM found CROSS JOIN LATERAL (
+        SELECT tenant_id, device_id, point_id, ts, unit FROM {name} AS measure
+        WHERE (measure.tenant_id, measure.device_id, measure.point_id)
+            > (found.tenant_id, found.device_id, found.point_id)
+        ORDER BY measure.tenant_id, measure.device_id, measure.point_id, measure.ts LIMIT 1
+    ) AS next
+)
+SELECT * FROM found LIMIT $4::integer
+
+-- name: points_of_segments
+-- Of a compressed chunk, in which a descent would read all segments that follow: ten million rows a second.
+SELECT tenant_id, device_id, point_id, min(ts) AS ts, min(unit) AS unit FROM {name} GROUP BY 1, 2, 3
+
+-- name: add_points
+-- Sorted by key, as writers do it. Where a writer was faster, its unit is the newer one.
+WITH portion AS ({points}), added AS (
+    INSERT INTO public.device_point AS known (tenant_id, device_id, point_id, unit, first_seen)
+    SELECT tenant_id, device_id, point_id, unit, least(ts, now()) FROM portion
+    WHERE NOT EXISTS (
+        SELECT FROM public.device_point AS known
+        WHERE known.tenant_id = portion.tenant_id
+            AND known.device_id = portion.device_id
+            AND known.point_id = portion.point_id
+            AND known.first_seen <= portion.ts
+    )
+    ORDER BY tenant_id, device_id, point_id
+    ON CONFLICT (tenant_id, device_id, point_id) DO UPDATE
+        SET first_seen = least(known.first_seen, excluded.first_seen)
+    RETURNING xmax = 0 AS is_new
+)
+SELECT count(*) AS found, (SELECT count(*) FROM added WHERE is_new) AS new, (
+    SELECT ARRAY[tenant_id, device_id, point_id] FROM portion
+    ORDER BY tenant_id DESC, device_id DESC, point_id DESC LIMIT 1
+) AS last
+FROM portion

@@ -15,6 +15,7 @@ from rich.live import Live
 
 from traksense_ingest.ops.advice import explain_with_url, port_advice
 from traksense_ingest.ops.embedded import PortBusy, Server
+from traksense_ingest.ops.schema.catalogue import EarlierPoints
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.ops.scrape import Samples, scrape
 from traksense_ingest.ops.up.interruption import Interruption
@@ -104,6 +105,7 @@ class Run:
         url = self._plan.environment[variable]
         try:
             applied = self._interruption.run(migrate(url))
+            self._interruption.run(EarlierPoints(url).run())
         except (*DATABASE_ERRORS, OSError, Unusable) as error:
             raise IngestError(explain_with_url(variable, url, error)) from error
         self._print(f"database: {len(applied)} migrations applied")

@@ -7,6 +7,7 @@ TABLES = (
     "cmd_ack",
     "device_event",
     "device",
+    "device_point",
     "ingest_errors",
     "sparkplug_birth",
 )  # all that have a tenant_id

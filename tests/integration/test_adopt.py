@@ -117,6 +117,16 @@ async def test_compressed_chunks(old: OldDatabase) -> None:
     )
 
 
+async def test_the_latest_value_of_each_point(old: OldDatabase) -> None:
+    await old.adopt()
+    latest: dict[tuple[Any, ...], Any] = {}
+    for (*point, ts), values in sorted((await stored(old)).items(), key=lambda item: item[0][3]):
+        latest[tuple(point)] = (ts, *values[:4])
+    await old.owner.execute("SET app.tenant_id = 'acme'")
+    rows = await old.query("SELECT tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit FROM tenant.latest")
+    assert {row[:3]: row[3:] for row in rows} == {key: row for key, row in latest.items() if key[0] == "acme"}
+
+
 async def test_the_way_back(old: OldDatabase) -> None:
     before, wanted = await schema_of(old), await expected(old, "public")
     await old.adopt()

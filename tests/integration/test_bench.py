@@ -30,6 +30,7 @@ COUNT = {
     "receiver": 10,
     "writer": 6,
     "latency": 8,
+    "latest": 9,  # without TimescaleDB
     "growth": 33,
     "shape": 18,
     "decode": 13,

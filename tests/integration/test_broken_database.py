@@ -68,6 +68,10 @@ BREAKS = {  # the most different ones first
     "a trigger, 23514": refusing_trigger("23514"),
     "a trigger, a code of its own": refusing_trigger("TS001"),
     "a trigger on devices": refusing_trigger("P0001", "device"),
+    "points of devices renamed": Break(
+        "ALTER TABLE device_point RENAME TO gone", "ALTER TABLE gone RENAME TO device_point"
+    ),
+    "a trigger on points of devices": refusing_trigger("P0001", "device_point"),
 }
 
 

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
-TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
+TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "device_point", "ingest_errors")
 AGGREGATES = ("1m", "5m", "1h")
 # The second is TimescaleDB's planner, which will not plan for the inside of a compressed chunk, whoever asks.
 REFUSALS = (asyncpg.InsufficientPrivilegeError, asyncpg.DataCorruptedError)
@@ -38,7 +38,12 @@ class Shaped(NamedTuple):
     @property
     def views(self) -> list[str]:
         aggregates = self.wanted.aggregates if self.wanted else ()
-        return [f"tenant.{name}" for name in (*TABLES, *(f"ts_measure_{one}" for one in aggregates))]
+        return [f"tenant.{name}" for name in (*TABLES, "latest", *(f"ts_measure_{one}" for one in aggregates))]
+
+    @property
+    def sources(self) -> list[str]:
+        """All that a reader may read from."""
+        return [*self.views, "tenant.latest_of('dev')"]
 
 
 @pytest.fixture(params=SHAPES)
@@ -85,18 +90,18 @@ async def tenants_in(reader: Any, view: str) -> list[str]:
 
 
 async def test_a_reader_sees_its_tenant_alone(shaped: Shaped, reader: Any) -> None:
-    for view in shaped.views:
+    for view in shaped.sources:
         assert await tenants_in(reader, view) == [], "nothing while the setting is absent"
     for tenant in TENANTS:
         await become(reader, tenant)
-        for view in shaped.views:
+        for view in shaped.sources:
             assert await tenants_in(reader, view) == [tenant], view
     for stranger in ("three", "", "_ne", "ONE", "one' OR '1'='1"):
         await become(reader, stranger)
-        for view in shaped.views:
+        for view in shaped.sources:
             assert await tenants_in(reader, view) == [], view
     await reader.execute("RESET app.tenant_id")
-    for view in shaped.views:
+    for view in shaped.sources:
         assert await tenants_in(reader, view) == [], view
 
 
@@ -149,7 +154,7 @@ async def test_a_function_of_the_readers_own_hears_of_no_other_rows(shaped: Shap
         BEGIN RAISE NOTICE '%', tenant; RETURN true; END $$""")
     await reader.execute(NO_INDEXES)
     await become(reader, "one")
-    for view in shaped.views:
+    for view in shaped.sources:
         heard.clear()
         await reader.fetch(f"SELECT * FROM {view} WHERE pg_temp.overhear(tenant_id)")
         await eventually(lambda: heard)
@@ -171,7 +176,7 @@ async def test_an_error_tells_of_no_other_rows(shaped: Shaped, reader: Any) -> N
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan"])
 async def test_a_plan_that_was_made_for_one_serves_the_next(shaped: Shaped, reader: Any, mode: str) -> None:
     await reader.execute(f"SET plan_cache_mode = {mode}")
-    for number, view in enumerate(shaped.views):
+    for number, view in enumerate(shaped.sources):
         await become(reader, "one")
         await reader.execute(f"PREPARE seen_{number} AS SELECT DISTINCT tenant_id FROM {view}")
         for tenant in ("one", "two", "nobody", "%"):
@@ -188,7 +193,7 @@ async def test_functions_of_the_same_names_are_not_asked(shaped: Shaped, reader:
         CREATE TEMPORARY VIEW ts_measure AS SELECT 'two' AS tenant_id;
         SET search_path = pg_temp, tenant, pg_catalog""")
     await become(reader, "one")
-    for view in shaped.views:
+    for view in shaped.sources:
         assert await tenants_in(reader, view) == ["one"], view
 
 
@@ -204,7 +209,7 @@ async def test_statistics_tell_nothing(shaped: Shaped, reader: Any) -> None:
 async def test_a_plan_names_no_other_tenant(shaped: Shaped, reader: Any) -> None:
     await shaped.owner.execute("ANALYZE")
     await become(reader, "one")
-    for view in shaped.views:
+    for view in shaped.sources:
         plan = await reader.fetchval(f"EXPLAIN (ANALYZE, VERBOSE, FORMAT JSON) SELECT * FROM {view}")
         assert "two" not in plan, view
 

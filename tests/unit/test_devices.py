@@ -21,7 +21,7 @@ def seen(second: float, device: str = "d", site: str = "s", meta: str | None = N
 def write(registry: DeviceRegistry, *batch: Sighting) -> list[Sighting]:
     sightings = one_of_each_device(batch)
     due = registry.due(sightings)
-    registry.committed(sightings, due)
+    registry.committed(sightings, due, [])
     return due
 
 

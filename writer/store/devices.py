@@ -1,28 +1,36 @@
-"""The table device, written rarely: when a device is new, when its site or meta changes, and once a minute."""
+"""The table device, written rarely: when a device is new, when its site or meta changes, and once a minute. And which
+points of it are written: when one is new, and once an hour."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import NamedTuple
 
+from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Sighting
+from traksense_ingest.writer.store.points import NONE, PointRow, Points, PointSets, rows_of
 
 REFRESH = timedelta(minutes=1)  # how old last_seen may be
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)  # a meta that changes with each message must not update its row each time
 REMEMBERED = 100_000  # devices, some 35 MB; one that is evicted is written once more
+POINTS_EVERY_S = 3600  # points are written again: a unit may have changed, or somebody may have deleted rows
 
 Key = tuple[str, str]
 
+_name = itemgetter(0)  # of a reading
+
 
 class DeviceState(NamedTuple):
-    """The row last written of a device; of its meta, which may be a megabyte, only the hash."""
+    """The row last written of a device; of its meta, which may be a megabyte, only the hash. And its points."""
 
     site_id: str
     meta: int | None
     seen: datetime
+    points: Points
 
 
 def one_of_each_device(sightings: Iterable[Sighting]) -> list[Sighting]:
@@ -40,6 +48,7 @@ class DeviceRegistry:
     def __init__(self) -> None:
         self._written: dict[Key, DeviceState] = {}  # the least recently written first
         self._postponed: dict[Key, Sighting] = {}
+        self._sets = PointSets()
 
     def due(self, sightings: Iterable[Sighting]) -> list[Sighting]:
         """Which of a batch's devices, one sighting of each, to write with it; sorted by key so that two writers can't
@@ -50,10 +59,21 @@ class DeviceRegistry:
         """Those of devices that this process has written nothing of, sorted by key."""
         return sorted(sighting for sighting in sightings if sighting[:2] not in self._written)
 
-    def committed(self, sightings: Iterable[Sighting], due: Iterable[Sighting]) -> None:
-        """The batch of these sightings is committed, and with it the rows that were due. A change that came too soon
-        after the last one is postponed, for `overdue`."""
+    def new_points(self, messages: Iterable[Measures]) -> list[PointRow]:
+        """The points of a batch to write with it, sorted by key. Remembers nothing, as above."""
+        written, new = self._written, list[Measures]()
+        for message in messages:
+            state = written.get((message.tenant_id, message.device_id))
+            known = state.points if state else NONE
+            if not known.issuperset(map(_name, message.readings)):
+                new.append(message.only(tuple(one for one in message.readings if one[0] not in known)))
+        return rows_of(new)
+
+    def committed(self, sightings: Iterable[Sighting], due: Iterable[Sighting], points: Iterable[PointRow]) -> None:
+        """The batch of these sightings is committed, and with it the rows that were due, and those of new points. A
+        change that came too soon after the last one is postponed, for `overdue`."""
         self.written(due)
+        self._remember(points)
         for sighting in sightings:
             key = sighting[:2]
             if (known := self._written.get(key)) and _differs(sighting, known):
@@ -67,14 +87,29 @@ class DeviceRegistry:
         """These rows are committed, or dropped."""
         for sighting in sightings:
             key = sighting[:2]
-            self._written.pop(key, None)
-            self._written[sys.intern(key[0]), key[1]] = _state(sighting)
+            known = self._written.pop(key, None)
+            points = known.points if known and _hour(key, known.seen) == _hour(key, sighting.seen) else NONE
+            self._written[sys.intern(key[0]), key[1]] = _state(sighting, points)
             self._postponed.pop(key, None)
-        if (
-            len(self._written) > REMEMBERED
-        ):  # a tenth at once: the first key of a dict is found by passing all removed ones
-            for key in list(islice(self._written, REMEMBERED // 10)):
-                del self._written[key]
+        if len(self._written) > REMEMBERED:
+            self._forget_some()
+
+    def _remember(self, points: Iterable[PointRow]) -> None:
+        """Those of a device of which no row was written are written again with its next message."""
+        for key, rows in groupby(points, key=itemgetter(0, 1)):
+            if known := self._written.get(key):
+                joined = self._sets.joined(known.points, [row.point_id for row in rows])
+                self._written[key] = known._replace(points=joined)
+        if self._sets.are_too_many:
+            self._sets.keep(state.points for state in self._written.values())
+            while self._sets.are_too_many:
+                self._forget_some()
+                self._sets.keep(state.points for state in self._written.values())
+
+    def _forget_some(self) -> None:
+        """A tenth at once: the first key of a dict is found by passing all removed ones."""
+        for key in list(islice(self._written, len(self._written) // 10 + 1)):
+            del self._written[key]
 
     def _is_due(self, sighting: Sighting, now: datetime) -> bool:
         known = self._written.get(sighting[:2])
@@ -83,10 +118,15 @@ class DeviceRegistry:
         return abs(now - known.seen) >= MIN_UPDATE_INTERVAL and _differs(sighting, known)
 
 
-def _state(sighting: Sighting) -> DeviceState:
+def _state(sighting: Sighting, points: Points) -> DeviceState:
     """Takes little memory: a name that many devices share is kept once."""
     meta = None if sighting.meta is None else hash(sighting.meta)
-    return DeviceState(sys.intern(sighting.site_id), meta, sighting.seen)
+    return DeviceState(sys.intern(sighting.site_id), meta, sighting.seen, points)
+
+
+def _hour(key: Key, seen: datetime) -> int:
+    """A number that changes once an hour, for each device at another minute."""
+    return int(seen.timestamp() + hash(key) % POINTS_EVERY_S) // POINTS_EVERY_S
 
 
 def _differs(new: Sighting, known: DeviceState) -> bool:

@@ -119,6 +119,23 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
     AS new (tenant_id, device_id, site_id, meta, seen)
 ON CONFLICT DO NOTHING
 
+-- name: upsert_points
+-- Only points that are new to this process come here, and those of a device once an hour.
+INSERT INTO device_point AS old (tenant_id, device_id, point_id, unit, first_seen)
+SELECT tenant_id, device_id, point_id, unit, least(ts, now())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new (tenant_id, device_id, point_id, unit, ts)
+ON CONFLICT (tenant_id, device_id, point_id) DO UPDATE SET unit = excluded.unit
+WHERE old.unit IS DISTINCT FROM excluded.unit
+
+-- name: insert_past_points
+-- A retained or replayed message may be the only one of its points, and says nothing new of one that is known.
+INSERT INTO device_point (tenant_id, device_id, point_id, unit, first_seen)
+SELECT tenant_id, device_id, point_id, unit, least(ts, now())
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new (tenant_id, device_id, point_id, unit, ts)
+ON CONFLICT DO NOTHING
+
 -- name: waiting_transactions
 -- Writers' transactions that wait for their client, and how far each has come: two equal answers, and it sent nothing
 -- in between. A pooler may put the client's address behind the name.

@@ -21,6 +21,7 @@ from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_sta
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
 from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
 from traksense_ingest.writer.store.duplicates import DuplicateTracker, keys_of, without_repetitions
+from traksense_ingest.writer.store.points import rows_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ class BatchRows:
     """What the messages of a batch are in the tables."""
 
     measures: list[Measures] = field(default_factory=list)  # each with one row at least
+    current: list[Measures] = field(default_factory=list)  # those of them that say what is so now
+    past: list[Measures] = field(default_factory=list)  # the others, which are retained or replayed
     points: int = 0  # rows of them
     repeated: int = 0  # points that their own message has twice
     same_point: Counter[str] = field(default_factory=Counter)  # readings that were dropped, by mapping
@@ -45,6 +48,7 @@ class BatchRows:
     def add(self, outcome: Decoded) -> None:
         """A message's rows to those of their table."""
         entry, rows = outcome.entry, outcome.rows
+        in_time = self.past if entry.retained or entry.replayed else self.current
         if outcome.same_point or len(rows) != 1:
             rows = self._count_same_points(outcome)
         for one in rows:
@@ -53,6 +57,7 @@ class BatchRows:
                     self.repeated += one.repeated
                     if one.readings:
                         self.measures.append(one)
+                        in_time.append(one)
                         self.points += len(one.readings)
                 case AckRow():
                     self.acks.append((one, entry.retained))
@@ -128,7 +133,10 @@ class Tables:
             await sql.execute(connection, sql.UPSERT_DEVICES, sorted([*due, *replayed]))
             retained = self._devices.unknown(_latest(rows.retained_sightings))
             await sql.execute(connection, sql.INSERT_RETAINED_DEVICES, retained)
-        self._devices.committed(sightings, due)
+            points = self._devices.new_points(rows.current)
+            await sql.execute(connection, sql.UPSERT_POINTS, points)
+            await sql.execute(connection, sql.INSERT_PAST_POINTS, self._devices.new_points(rows.past))
+        self._devices.committed(sightings, due, points)
         return changes
 
     async def rehearse(self, outcome: Storable) -> None:
@@ -145,6 +153,7 @@ class Tables:
                     await _write_messages(connection, rows, copy)
                 sightings = one_of_each_device([*rows.sightings, *rows.retained_sightings, *rows.replayed_sightings])
                 await sql.execute(connection, sql.UPSERT_DEVICES, sightings)
+                await sql.execute(connection, sql.UPSERT_POINTS, rows_of(rows.measures))
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 raise _RolledBack
 
@@ -183,7 +192,8 @@ def _by_table(batch: Sequence[Storable]) -> BatchRows:
 
 
 async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Changes:
-    """Everything but the devices. Raises KeptOut where the database takes a statement and leaves a row out."""
+    """Everything but devices and their points. Raises KeptOut where the database takes a statement and leaves a row
+    out."""
     changes = Changes()
     if rows.rejected:
         await connection.execute(sql.LOCK_DEAD_LETTERS, any(outcome.entry.retained for outcome in rows.rejected))
