@@ -28,8 +28,8 @@ POISON_REASONS = (
     "max_deliveries",
     "unknown_alias",
 )
-EMPTY, RETAINED, MAPPING, SAME_POINT = "empty", "retained", "mapping", "same_point"
-IGNORED_REASONS = (EMPTY, RETAINED, MAPPING, SAME_POINT)  # the second one is the receiver's, the others the writer's
+EMPTY, RETAINED, MAPPING = "empty", "retained", "mapping"
+IGNORED_REASONS = (EMPTY, RETAINED, MAPPING)  # the second one is the receiver's, the others the writer's
 
 _KINDS = frozenset(kind.encode() for kind in KINDS)
 _WRONG_FILTER = re.compile(r"[^/][+#]|[+#][^/]|#.")
