@@ -14,9 +14,10 @@ from datetime import datetime
 from typing import Any
 
 from traksense_ingest.ops.appending.pace import BATCH_BYTES, Pace, Room
+from traksense_ingest.ops.database import each_row
 from traksense_ingest.ops.dlq.append import Streams
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
-from traksense_ingest.ops.dlq.table import COUNT_DUE, DUE, LETTERS, MARK, NOW, TAKE, each_row
+from traksense_ingest.ops.dlq.table import COUNT_DUE, DUE, LETTERS, MARK, NOW, TAKE
 from traksense_ingest.shared.database import in_transaction
 from traksense_ingest.shared.runtime.service import unless_stopped
 
