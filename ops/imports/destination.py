@@ -58,6 +58,7 @@ class Destination(appending.Streams[Message]):
         super().__init__(target)
         self.shards = range(target.sharding.shards)
         self.marks: dict[int, Mark] = {}
+        self._ends: dict[str, str] = {}  # of the last message of each stream's part: where the batch ends
         self._source = source
         self._sharding = digest(sorted(target.mappings.items()))
 
@@ -91,6 +92,10 @@ class Destination(appending.Streams[Message]):
             await self.through_failover(partial(self._write, self._scripts_of(shard), shard, (), mark))
         self.marks = {shard: self.marks[shard] for shard in self.shards}
 
+    def begin_batch(self, parts: Iterable[Sequence[Message]], up_to: str) -> None:
+        """Say what is appended next: a stream that has all of its part has everything up to this position."""
+        self._ends = {part[-1].position: up_to for part in parts}
+
     async def advance(self, shards: Iterable[int], position: str) -> None:
         """Move the marks of streams that get nothing up to this position."""
         for shard in shards:
@@ -99,12 +104,13 @@ class Destination(appending.Streams[Message]):
 
     async def run_script(self, scripts: Scripts, shard: int, messages: Sequence[Message]) -> tuple[int, int]:
         """Without those that an earlier attempt has appended, but could not confirm. Raises Moved."""
-        mark = self.marks[shard]
+        mark, last = self.marks[shard], messages[-1].position
+        up_to = self._ends.get(last, last)
         done = next((number for number, message in enumerate(messages, 1) if message.position == mark.position), 0)
-        rest = messages[done:]
-        after = self._mark(messages[-1].position, mark.imported + len(rest))
+        rest = () if mark.position == up_to else messages[done:]
+        after = self._mark(up_to, mark.imported + len(rest))
         appended, length = await self._write(scripts, shard, rest, after)
-        return done + appended, length
+        return len(messages) - len(rest) + appended, length
 
     async def _read_mark(self, shard: int) -> Mark:
         key = imports_of(shard)

@@ -90,6 +90,7 @@ class Importer:
             return ""
         by_shard = self._destination.by_shard(item for item in taken if isinstance(item, Message))
         due = {shard: some for shard, some in by_shard.items() if shard not in stretch.done}
+        self._destination.begin_batch(due.values(), taken[-1].position)
         if not await self._append([message for some in due.values() for message in some]):
             return ""
         behind = {*self._destination.shards} - stretch.done - due.keys()

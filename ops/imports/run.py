@@ -120,7 +120,7 @@ def _say_what_is_invalid(source: Source, survey: Survey) -> None:
     for each in survey.examples:
         click.echo(f"{printable(source.place(each.position))}: {printable(each.reason)}", err=True)
     if more := survey.invalid - len(survey.examples):
-        click.echo(f"… {number(more, 'more')} like these", err=True)
+        click.echo(f"… {more} more", err=True)
 
 
 async def _import(settings: Settings, job: Job, source: Source, survey: Survey, *, as_json: bool) -> bool:

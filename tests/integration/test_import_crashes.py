@@ -6,7 +6,7 @@ import itertools
 import random
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def crash_in_a_batch() -> Any:
     return crashing
 
 
-SEAMS = {
+SEAMS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "between two streams of a batch": ("run_script", lambda _function: crash_in_a_batch()),
     "before anything is appended": ("run_script", crash_before),
     "after a stream has its part": ("run_script", crash_after),
