@@ -18,6 +18,7 @@ from traksense_ingest.shared.sql import statements
 
 TIMES_OF_RECEIPT = ("received_at", "ts", "created_at")  # the first one that the table has, if none is chosen
 WITH_ZONE, WITHOUT_ZONE = "timestamp with time zone", "timestamp without time zone"
+SURVEY_S = 86_400.0  # a statement that reads the whole table may take as long; Ctrl-C ends it
 AT_ONCE = 20  # rows in memory, before it is known whether they fit into the batch
 
 _statements = statements("traksense_ingest.ops.imports")
@@ -48,8 +49,8 @@ class TableSource:
         """Read all of it once."""
         if not self._key["is_unique"] and (repeated := await self._fetchval("repeated")) is not None:
             raise Unreadable(f"{self.place(repeated)} is there twice: --key must be a column whose values are unique")
-        counts = await self._connection.fetchrow(self._statement("survey"))
-        examples = await self._connection.fetch(self._statement("examples"), EXAMPLES) if counts["invalid"] else ()
+        counts = await self._connection.fetchrow(self._statement("survey"), timeout=SURVEY_S)
+        examples = await self._examples() if counts["invalid"] else ()
         invalid = [Invalid(row["position"] or "NULL", row["reason"]) for row in examples]
         last = await self._fetchval("last")
         return Survey(counts["rows"] - counts["invalid"], counts["invalid"], invalid, last or "")
@@ -82,8 +83,11 @@ class TableSource:
         """`public.raw_message, id 4711`."""
         return f"{self.name}, {self._key['name']} {position}"
 
+    async def _examples(self) -> Any:
+        return await self._connection.fetch(self._statement("examples"), EXAMPLES, timeout=SURVEY_S)
+
     async def _fetchval(self, statement: str) -> Any:
-        return await self._connection.fetchval(self._statement(statement))
+        return await self._connection.fetchval(self._statement(statement), timeout=SURVEY_S)
 
     def _statement(self, name: str, **more: str) -> str:
         return filled(_statements[name], {**self._parts, **more})

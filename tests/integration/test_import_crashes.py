@@ -26,7 +26,8 @@ REJECTED = COUNT // 5
 async def kill_until_done(stack: Stack, log: Path, words: Sequence[object], chance: random.Random) -> None:
     """It is killed once at least: the streams have no room for everything until a writer runs."""
     for kills in itertools.count():
-        running = Import(stack, log, *words, INGEST_SHARDS=SHARDS, INGEST_QUEUE_MAX=400)
+        rate = chance.choice((200, 400, 1000))  # which decides the size of the batches
+        running = Import(stack, log, *words, "--rate", rate, INGEST_SHARDS=SHARDS, INGEST_QUEUE_MAX=400)
         goal = await appended(stack, SHARDS) + chance.randrange(1, 250)
         await eventually(lambda running=running, goal=goal: has_ended_or_appended(stack, running, goal))  # type: ignore[misc]
         running.popen.kill()
@@ -79,7 +80,7 @@ def crash_in_a_batch() -> Any:
 
     async def crashing(self: Destination, *arguments: Any) -> Any:
         calls["all"] += 1
-        if calls["all"] == 5:
+        if calls["all"] == 2:
             raise Crash
         return await run_script(self, *arguments)
 
@@ -103,8 +104,8 @@ async def test_a_crash_at_each_step(stack: Stack, tmp_path: Path, monkeypatch: p
     with monkeypatch.context() as patch:
         patch.setattr(Destination, name, crash(getattr(Destination, name)))
         with pytest.raises(Crash):
-            await imports(stack, file, "--rate", 200, INGEST_SHARDS=SHARDS)
-    await succeeds(stack, file, INGEST_SHARDS=SHARDS)
+            await imports(stack, file, INGEST_SHARDS=SHARDS)
+    await succeeds(stack, file, "--rate", 100, INGEST_SHARDS=SHARDS)  # in smaller batches
     found = [message for shard in range(SHARDS) for message in await entries(stack, shard)]
     assert sorted(found) == sorted((topic.encode(), payload) for topic, payload in sent)
     for device in {topic for topic, _ in sent}:

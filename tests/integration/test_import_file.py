@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import itertools
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.support.stack import Stack, telem
 from tests.support.streams import never_longer_than
 from tests.support.waiting import eventually, watching
 from traksense_ingest.ops.imports.destination import Destination
+from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.streams.keys import imports_of, key_of, shard_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
 
@@ -124,6 +126,15 @@ async def test_another_message_at_the_same_place_is_another_dead_letter(stack: S
     assert found[1]["entry_id"].startswith("import:0123456789abcdef:5#")
 
 
+async def test_a_retained_message_with_the_same_bytes_is_a_dead_letter_already(stack: Stack) -> None:
+    await stack.append(TOPIC, b"1", retained=1)
+    await drain(stack)
+    await stack.append(TOPIC, b"1", replayed=1, import_id="import:0123456789abcdef:5")
+    await drain(stack)
+    found = await stack.fetch("SELECT entry_id FROM ingest_errors ORDER BY id")
+    assert [row["entry_id"].partition(":")[0] for row in found] == ["retained", "import"]
+
+
 async def test_history_moves_no_device_back(stack: Stack, file: Path) -> None:
     now = round(datetime.now(UTC).timestamp() * 1000)
     await stack.append(*telem("dev0", second=10**6), received_at=now)
@@ -177,9 +188,9 @@ async def test_three_at_once_import_each_message_once(stack: Stack, file: Path) 
 
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1), (3, 2)])
 async def test_it_goes_on_with_another_number_of_shards(stack: Stack, file: Path, before: int, after: int) -> None:
-    sent = history(90)
+    sent = [*history(30), *history(60, devices=1)]  # the last ones are all of one stream
     file.write_text(json_lines(sent))
-    await succeeds(stack, file, "--limit", 50, INGEST_SHARDS=before)
+    await succeeds(stack, file, "--limit", 50, "--rate", 100, INGEST_SHARDS=before)
     said = await succeeds(stack, file, INGEST_SHARDS=after)
     assert said.startswith("40 messages imported; 50 were imported before")
     found = [message for shard in range(3) for message in await entries(stack, shard)]
@@ -208,6 +219,25 @@ async def test_what_a_failover_has_lost_is_appended_again(
     monkeypatch.setattr(Destination, "run_script", losing)
     assert (await succeeds(stack, file, "--rate", 50)).startswith("20 messages imported")
     assert await entries(stack) == [(topic.encode(), payload) for topic, payload in history(30)]
+
+
+async def test_what_is_appended_and_not_confirmed_is_not_appended_again(
+    stack: Stack, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a replica confirms too late."""
+    sent = history(60)
+    file.write_text(json_lines(sent))
+    calls = itertools.count(1)
+
+    async def late(_barrier: object) -> None:
+        if next(calls) in {2, 6, 9}:
+            raise Unusable("no replica has confirmed it")
+
+    monkeypatch.setattr("traksense_ingest.ops.appending.streams._confirmed", late)
+    assert await succeeds(stack, file, "--rate", 100, INGEST_SHARDS=3) == "60 messages imported\n"
+    found = [message for shard in range(3) for message in await entries(stack, shard)]
+    assert sorted(found) == sorted((topic.encode(), payload) for topic, payload in sent)
+    assert next(calls) > 9
 
 
 async def test_a_receivers_redis_user_is_enough(stack: Stack, file: Path) -> None:

@@ -13,6 +13,7 @@ from tests.support.imports import TABLE, appended, history, imports, make_table,
 from tests.support.stack import Stack
 from tests.support.writer_role import login_role
 from traksense_ingest.ops.imports import table as tables
+from traksense_ingest.ops.imports.table import opened_table
 
 MESSAGE = ("traksense/t/s/d/telem", b'{"b": 1,  "a": 1.50}')
 
@@ -73,6 +74,24 @@ async def test_types_of_keys(stack: Stack, type_: str) -> None:
     expected = await stack.fetch("SELECT payload FROM raw ORDER BY position")
     assert [payload.decode() for _, payload in await entries(stack)] == [row["payload"] for row in expected]
     assert (await succeeds(stack, "--table", "raw")).startswith("0 messages imported; 130")
+
+
+@pytest.mark.parametrize(
+    ("type_", "expected"),
+    [("bigint", ["9", "10", "100"]), ('text COLLATE "C"', ["10", "100", "9"]), ("numeric", ["9", "10", "100"])],
+)
+async def test_positions_are_ordered_as_the_keys(stack: Stack, type_: str, expected: list[str]) -> None:
+    await stack.execute(f"CREATE TABLE raw (id {type_} PRIMARY KEY, topic text, payload text)")
+    async with opened_table(stack.database_url, "DATABASE_URL", "raw", tables.Columns()) as source:
+        assert await source.in_order({"100", "9", "10"}) == expected
+
+
+async def test_positions_are_ordered_by_the_collation_of_the_key(stack: Stack) -> None:
+    if not await stack.fetch("SELECT FROM pg_collation WHERE collname = 'und-x-icu'"):
+        pytest.skip("this PostgreSQL has no ICU")
+    await stack.execute('CREATE TABLE raw (id text COLLATE "und-x-icu" PRIMARY KEY, topic text, payload text)')
+    async with opened_table(stack.database_url, "DATABASE_URL", "raw", tables.Columns()) as source:
+        assert await source.in_order({"B", "a", "C"}) == ["a", "B", "C"]
 
 
 async def test_names_that_sql_would_read_otherwise(stack: Stack) -> None:
