@@ -62,6 +62,7 @@ async def test_a_restart_that_is_interrupted_goes_on_too(stack: Stack, file: Pat
     assert await entries(stack) == IN_STREAM * 2
 
 
+@pytest.mark.long
 async def test_redis_goes_in_the_middle(stack: Stack, file: Path, tmp_path: Path) -> None:
     running = Import(stack, tmp_path / "log", file, "--rate", 20)
     await eventually(lambda: holds(stack, 8))

@@ -170,7 +170,12 @@ async def test_an_empty_file_has_no_messages(path: Path) -> None:
         assert await positions(source, "", survey.last) == []
 
 
-@pytest.mark.parametrize("content", [gzip.compress(TEXT)[:-9], gzip.compress(TEXT)[:20] + b"\xff" * 40, b"\x1f\x8bx"])
+PACKED = gzip.compress(TEXT, mtime=0)
+
+
+@pytest.mark.parametrize(
+    "content", [PACKED[:-9], PACKED[:20] + b"\xff" * 40, b"\x1f\x8bx"], ids=["cut off", "overwritten", "short"]
+)
 async def test_a_damaged_file_is_one_line(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with opened_file(path) as source, pytest.raises(Unreadable, match=r"^history.jsonl: can't be read: .+"):
