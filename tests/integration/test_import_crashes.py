@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.test_crash_points import Crash, crash_after, crash_before
+from tests.support.budget import few_of
 from tests.support.dead_letters import entries
 from tests.support.imports import TABLE, Import, appended, history, imports, json_lines, make_table, succeeds
 from tests.support.stack import Stack
