@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from typing import Any
+
+import asyncpg
 
 from traksense_ingest.ops.adopt import compat, sql
 from traksense_ingest.ops.adopt.database import (
@@ -13,6 +15,7 @@ from traksense_ingest.ops.adopt.database import (
     NEW,
     OLD,
     UNDONE,
+    Relation,
     has_schema,
     has_timescaledb,
     relations,
@@ -37,28 +40,25 @@ OURS = (
 
 
 async def move_aside(connection: Any) -> list[str]:
-    """`public` → `v1`, in one transaction, which is the caller's; the old retention is taken off until all is copied.
+    """`public` → `v1`, in one transaction, which is the caller's; what TimescaleDB does there by itself pauses.
 
-    Returns what was done, a line each. Raises what asyncpg raises, and Refused where a schema of that name is there.
+    Returns what was done, a line each. Raises what asyncpg raises, and Refused where a name is taken.
     """
+    await require_room(connection)
     await connection.execute(LOCK_TIMEOUT)
-    await _require_room(connection)
-    await connection.execute(sql.of("create_state"))
-    retention = await _retention(connection)
     moved = await relations(connection, "public")
+    await _lock(connection, "public", moved)
+    await connection.execute(sql.of("create_state"))
+    jobs = await _pause(connection, moved)
     await connection.execute(f"CREATE SCHEMA {OLD}")
-    if retention:
-        await connection.execute("SELECT remove_retention_policy('public.ts_measure')")
     for relation in moved:
         await connection.execute(f"ALTER {relation.kind} public.{relation.name} SET SCHEMA {OLD}")
     await connection.execute(sql.of("keep_relations"), [relation.name for relation in moved])
     await _let_in(connection, OLD)
-    drop_after = retention["drop_after"] if retention else None
-    complete_from = await connection.fetchval(sql.of("complete_from"), drop_after)
-    await connection.execute(sql.of("set_state"), COPYING, json.dumps(retention), complete_from)
+    await connection.execute(sql.of("set_state"), COPYING, jobs)
     lines = [f"{', '.join(sorted(relation.name for relation in moved))}: moved to the schema {OLD}"]
-    if retention:
-        lines.append(f"{OLD}.ts_measure: nothing is dropped after {drop_after} any more")
+    if jobs:
+        lines.append(f"{OLD}: retention, compression and refreshes pause")
     if await has_schema(connection, NEW):
         lines += await _return_ours(connection)
     return lines
@@ -75,18 +75,22 @@ async def undo(connection: Any) -> list[str]:
     if found.status == DROPPED:
         raise Refused("--undo-adopt: the tables of the first version were dropped, and nothing can bring them back")
     await connection.execute(LOCK_TIMEOUT)
+    await _lock(connection, OLD, await relations(connection, OLD))
     await compat.drop(connection)
+    await _schedule_ours(connection, False)
     await connection.execute(f"CREATE SCHEMA {NEW}")
     ours = [row["name"] for row in await connection.fetch(sql.of("ours"), "public", list(OURS))]
     for name in ours:
         await connection.execute(f"ALTER TABLE public.{name} SET SCHEMA {NEW}")
     for relation in await relations(connection, OLD):
         await connection.execute(f"ALTER {relation.kind} {OLD}.{relation.name} SET SCHEMA public")
-    if found.retention:
-        keep = found.retention
-        await connection.fetchval(sql.of("add_retention"), keep["drop_after"], keep["schedule_interval"])
+    if found.jobs:
+        await connection.execute(sql.of("schedule"), found.jobs, True)
     await connection.execute(f"DROP SCHEMA {OLD}")
     await connection.execute(sql.of("set_status"), UNDONE)
+    if "ts_measure" not in ours:  # the migrations had not come yet
+        await connection.execute(f"DROP SCHEMA {NEW}")
+        return ["the tables of the first version are back in the schema public"]
     since = await connection.fetchval(sql.of("stored_since"), found.begun_at)
     return [
         "the tables of the first version are back in the schema public",
@@ -102,33 +106,56 @@ async def drop_old(connection: Any) -> list[str]:
         why = "they are not copied yet" if found and found.status == COPYING else "there are none"
         raise Refused(f"--drop-v1: the tables of the first version can't be dropped: {why}")
     size = await connection.fetchval(sql.of("size"), OLD)
-    for relation in await relations(connection, OLD):
-        await connection.execute(f"DROP {relation.kind} IF EXISTS {OLD}.{relation.name} CASCADE")
-    await connection.execute(f"DROP SCHEMA {OLD} CASCADE")
+    try:
+        for relation in await relations(connection, OLD):
+            await connection.execute(f"DROP {relation.kind} {OLD}.{relation.name}")
+        await connection.execute(f"DROP SCHEMA {OLD}")
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise Refused(f"--drop-v1: {error}: {error.detail or 'something else'}; drop that first") from None
     await connection.execute(sql.of("set_status"), DROPPED)
     return [f"the tables of the first version are dropped, with {size}"]
 
 
-async def _require_room(connection: Any) -> None:
-    taken = [OLD] if await has_schema(connection, NEW) else [OLD, "tenant"]
-    for name in taken:
+async def require_room(connection: Any) -> None:
+    """Raise Refused where a name that is needed belongs to something else."""
+    has_ours = await has_schema(connection, NEW)
+    for name in [OLD] if has_ours else [OLD, "tenant"]:
         if await has_schema(connection, name):
             raise Refused(f"--adopt: there is a schema {name} already, whose name is needed: rename it")
+    moved = {relation.name for relation in await relations(connection, "public")}
+    taken = [row["name"] for row in await connection.fetch(sql.of("ours"), "public", list(OURS))]
+    if others := [name for name in taken if name not in moved]:
+        raise Refused(f"--adopt: there is a table public.{others[0]} already, whose name is needed: rename it")
 
 
-async def _retention(connection: Any) -> dict[str, str] | None:
-    """Of the first version's rows, where TimescaleDB drops them."""
+async def _lock(connection: Any, schema: str, moved: Sequence[Relation]) -> None:
+    """All tables at once, or none: the error names the one that somebody uses."""
+    tables = [f"{schema}.{relation.name}" for relation in moved if relation.kind == "TABLE"]
+    if tables:
+        await connection.execute(sql.of("lock", tables=", ".join(tables)))
+
+
+async def _pause(connection: Any, moved: Sequence[Relation]) -> list[int]:
+    """What TimescaleDB does by itself with these; returns its jobs."""
     if not await has_timescaledb(connection):
-        return None
-    row = await connection.fetchrow(sql.of("retention"), "public")
-    return {key: row[key] for key in ("drop_after", "schedule_interval")} if row else None
+        return []
+    names = [relation.name for relation in moved]
+    jobs = [row["id"] for row in await connection.fetch(sql.of("jobs"), "public", names)]
+    await connection.execute(sql.of("schedule"), jobs, False)
+    return jobs
+
+
+async def _schedule_ours(connection: Any, is_scheduled: bool) -> None:
+    """The same of this version's tables, which an undo must leave as they are."""
+    if await has_timescaledb(connection):
+        jobs = [row["id"] for row in await connection.fetch(sql.of("jobs_of_ours"))]
+        await connection.execute(sql.of("schedule"), jobs, is_scheduled)
 
 
 async def _let_in(connection: Any, schema: str) -> None:
     """Whoever reads the old tables goes on reading them."""
     for row in await connection.fetch(sql.of("grantees"), schema):
-        role = '"' + row["role"].replace('"', '""') + '"'
-        await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        await connection.execute(f"GRANT USAGE ON SCHEMA {schema} TO {row['role']}")
 
 
 async def _return_ours(connection: Any) -> list[str]:
@@ -138,4 +165,5 @@ async def _return_ours(connection: Any) -> list[str]:
         await connection.execute(f"ALTER TABLE {NEW}.{row['name']} SET SCHEMA public")
     await connection.execute(f"DROP SCHEMA {NEW}")
     await connection.execute(sql.of("forget_parts"))
+    await _schedule_ours(connection, True)
     return [f"the tables of this version are back from the schema {NEW}"]

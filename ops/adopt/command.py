@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import asyncpg
 import click
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from traksense_ingest.ops.adopt import compat, history, report, sql
-from traksense_ingest.ops.adopt.aside import drop_old, move_aside, undo
+from traksense_ingest.ops.adopt.aside import drop_old, move_aside, require_room, undo
 from traksense_ingest.ops.adopt.copying import Copier
 from traksense_ingest.ops.adopt.database import (
     COPIED,
@@ -23,15 +24,17 @@ from traksense_ingest.ops.adopt.database import (
     is_first_version,
     state,
 )
-from traksense_ingest.ops.adopt.names import NameMaps, add_names_of_tables, from_files, save
+from traksense_ingest.ops.adopt.names import NameMaps, add_names_of_tables, from_files, require_free, save, saved
 from traksense_ingest.ops.progress import Reporter
 from traksense_ingest.ops.schema import Refused
 from traksense_ingest.ops.schema.migrate import lock, migration_lock
 from traksense_ingest.shared.database import connected, in_transaction
+from traksense_ingest.shared.errors import IngestError
 
 BLOCKS_PER_MIB = 128
+ALL_ROWS = "SET row_security = off"  # an error instead of rows that are left out
 
-Step = Callable[[], Awaitable[list[str]]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,16 @@ class Adoption:
     def maps(self) -> NameMaps:
         """What the files say; raises ConfigurationError."""
         return from_files(self.tenant_map, self.device_map, self.point_map)
+
+
+async def final(work: Awaitable[T]) -> T:
+    """A step of an adoption: what the database refuses in it, it will refuse again. Raises IngestError for that, and
+    what else the step raises."""
+    try:
+        return await work
+    except (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.DependentObjectsStillExistError) as error:
+        detail = f" ({error.detail})" if error.detail else ""
+        raise IngestError(f"the first version's database: {error}{detail}; SQLSTATE {error.sqlstate}") from None
 
 
 async def refuse_first_version(url: str) -> None:
@@ -72,6 +85,7 @@ async def plan(url: str, adoption: Adoption) -> None:
     maps = adoption.maps()
     console = Console(highlight=False)
     async with connected(url, command_timeout=None) as connection, in_transaction(connection):
+        await connection.execute(ALL_ROWS)
         found = await state(connection)
         if await is_first_version(connection):
             schema = "public"
@@ -79,7 +93,15 @@ async def plan(url: str, adoption: Adoption) -> None:
             schema = OLD
         else:
             raise Refused(_nothing_to_adopt(found))
-        await _find_names(connection, adoption, maps)
+        if schema == "public":
+            await require_room(connection)
+        if found is not None:
+            known = await saved(connection)
+            maps.require_known(known)
+            maps = known
+        else:
+            await _find_names(connection, adoption, maps)
+            await require_free(connection, schema, maps)
         await report.show_plan(connection, console, schema, maps)
     console.print("nothing was changed")
 
@@ -95,8 +117,16 @@ async def begin(url: str, adoption: Adoption) -> list[str]:
         found = await state(connection)
         if not is_first and (found is None or found.status != COPYING):
             raise Refused(_nothing_to_adopt(found))
-        lines = await move_aside(connection) if is_first else []
-        await _find_names(connection, adoption, maps)
+        if found is not None:  # rows were copied with these names
+            known = await saved(connection)
+            maps.require_known(known)
+            maps = known
+        if not is_first:
+            return []
+        if found is None:
+            await _find_names(connection, adoption, maps)
+            await require_free(connection, "public", maps)
+        lines = await move_aside(connection)
         await save(connection, maps)
     return lines
 
@@ -105,6 +135,7 @@ async def copy(url: str) -> list[str]:
     """Copy what is left. May be killed and run again; raises what asyncpg raises."""
     console = Console(stderr=True, highlight=False)
     async with connected(url, command_timeout=None) as connection:
+        await connection.execute(ALL_ROWS)
         async with lock(connection):
             await history.create(connection)
             found = await state(connection)
@@ -114,9 +145,9 @@ async def copy(url: str) -> list[str]:
         reporter = Reporter(console, await copier.blocks() // BLOCKS_PER_MIB, _columns(), unit=" MiB")
         async with reporter.watching(lambda: progress.done // BLOCKS_PER_MIB):
             await copier.run()
-            await history.copy(connection, found)
+            await history.copy(connection)
         async with lock(connection):
-            await connection.execute(sql.of("set_status"), COPIED)
+            await connection.execute(sql.of("set_copied"))
         await report.show_result(connection, Console(highlight=False))
     return ["all rows of the first version are copied; `migrate --drop-v1` drops its tables, once you are sure"]
 
@@ -135,11 +166,13 @@ async def go_back(url: str) -> list[str]:
 
 async def drop(url: str, *, yes: bool) -> list[str]:
     """`--drop-v1`, in one transaction, after a question; raises Refused."""
-    async with migration_lock(url) as connection:
-        if not yes:
+    async with connected(url) as connection:
+        found = await state(connection)
+        if not yes and found and found.status == COPIED:
             size = await connection.fetchval(sql.of("size"), OLD)
             question = f"Drop the tables of the first version ({size})? There is no way back after it."
             click.confirm(question, abort=True, err=True)
+    async with migration_lock(url) as connection:
         return await drop_old(connection)
 
 

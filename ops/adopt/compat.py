@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import asyncpg
+
 from traksense_ingest.ops.adopt import sql
 from traksense_ingest.ops.adopt.database import has_relation
 from traksense_ingest.ops.schema import Refused
@@ -77,8 +79,7 @@ async def create(connection: Any) -> list[str]:
             lines.append(f"{name}: no view, since there is no such aggregate; set INGEST_AGGREGATES")
             continue
         unknown = [column.name for column in columns if _expression(column, source) is None]
-        await connection.execute(f"DROP VIEW IF EXISTS {_qualified(name)}")
-        await connection.execute(_view(name, columns, source))
+        await connection.execute(_view(name, columns, source, id_types.get("tenant_id")))
         made.append(_qualified(name))
         lines += [f"{_qualified(name)}: nothing is known of the column {each}: it is NULL" for each in unknown]
     await connection.execute(sql.of("create_compat_triggers"))
@@ -125,13 +126,21 @@ async def _source(connection: Any, name: str) -> Source | None:
     return None
 
 
-def _view(name: str, columns: Sequence[Column], source: Source) -> str:
-    shown = ", ".join(f"{_expression(column, source) or f'NULL::{column.type}'} AS {column.name}" for column in columns)
+def _view(name: str, columns: Sequence[Column], source: Source, id_type: str | None) -> str:
+    shown = ", ".join(
+        f"{_expression(column, source) or f'NULL::{column.type}'} AS {_quoted(column.name)}" for column in columns
+    )
     has_points = any(column.name == "point_id" for column in columns)
-    parts = {"name": _qualified(name), "columns": shown, "relation": source.relation}
+    said = "current_setting('app.tenant_id', true)"
+    said = f"lower(btrim({said}, '{{}}'))" if id_type == "uuid" else said  # a UUID is written in several ways
+    parts = {"name": _qualified(name), "columns": shown, "relation": source.relation, "said": said}
     if source.has_devices:
         parts["point"] = "one.point_id" if has_points else "NULL"
     return sql.of("create_compat_view" if source.has_devices else "create_compat_view_of_tenant", **parts)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _expression(column: Column, source: Source) -> str | None:
@@ -161,10 +170,19 @@ async def _let_in(connection: Any, made: Sequence[str]) -> list[str]:
         if before not in (None, f"search_path={SEARCH_PATH}"):
             lines.append(f"{role} has a {before} of its own: let it begin with compat")
         else:
-            database = await _database(connection)
-            await connection.execute(f"ALTER ROLE {role} IN DATABASE {database} SET search_path = {SEARCH_PATH}")
-            lines.append(f"{role}: reads the views, with the search_path {SEARCH_PATH}, from its next session on")
+            lines.append(await _set_search_path(connection, role))
     return lines
+
+
+async def _set_search_path(connection: Any, role: str) -> str:
+    """Returns what was done, or what an administrator has to do."""
+    statement = f"ALTER ROLE {role} IN DATABASE {await _database(connection)} SET search_path = {SEARCH_PATH}"
+    try:
+        async with connection.transaction():
+            await connection.execute(statement)
+    except asyncpg.InsufficientPrivilegeError:
+        return f"{role}: let an administrator run: {statement}"
+    return f"{role}: reads the views, with the search_path {SEARCH_PATH}, from its next session on"
 
 
 async def _roles(connection: Any) -> list[str]:

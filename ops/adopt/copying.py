@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import asyncpg
 
 from traksense_ingest.ops.adopt import sql
-from traksense_ingest.ops.adopt.database import OLD, Chunk, chunks, has_relation
+from traksense_ingest.ops.adopt.database import COPYING, OLD, Chunk, chunks, has_relation, state
+from traksense_ingest.ops.schema import Refused
 from traksense_ingest.ops.schema.migrate import lock
 from traksense_ingest.shared import integrity
 from traksense_ingest.shared.messages import POISON_REASONS
@@ -42,6 +43,19 @@ class Copier:
         await self._once("ingest_errors", self._dead_letters)
         for chunk in await chunks(self.connection, OLD):
             await self._chunk(chunk)
+        await self._require_all()
+
+    async def _require_all(self) -> None:
+        """Raise Refused where rows are missing: somebody has changed the old tables meanwhile, or compressed them."""
+        rows = await self.connection.fetchval(sql.of("number_of", table=f"{OLD}.ts_measure"))
+        copied = await self.connection.fetchval(sql.of("copied_rows"))
+        left = await self.connection.fetchval(sql.of("incomplete_measures"))
+        if rows != copied + left:
+            await self.connection.execute(sql.of("forget_parts"))
+            raise Refused(
+                f"--adopt: {OLD}.ts_measure has {rows} rows and {copied} were copied, since something has changed it "
+                "meanwhile: run the command again, which begins again and changes nothing that is stored"
+            )
 
     async def blocks(self) -> int:
         """How many are to be copied in all, done or not."""
@@ -78,6 +92,7 @@ class Copier:
     async def _portion(self, chunk: Chunk, first: int, last: int) -> None:
         async with lock(self.connection):
             await integrity.require(self.connection)
+            await self._require_turn(chunk, last)
             take = sql.of("take_portion", chunk=chunk.name, first=first, last=last, **ROWS)
             await self.connection.execute(take)
             counted = await self.connection.fetchrow(sql.of("store_portion"))
@@ -88,6 +103,15 @@ class Copier:
             await self.connection.execute(sql.of("store_points"))
             await self.connection.execute(sql.of("keep_points"))
             await self.connection.execute(sql.of("set_part"), chunk.name, first, first == 0)
+
+    async def _require_turn(self, chunk: Chunk, last: int) -> None:
+        """Raise Refused where somebody else has ended the adoption meanwhile, or copies as well."""
+        found = await state(self.connection)
+        if found is None or found.status != COPYING:
+            raise Refused("--adopt: it was undone meanwhile")
+        part = await self.connection.fetchrow(sql.of("part"), chunk.name)
+        if part and (part["is_done"] or part["position"] != last):
+            raise Refused("--adopt: another `migrate --adopt` is copying, and goes on")
 
     async def _once(self, table: str, copy: Callable[[], Awaitable[None]]) -> None:
         """A small table, in one transaction."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -33,8 +32,7 @@ class State(NamedTuple):
 
     status: str
     begun_at: datetime
-    retention: dict[str, str] | None  # drop_after and schedule_interval of the first version's ts_measure
-    complete_from: datetime | None  # before it there are aggregates only; None: there are no rows at all
+    jobs: Sequence[int]  # of TimescaleDB on the first version's tables, which pause
 
 
 async def is_first_version(connection: Any) -> bool:
@@ -49,7 +47,7 @@ async def state(connection: Any) -> State | None:
     row = await connection.fetchrow(sql.of("state"))
     if row is None:
         return None
-    return State(row["status"], row["begun_at"], json.loads(row["retention"] or "null"), row["complete_from"])
+    return State(row["status"], row["begun_at"], row["jobs"])
 
 
 async def has_schema(connection: Any, name: str) -> bool:
@@ -73,7 +71,8 @@ async def chunks(connection: Any, schema: str) -> Sequence[Chunk]:
     """Of ts_measure, the newest first."""
     if await has_timescaledb(connection) and await connection.fetchval(sql.of("is_hypertable"), schema):
         return [Chunk(row["name"], row["is_compressed"]) for row in await connection.fetch(sql.of("chunks"), schema)]
-    return [Chunk(f"{schema}.ts_measure")]
+    table = f"{schema}.ts_measure"
+    return [Chunk(row["name"]) for row in await connection.fetch(sql.of("leaves"), table)] or [Chunk(table)]
 
 
 async def has_relation(connection: Any, name: str) -> bool:

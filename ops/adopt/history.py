@@ -1,4 +1,4 @@
-"""The aggregates of the first version: of the time before its rows they are all that there is."""
+"""The aggregates of the first version: of the time before its rows they are all that there is. All are copied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from traksense_ingest.ops.adopt import sql
-from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, State, has_relation, has_timescaledb
+from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, has_relation, has_timescaledb
 from traksense_ingest.ops.schema.aggregates import replace_views
 from traksense_ingest.ops.schema.migrate import lock
 
@@ -28,31 +28,26 @@ async def create(connection: Any) -> None:
     await replace_views(connection)
 
 
-async def copy(connection: Any, found: State) -> None:
+async def copy(connection: Any) -> None:
     """What is left of it, the newest first. Raises what asyncpg raises."""
-    if found.complete_from is None:
-        return
     for name in AGGREGATES:
         if await has_relation(connection, f"{OLD}.ts_measure_{name}"):
-            await _copy_one(connection, name, found)
+            await _copy_one(connection, name)
 
 
-async def _copy_one(connection: Any, name: str, found: State) -> None:
-    limits = await connection.fetchrow(sql.of("history_limits", name=name), found.complete_from)
-    if limits["first"] is None or found.complete_from is None:
-        return
+async def _copy_one(connection: Any, name: str) -> None:
+    limits = await connection.fetchrow(sql.of("history_limits", name=name))
     part = f"ts_measure_{name}"
     known = await connection.fetchrow(sql.of("part"), part)
-    if known and known["is_done"]:
+    if limits["first"] is None or (known and known["is_done"]):
         return
     step = AT_ONCE[name]
-    steps = int((found.complete_from - limits["first"]) / step) + 1
+    steps = int((limits["last"] - limits["first"]) / step) + 1
+    statement = sql.of(
+        "copy_history", name=name, tenant=sql.TENANT, device=sql.DEVICE, point=sql.POINT, names=sql.POINT_NAMES
+    )
     for left in range(known["position"] if known else steps, 0, -1):
         start = limits["first"] + step * (left - 1)
-        end = min(start + step, found.complete_from)
-        statement = sql.of(
-            "copy_history", name=name, tenant=sql.TENANT, device=sql.DEVICE, point=sql.POINT, names=sql.POINT_NAMES
-        )
         async with lock(connection):
-            await connection.execute(statement, start, end)
+            await connection.execute(statement, start, start + step)
             await connection.execute(sql.of("set_part"), part, left - 1, left == 1)

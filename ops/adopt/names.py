@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from traksense_ingest.ops.adopt import sql
+from traksense_ingest.ops.schema import Refused
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.messages import NAME_MAX, POINT_NAME_MAX
 
@@ -25,9 +26,25 @@ class NameMaps:
     tenants: dict[str, str] = field(default_factory=dict)
     devices: dict[tuple[str, str], str] = field(default_factory=dict)  # by the old ids of tenant and device
     points: dict[str, str] = field(default_factory=dict)
+    of_files: set[str] = field(default_factory=set)  # old ids, of devices with their tenant's
     ambiguous: list[str] = field(
         default_factory=list
     )  # a line for each id that is kept, since its name is another's too
+
+    def require_known(self, known: NameMaps) -> None:
+        """Raise Refused for a name that rows were copied without: they would be there twice."""
+        for mine, theirs, what in (
+            (self.tenants, known.tenants, "tenant"),
+            (self.devices, known.devices, "device"),
+            (self.points, known.points, "point"),
+        ):
+            for old, new in dict[Any, str](mine).items():
+                if dict[Any, str](theirs).get(old) != new:
+                    id_ = old if isinstance(old, str) else "/".join(old)
+                    raise Refused(
+                        f"--adopt: the {what} {id_} can't be called {new!r} any more: names are settled when the "
+                        "tables are moved"
+                    )
 
     def tenant(self, old: str) -> str:
         """Its name, or the id itself."""
@@ -36,6 +53,16 @@ class NameMaps:
     def device(self, tenant: str, old: str) -> str:
         """The same of a device, of the tenant with this old id."""
         return self.devices.get((tenant, old), old)
+
+    def unused(self, ids: Collection[tuple[str, str]]) -> list[str]:
+        """A line for each that no pair of a tenant and a device has."""
+        known, tenants = set(ids), {tenant for tenant, _ in ids}
+        lines = [f"tenant {old}" for old in self.tenants if old not in tenants and old in self.of_files]
+        return lines + [
+            f"device {old} of tenant {tenant}"
+            for tenant, old in self.devices
+            if (tenant, old) not in known and f"{tenant}/{old}" in self.of_files
+        ]
 
     def unmapped(self, ids: Iterable[tuple[str, str]]) -> list[str]:
         """Of pairs of a tenant and a device, a line for each UUID that has no name."""
@@ -57,7 +84,7 @@ def read_map(path: Path, columns: tuple[str, ...], longest: int = NAME_MAX) -> I
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for row in (reader := csv.reader(file)):
-                values = tuple(value.strip() for value in row)
+                values = tuple(_as_text(value.strip()) for value in row)
                 if not any(values) or (reader.line_num == 1 and values == columns):
                     continue
                 where = f"{path}: line {reader.line_num}"
@@ -80,6 +107,7 @@ def from_files(tenants: Path | None, devices: Path | None, points: Path | None) 
         rows = (((row[0], row[1]), row[2]) for row in read_map(devices, DEVICE_COLUMNS))
         maps.devices = _one_each(devices, rows)
         _require_different(devices, {key: f"{key[0]}/{name}" for key, name in maps.devices.items()})
+    maps.of_files = {*maps.tenants, *("/".join(key) for key in maps.devices)}
     if points:
         rows_ = ((row[0], row[1]) for row in read_map(points, POINT_COLUMNS, POINT_NAME_MAX))
         maps.points = _one_each(points, rows_)
@@ -106,6 +134,31 @@ async def add_names_of_tables(connection: Any, maps: NameMaps) -> None:
             maps.devices.setdefault((tenant, old), new)
 
 
+async def saved(connection: Any) -> NameMaps:
+    """Those that rows were copied with: they stay as they are."""
+    maps = NameMaps()
+    maps.tenants = {row["old"]: row["new"] for row in await connection.fetch(sql.of("saved_tenants"))}
+    maps.devices = {(row["tenant"], row["old"]): row["new"] for row in await connection.fetch(sql.of("saved_devices"))}
+    maps.points = {row["old"]: row["new"] for row in await connection.fetch(sql.of("saved_points"))}
+    return maps
+
+
+async def require_free(connection: Any, schema: str, maps: NameMaps) -> None:
+    """Raise Refused where a new name is the id of another tenant or device, which keeps it: rows would be mixed."""
+    if await connection.fetchval(sql.of("id_type"), f"{schema}.ts_measure") == "uuid":
+        return
+    names = [name for name in maps.tenants.values() if name not in maps.tenants]
+    for row in await connection.fetch(sql.of("taken_tenants", schema=schema), names):
+        raise Refused(f"--adopt: {row['name']!r} is to be the name of a tenant, and is another one's id")
+    pairs = [(tenant, name) for (tenant, _), name in maps.devices.items() if (tenant, name) not in maps.devices]
+    if pairs:
+        tenants, devices = map(list, zip(*pairs, strict=True))
+        for row in await connection.fetch(sql.of("taken_devices", schema=schema), tenants, devices):
+            raise Refused(
+                f"--adopt: {row['name']!r} is to be the name of a device of {row['tenant']}, and is another one's id"
+            )
+
+
 async def save(connection: Any, maps: NameMaps) -> None:
     """Keep them in the database, where the statements that copy find them."""
     devices = [(tenant, old, new) for (tenant, old), new in maps.devices.items()]
@@ -116,6 +169,11 @@ async def save(connection: Any, maps: NameMaps) -> None:
     ):
         if rows:
             await connection.execute(sql.of("set_names", **names._asdict()), *map(list, zip(*rows, strict=True)))
+
+
+def _as_text(value: str) -> str:
+    """A UUID as PostgreSQL writes it."""
+    return value.lower() if UUID.fullmatch(value) else value
 
 
 def _unique(

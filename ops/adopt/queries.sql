@@ -20,10 +20,9 @@ SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')
 -- name: create_state
 CREATE SCHEMA IF NOT EXISTS adoption;
 CREATE TABLE IF NOT EXISTS adoption.state (
-    status        text NOT NULL, -- copying, copied, undone, dropped
-    begun_at      timestamptz NOT NULL DEFAULT now(),
-    retention     jsonb, -- of the first version's ts_measure, for the way back
-    complete_from timestamptz -- from here on all rows are there; before it there are aggregates only
+    status   text NOT NULL, -- copying, copied, undone, dropped
+    begun_at timestamptz NOT NULL DEFAULT now(),
+    jobs     integer[] NOT NULL -- of TimescaleDB on the first version's tables, which pause until an undo
 );
 CREATE UNIQUE INDEX IF NOT EXISTS state_is_one ON adoption.state ((true));
 CREATE TABLE IF NOT EXISTS adoption.tenant (old text PRIMARY KEY, new text NOT NULL);
@@ -52,15 +51,17 @@ CREATE TABLE IF NOT EXISTS adoption.conflict (
 COMMENT ON TABLE adoption.conflict IS 'Rows of the first version that were not stored, since ts_measure has another row of the same tenant, device, point and time.'
 
 -- name: state
-SELECT status, begun_at, retention, complete_from FROM adoption.state
+SELECT status, begun_at, jobs FROM adoption.state
 
 -- name: set_state
-INSERT INTO adoption.state (status, retention, complete_from) VALUES ($1, $2::jsonb, $3)
-ON CONFLICT ((true)) DO UPDATE SET
-    status = excluded.status, begun_at = now(), retention = excluded.retention, complete_from = excluded.complete_from
+INSERT INTO adoption.state (status, jobs) VALUES ($1, $2)
+ON CONFLICT ((true)) DO UPDATE SET status = excluded.status, begun_at = now(), jobs = excluded.jobs
 
 -- name: set_status
 UPDATE adoption.state SET status = $1
+
+-- name: set_copied
+UPDATE adoption.state SET status = 'copied' WHERE status = 'copying'
 
 -- name: relations
 -- The tables, views and aggregates of the first version in a schema, views before what they read.
@@ -74,7 +75,7 @@ FROM pg_class AS class
 LEFT JOIN ({aggregates}) AS aggregate ON aggregate.view_schema = $1 AND aggregate.view_name = class.relname
 WHERE class.relnamespace = to_regnamespace($1) AND class.relkind IN ('r', 'p', 'v', 'm')
     AND class.relname ~ '^(ts_measure|ts_measure_tenant|ts_measure_(1m|5m|1h)(_tenant)?|cmd_ack|ingest_errors)$'
-ORDER BY class.relkind IN ('r', 'p'), aggregate.view_name IS NOT NULL, class.relname DESC
+ORDER BY class.relkind IN ('r', 'p'), aggregate.view_name IS NOT NULL, right(class.relname, 1) = 'm', class.relname DESC
 
 -- name: aggregates
 SELECT view_schema, view_name FROM timescaledb_information.continuous_aggregates
@@ -89,33 +90,34 @@ WHERE class.relnamespace = to_regnamespace($1) AND class.relkind IN ('r', 'p') A
 ORDER BY class.relname
 
 -- name: grantees
--- Roles that may use one of the relations of a schema, other than their owners.
-SELECT DISTINCT grantee.rolname AS role
+-- Whoever may use one of the relations of a schema, other than their owners: quoted, or PUBLIC.
+SELECT DISTINCT coalesce(quote_ident(grantee.rolname), 'PUBLIC') AS role
 FROM pg_class AS class
 CROSS JOIN LATERAL aclexplode(class.relacl) AS entry
-JOIN pg_roles AS grantee ON grantee.oid = entry.grantee
+LEFT JOIN pg_roles AS grantee ON grantee.oid = entry.grantee
 WHERE class.relnamespace = to_regnamespace($1) AND entry.grantee <> class.relowner
 
--- name: retention
-SELECT job_id, config ->> 'drop_after' AS drop_after, schedule_interval::text AS schedule_interval
-FROM timescaledb_information.jobs
-WHERE proc_name = 'policy_retention' AND hypertable_schema = $1 AND hypertable_name = 'ts_measure'
+-- name: jobs
+-- What TimescaleDB does by itself with relations of a schema: drops, compresses, refreshes.
+SELECT job_id AS id FROM timescaledb_information.jobs
+WHERE hypertable_schema = $1 AND hypertable_name = ANY ($2) AND scheduled ORDER BY job_id
 
--- name: remove_retention
-SELECT remove_retention_policy('v1.ts_measure')
+-- name: jobs_of_ours
+SELECT job_id AS id FROM timescaledb_information.jobs
+WHERE hypertable_schema = 'aggregates' OR (hypertable_schema = 'public' AND hypertable_name = 'ts_measure')
+    OR (proc_schema = 'public' AND proc_name = 'purge_dead_letters')
 
--- name: add_retention
-SELECT add_retention_policy(
-    'public.ts_measure', drop_after => $1::text::interval, schedule_interval => $2::text::interval
-)
+-- name: schedule
+SELECT alter_job(id, scheduled => $2) FROM unnest($1::integer[]) AS id
+WHERE id IN (SELECT job_id FROM timescaledb_information.jobs)
 
--- name: complete_from
--- What was dropped is whole days, the first of which may have been in the middle of being dropped.
-SELECT CASE
-    WHEN $1::text IS NOT NULL
-    THEN date_trunc('day', now() - $1::text::interval, 'UTC') + INTERVAL '1 day'
-    ELSE (SELECT date_trunc('day', min(ts), 'UTC') FROM v1.ts_measure)
-END
+-- name: drop_after
+SELECT config ->> 'drop_after' FROM timescaledb_information.jobs
+WHERE job_id = ANY ($1) AND proc_name = 'policy_retention' AND hypertable_name = 'ts_measure'
+
+-- name: lock
+-- Without waiting: whoever waits for such a lock keeps all others waiting behind it.
+LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE NOWAIT
 
 -- name: chunks
 -- Newest first.
@@ -123,6 +125,10 @@ SELECT format('%I.%I', chunk_schema, chunk_name) AS name, is_compressed
 FROM timescaledb_information.chunks
 WHERE hypertable_schema = $1 AND hypertable_name = 'ts_measure'
 ORDER BY range_end DESC
+
+-- name: leaves
+-- Of a table that is partitioned without TimescaleDB.
+SELECT relid::regclass::text AS name FROM pg_partition_tree(to_regclass($1)) WHERE isleaf ORDER BY 1 DESC
 
 -- name: is_hypertable
 SELECT EXISTS (
@@ -160,7 +166,8 @@ SELECT {tenant} AS tenant_id, {device} AS device_id, {point} AS point_id, old.ts
     old.point_id::text AS old_point, old.ctid AS place
 FROM ONLY {chunk} AS old {names}
 WHERE old.ctid >= '({first},0)' AND old.ctid < '({last},0)'
-    AND old.tenant_id IS NOT NULL AND old.device_id IS NOT NULL AND old.point_id IS NOT NULL AND old.ts IS NOT NULL
+    AND old.tenant_id IS NOT NULL AND old.device_id IS NOT NULL AND old.point_id IS NOT NULL
+    AND old.ts >= '2000-01-01' AND old.ts < '2100-01-01'
 
 -- name: store_portion
 -- Of several rows of one key the one that was stored last; sorted, so that writers are waited for, not deadlocked with.
@@ -269,24 +276,46 @@ SELECT uuid::text AS old, schema_name::text AS new FROM public.tenancy_client
 WHERE uuid IS NOT NULL AND schema_name IS NOT NULL ORDER BY 1
 
 -- name: has_devices
-SELECT to_regclass(format('%I.devices_device', $1::text)) IS NOT NULL
+SELECT count(*) = 2 FROM pg_attribute
+WHERE attrelid = to_regclass(format('%I.devices_device', $1::text)) AND attname IN ('id', 'name') AND NOT attisdropped
 
 -- name: device_names
 SELECT id::text AS old, name::text AS new FROM {schema}.devices_device WHERE name IS NOT NULL ORDER BY 1
 
 -- name: used_ids
 -- Every tenant and device there is anything of.
-SELECT DISTINCT tenant_id::text AS tenant, device_id::text AS device FROM v1.ts_measure
-WHERE tenant_id IS NOT NULL AND device_id IS NOT NULL
-UNION
-SELECT DISTINCT tenant_id::text, device_id::text FROM v1.cmd_ack WHERE tenant_id IS NOT NULL AND device_id IS NOT NULL
-ORDER BY 1, 2
+SELECT DISTINCT tenant_id::text AS tenant, device_id::text AS device FROM {schema}.ts_measure
+WHERE tenant_id IS NOT NULL AND device_id IS NOT NULL ORDER BY 1, 2
+
+-- name: taken_tenants
+-- Names that are ids as well.
+SELECT name FROM unnest($1::text[]) AS name
+WHERE EXISTS (SELECT FROM {schema}.ts_measure AS old WHERE old.tenant_id = name)
+
+-- name: taken_devices
+SELECT tenant, name FROM unnest($1::text[], $2::text[]) AS named (tenant, name)
+WHERE EXISTS (
+    SELECT FROM {schema}.ts_measure AS old WHERE old.tenant_id = named.tenant AND old.device_id = named.name
+)
+
+-- name: id_type
+SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+WHERE attrelid = to_regclass($1) AND attname = 'tenant_id'
 
 -- name: used_points
-SELECT DISTINCT point_id::text AS point FROM v1.ts_measure WHERE point_id IS NOT NULL ORDER BY 1
+SELECT DISTINCT point_id::text AS point FROM {schema}.ts_measure WHERE point_id IS NOT NULL ORDER BY 1
 
 -- name: set_names
-INSERT INTO adoption.{table} SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO UPDATE SET new = excluded.new
+INSERT INTO adoption.{table} SELECT * FROM unnest({arrays}) ON CONFLICT ({key}) DO NOTHING
+
+-- name: saved_tenants
+SELECT old, new FROM adoption.tenant
+
+-- name: saved_devices
+SELECT tenant, old, new FROM adoption.device
+
+-- name: saved_points
+SELECT old, new FROM adoption.point
 
 -- name: counts
 -- Rows by tenant; duplicates have a key that another row has too, and conflicts are those of them that say something else.
@@ -296,7 +325,7 @@ FROM (
     SELECT tenant_id, count(*) AS rows, min(value) AS least_, max(value) AS greatest_
     FROM (
         SELECT tenant_id, device_id, point_id, ts,
-            hashtextextended(concat_ws(chr(1), v_num, v_bool, v_text, unit, qual, meta), 0) AS value
+            hashtextextended(row(v_num, v_bool, v_text, unit, qual, meta)::text, 0) AS value
         FROM ONLY {chunk}
     ) AS row_
     GROUP BY tenant_id, device_id, point_id, ts
@@ -330,29 +359,37 @@ SELECT create_hypertable(
 )
 
 -- name: history_limits
-SELECT min(tb) AS first, max(tb) AS last FROM v1.ts_measure_{name} WHERE tb < $1
+SELECT min(tb) AS first, max(tb) AS last FROM v1.ts_measure_{name}
 
 -- name: copy_history
--- Two points that have one name now are one point.
+-- All of it, also of the time of which there are rows: the view decides which of two buckets counts. Two points that have
+-- one name now are one point. Beyond 1e290 a sum might be an error, and would stop all.
 WITH old AS (
     SELECT {tenant} AS tenant_id, {device} AS device_id, {point} AS point_id, old.tb AS bucket,
         sum(old.v_avg * old.v_count) AS sum, min(old.v_min) AS min, max(old.v_max) AS max, sum(old.v_count)::bigint AS count
     FROM v1.ts_measure_{name} AS old {names}
-    WHERE old.tb >= $1 AND old.tb < $2 AND old.v_avg BETWEEN -1e290 AND 1e290 AND old.v_min IS NOT NULL AND old.v_max IS NOT NULL
-        AND old.v_count > 0
+    WHERE old.tb >= $1 AND old.tb < $2 AND old.v_min IS NOT NULL AND old.v_max IS NOT NULL AND old.v_count > 0
+        AND (old.v_avg BETWEEN -1e290 AND 1e290 OR old.v_avg IN ('NaN', 'Infinity', '-Infinity'))
     GROUP BY 1, 2, 3, 4
 )
-INSERT INTO aggregates.history_{name} (tenant_id, device_id, point_id, bucket, sum, min, max, count)
+INSERT INTO aggregates.history_{name} AS known (tenant_id, device_id, point_id, bucket, sum, min, max, count)
 SELECT * FROM old ORDER BY tenant_id COLLATE "C", device_id COLLATE "C", point_id COLLATE "C", bucket
-ON CONFLICT DO NOTHING
+ON CONFLICT (tenant_id, device_id, point_id, bucket) DO UPDATE SET
+    sum = excluded.sum, min = excluded.min, max = excluded.max, count = excluded.count
+WHERE excluded.count > known.count
 
--- name: incomplete
--- Rows that no table of this version takes.
-SELECT 'ts_measure' AS name, count(*) AS rows FROM v1.ts_measure
+-- name: incomplete_measures
+-- Rows that the table of this version doesn't take.
+SELECT count(*) FROM v1.ts_measure
 WHERE tenant_id IS NULL OR device_id IS NULL OR point_id IS NULL
-UNION ALL
-SELECT 'cmd_ack', count(*) FROM v1.cmd_ack
+    OR (ts >= '2000-01-01' AND ts < '2100-01-01') IS NOT TRUE
+
+-- name: incomplete_acks
+SELECT count(*) FROM v1.cmd_ack
 WHERE tenant_id IS NULL OR device_id IS NULL OR cmd_id IS NULL OR ok IS NULL
+
+-- name: copied_rows
+SELECT coalesce(sum(rows), 0)::bigint FROM adoption.copied
 
 -- name: report
 SELECT tenant_id AS tenant, rows, stored, rows - stored - conflicts AS duplicates, conflicts
@@ -448,27 +485,27 @@ LEFT JOIN (SELECT tenant, new, min(old) AS old FROM adoption.device GROUP BY 1, 
 ON CONFLICT (tenant_id, device_id) DO UPDATE SET old_tenant_id = excluded.old_tenant_id, old_device_id = excluded.old_device_id
 
 -- name: create_compat_view
-CREATE VIEW {name} WITH (security_barrier) AS
+CREATE OR REPLACE VIEW {name} WITH (security_barrier) AS
 SELECT {columns}
 FROM compat.device AS device
 JOIN {relation} AS one ON one.tenant_id = device.tenant_id AND one.device_id = device.device_id
 LEFT JOIN adoption.device_point AS point
     ON point.tenant_id = one.tenant_id AND point.device_id = one.device_id AND point.point_id = {point}
 WHERE device.tenant_id = coalesce(
-    (SELECT new FROM adoption.tenant WHERE old = current_setting('app.tenant_id', true)),
-    current_setting('app.tenant_id', true)
+    (SELECT new FROM adoption.tenant WHERE old IN (current_setting('app.tenant_id', true), {said}) LIMIT 1),
+    {said}
 )
 
 -- name: create_compat_view_of_tenant
-CREATE VIEW {name} WITH (security_barrier) AS
+CREATE OR REPLACE VIEW {name} WITH (security_barrier) AS
 SELECT {columns}
 FROM {relation} AS one
 LEFT JOIN LATERAL (
     SELECT coalesce((SELECT min(old) FROM adoption.tenant WHERE new = one.tenant_id), one.tenant_id) AS old_id
 ) AS tenant ON true
 WHERE one.tenant_id = coalesce(
-    (SELECT new FROM adoption.tenant WHERE old = current_setting('app.tenant_id', true)),
-    current_setting('app.tenant_id', true)
+    (SELECT new FROM adoption.tenant WHERE old IN (current_setting('app.tenant_id', true), {said}) LIMIT 1),
+    {said}
 )
 
 -- name: create_compat_triggers
@@ -479,6 +516,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     said   text := current_setting('app.tenant_id', true);
+    allowed text := coalesce(
+        (SELECT named.new FROM adoption.tenant AS named WHERE named.old IN (said, lower(btrim(said, '{}'))) LIMIT 1), said
+    );
     tenant text := coalesce(
         (SELECT named.new FROM adoption.tenant AS named WHERE named.old = NEW.tenant_id::text), NEW.tenant_id::text
     );
@@ -492,9 +532,11 @@ DECLARE
     point  text := coalesce(
         (SELECT named.new FROM adoption.point AS named WHERE named.old = NEW.point_id::text), NEW.point_id::text
     );
-    extra  jsonb := CASE WHEN coalesce(NEW.qual, 0) <> 0 THEN jsonb_build_object('qual', NEW.qual) END;
 BEGIN
-    IF NEW.tenant_id::text IS DISTINCT FROM said AND tenant IS DISTINCT FROM said
+    IF NEW.tenant_id IS NULL OR NEW.device_id IS NULL OR NEW.point_id IS NULL OR NEW.ts IS NULL THEN
+        RAISE not_null_violation USING MESSAGE = 'ts_measure: a row needs tenant_id, device_id, point_id and ts';
+    END IF;
+    IF tenant IS DISTINCT FROM allowed
         AND NOT (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = session_user)
     THEN
         RAISE insufficient_privilege USING MESSAGE = format(
@@ -511,8 +553,9 @@ BEGIN
     VALUES (
         tenant, device, point, NEW.ts, CASE WHEN NEW.v_bool IS NULL THEN NEW.v_num END, NEW.v_bool, NEW.v_text, NEW.unit,
         CASE
-            WHEN extra IS NULL THEN nullif(nullif(NEW.meta, '{}'), 'null')
-            ELSE coalesce(nullif(NEW.meta, 'null'), '{}') || extra
+            WHEN coalesce(NEW.qual, 0) = 0 THEN nullif(nullif(NEW.meta, '{}'), 'null')
+            WHEN jsonb_typeof(NEW.meta) = 'object' THEN NEW.meta || jsonb_build_object('qual', NEW.qual)
+            ELSE jsonb_strip_nulls(jsonb_build_object('qual', NEW.qual, 'meta', nullif(NEW.meta, 'null')))
         END
     )
     ON CONFLICT DO NOTHING;
@@ -529,10 +572,10 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    CREATE TRIGGER insert_measure INSTEAD OF INSERT ON compat.ts_measure FOR EACH ROW EXECUTE FUNCTION compat.insert_measure();
+    CREATE OR REPLACE TRIGGER insert_measure INSTEAD OF INSERT ON compat.ts_measure FOR EACH ROW EXECUTE FUNCTION compat.insert_measure();
     FOREACH name IN ARRAY ARRAY['cmd_ack', 'ingest_errors'] LOOP
         IF to_regclass('compat.' || name) IS NOT NULL THEN
-            EXECUTE format('CREATE TRIGGER refuse INSTEAD OF INSERT ON compat.%I FOR EACH ROW EXECUTE FUNCTION compat.refuse()', name);
+            EXECUTE format('CREATE OR REPLACE TRIGGER refuse INSTEAD OF INSERT ON compat.%I FOR EACH ROW EXECUTE FUNCTION compat.refuse()', name);
         END IF;
     END LOOP;
 END

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.text import Text
 
 from traksense_ingest.ops.adopt import sql
-from traksense_ingest.ops.adopt.database import AGGREGATES, chunks, has_relation
+from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, chunks, has_relation
 from traksense_ingest.ops.adopt.names import UUID, NameMaps
 from traksense_ingest.ops.terminal import duration, printable, table
 
@@ -47,24 +48,25 @@ async def number_of(connection: Any, relation: str) -> int:
 async def show_plan(connection: Any, console: Console, schema: str, maps: NameMaps) -> None:
     """What `--adopt` would do with the tables in a schema; changes nothing."""
     counts = await count_rows(connection, schema)
-    _show_tenants(console, {maps.tenant(old): one for old, one in counts.items()})
+    _show_tenants(console, [(maps.tenant(old), one) for old, one in counts.items()])
     for name in ("cmd_ack", "ingest_errors"):
         console.print(f"{name}: {await number_of(connection, f'{schema}.{name}')} rows")
     for name in AGGREGATES:
         if await has_relation(connection, f"{schema}.ts_measure_{name}"):
             console.print(f"ts_measure_{name}: its history is kept")
-    ids = [(row["tenant"], row["device"]) for row in await connection.fetch(_in(schema, sql.of("used_ids")))]
+    ids = [(row["tenant"], row["device"]) for row in await connection.fetch(sql.of("used_ids", schema=schema))]
     show_names(console, maps, ids)
-    points = [row["point"] for row in await connection.fetch(_in(schema, sql.of("used_points")))]
+    points = [row["point"] for row in await connection.fetch(sql.of("used_points", schema=schema))]
     _list(console, "points without a name, whose ids are kept", unnamed_points(maps, points))
     if seconds := await _seconds(connection, schema, sum(one.rows for one in counts.values())):
         console.print(f"copying takes about {duration(seconds)}, while writers write")
 
 
-def show_names(console: Console, maps: NameMaps, ids: Iterable[tuple[str, str]]) -> None:
+def show_names(console: Console, maps: NameMaps, ids: Sequence[tuple[str, str]]) -> None:
     """Which ids get no name."""
     _list(console, "ids without a name, which are kept as text", maps.unmapped(ids))
     _list(console, "names that are not used", maps.ambiguous)
+    _list(console, "ids in the files that no row has", maps.unused(ids))
 
 
 def unnamed_points(maps: NameMaps, points: Iterable[str]) -> list[str]:
@@ -78,12 +80,16 @@ async def show_result(connection: Any, console: Console) -> None:
     shown = table(console.width, "tenant", "rows", "stored", "duplicates", "conflicts")
     for row in rows:
         shown.add_row(
-            printable(row["tenant"]), *(str(row[name]) for name in ("rows", "stored", "duplicates", "conflicts"))
+            Text(printable(row["tenant"])), *(str(row[name]) for name in ("rows", "stored", "duplicates", "conflicts"))
         )
     console.print(shown)
-    for row in await connection.fetch(sql.of("incomplete")):
-        if row["rows"]:
-            console.print(f"{row['name']}: {row['rows']} rows without an id or a result stay in the schema v1")
+    for name, statement in (("ts_measure", "incomplete_measures"), ("cmd_ack", "incomplete_acks")):
+        left = await connection.fetchval(sql.of(statement)) if await has_relation(connection, f"{OLD}.{name}") else 0
+        if left:
+            console.print(
+                f"{name}: {left} rows without an id or a result, or of a time before 2000 or after 2100, stay in {OLD}",
+                soft_wrap=True,
+            )
     if conflicts := sum(row["conflicts"] for row in rows):
         console.print(
             f"{conflicts} rows say something else than the row that is stored, and are kept in adoption.conflict",
@@ -91,10 +97,10 @@ async def show_result(connection: Any, console: Console) -> None:
         )
 
 
-def _show_tenants(console: Console, counts: Mapping[str, Counts]) -> None:
+def _show_tenants(console: Console, counts: Iterable[tuple[str, Counts]]) -> None:
     shown = table(console.width, "tenant", "rows", "duplicates", "conflicts")
-    for tenant, one in sorted(counts.items()):
-        shown.add_row(printable(tenant), str(one.rows), str(one.duplicates), str(one.conflicts))
+    for tenant, one in sorted(counts):
+        shown.add_row(Text(printable(tenant)), str(one.rows), str(one.duplicates), str(one.conflicts))
     console.print(shown)
 
 
@@ -106,10 +112,6 @@ def _list(console: Console, what: str, lines: list[str]) -> None:
         console.print(f"  {printable(line)}", markup=False, soft_wrap=True)
     if len(lines) > LISTED:
         console.print(f"  … and {len(lines) - LISTED} more")
-
-
-def _in(schema: str, statement: str) -> str:
-    return statement.replace("v1.", f"{schema}.")
 
 
 async def _seconds(connection: Any, schema: str, rows: int) -> float | None:

@@ -109,8 +109,8 @@ async def _replace_view(connection: Any, name: str, *, has_aggregate: bool) -> N
         return
     if has_history:
         create = sql.CREATE_COMPLETE if has_aggregate else sql.CREATE_COMPLETE_OF_HISTORY
-        complete_from = await connection.fetchval(sql.COMPLETE_FROM) or "infinity"
-        await connection.execute(create.format(name=name, complete_from=complete_from))
+        adopted_at = await connection.fetchval(sql.ADOPTED_AT)
+        await connection.execute(create.format(name=name, adopted_at=adopted_at))
     source = f"complete_{name}" if has_history else f"ts_measure_{name}"
     await connection.execute(sql.CREATE_VIEW.format(name=name, source=source))
     if await connection.fetchval(sql.HAS_READER):

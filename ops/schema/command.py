@@ -76,25 +76,25 @@ async def _run(variable: str, url: str, desired: DesiredPolicies, request: Reque
 
     adoption = request.adoption
     if adoption and request.dry_run:
-        await retry_through_outage(lambda: adopt.plan(url, adoption))
+        await retry_through_outage(lambda: adopt.final(adopt.plan(url, adoption)))
         return None
     if request.undo_adopt:
-        return await retry_through_outage(lambda: adopt.go_back(url))
+        return await retry_through_outage(lambda: adopt.final(adopt.go_back(url)))
     if request.drop_v1:
-        return await retry_through_outage(lambda: adopt.drop(url, yes=request.yes))
+        return await retry_through_outage(lambda: adopt.final(adopt.drop(url, yes=request.yes)))
     if adoption:
-        changes = await retry_through_outage(lambda: adopt.begin(url, adoption))
+        changes = await retry_through_outage(lambda: adopt.final(adopt.begin(url, adoption)))
     else:
         await retry_through_outage(lambda: adopt.refuse_first_version(url))
         changes = []
     changes += await _bring_up_to_date(url, desired, request, retry_through_outage)
     if adoption:
         print("\n".join(changes), flush=True)  # before the copying, which takes its time
-        changes = await retry_through_outage(lambda: adopt.copy(url))
+        changes = await retry_through_outage(lambda: adopt.final(adopt.copy(url)))
     elif reminder := await retry_through_outage(lambda: adopt.unfinished(url)):
         log.warning("%s", reminder)
     if request.compat_views:
-        changes += await retry_through_outage(lambda: adopt.make_views(url))
+        changes += await retry_through_outage(lambda: adopt.final(adopt.make_views(url)))
     return changes
 
 

@@ -1,5 +1,5 @@
 -- Every statement of `migrate` that depends on variables. A name in a comment line starts one; ops/schema/sql.py reads
--- them, and ops/schema/aggregates.py fills {name}, {bucket}, {source} and {complete_from}.
+-- them, and ops/schema/aggregates.py fills {name}, {bucket}, {source} and {adopted_at}.
 --
 -- Names as TimescaleDB has them from 2.18 on (columnstore for what was compression).
 
@@ -127,23 +127,30 @@ CREATE INDEX ON aggregates.ts_measure_{name} (tenant_id, device_id, point_id, bu
 SELECT to_regclass('aggregates.history_{name}') IS NOT NULL
 
 -- name: create_complete
--- Of a bucket that both have, the history counts: the rows that it was made from are gone.
+-- Of two buckets of one point and time the one of more readings counts: the rows of the other one are gone, or not yet
+-- aggregated. Of the time since the adoption there is no history.
 CREATE OR REPLACE VIEW aggregates.complete_{name} AS
-SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name}
-UNION ALL
 SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.ts_measure_{name} AS one
-WHERE bucket >= '{complete_from}'::timestamptz OR NOT EXISTS (
+WHERE bucket >= '{adopted_at}'::timestamptz OR NOT EXISTS (
     SELECT FROM aggregates.history_{name} AS history
     WHERE history.tenant_id = one.tenant_id AND history.device_id = one.device_id
-        AND history.point_id = one.point_id AND history.bucket = one.bucket
+        AND history.point_id = one.point_id AND history.bucket = one.bucket AND history.count > one.count
+)
+UNION ALL
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name} AS history
+WHERE bucket < '{adopted_at}'::timestamptz AND NOT EXISTS (
+    SELECT FROM aggregates.ts_measure_{name} AS one
+    WHERE one.tenant_id = history.tenant_id AND one.device_id = history.device_id
+        AND one.point_id = history.point_id AND one.bucket = history.bucket AND one.count >= history.count
+        AND one.bucket < '{adopted_at}'::timestamptz
 )
 
 -- name: create_complete_of_history
 CREATE OR REPLACE VIEW aggregates.complete_{name} AS
 SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name}
 
--- name: complete_from
-SELECT complete_from FROM adoption.state
+-- name: adopted_at
+SELECT begun_at FROM adoption.state
 
 -- name: create_view
 CREATE OR REPLACE VIEW tenant.ts_measure_{name} WITH (security_barrier) AS

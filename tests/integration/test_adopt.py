@@ -13,6 +13,8 @@ import pytest
 from tests.support import first_version, program
 from tests.support.first_version import DEVICES, POINTS, TENANTS
 from tests.support.old_database import NOW, OldDatabase, expected, schema_of, stored
+from traksense_ingest.ops.adopt import command
+from traksense_ingest.ops.adopt.command import Adoption
 
 
 async def test_plain_migrate_changes_nothing_and_says_what_to_run(old: OldDatabase) -> None:
@@ -96,7 +98,84 @@ async def test_a_schema_whose_name_is_needed(old: OldDatabase) -> None:
 async def test_rows_that_no_table_takes_are_counted(old: OldDatabase) -> None:
     await old.owner.execute("ALTER TABLE cmd_ack ALTER ok DROP NOT NULL")
     await old.owner.execute("UPDATE cmd_ack SET ok = NULL WHERE ok")
-    assert "cmd_ack: 1 rows without an id or a result stay in the schema v1" in await old.adopt()
+    strange = "INSERT INTO ts_measure (tenant_id, device_id, point_id, ts) SELECT tenant_id, device_id, point_id, "
+    for ts in ("1999-12-31", "2100-01-01"):
+        await old.owner.execute(f"{strange} '{ts}' FROM ts_measure LIMIT 1")
+    printed = await old.adopt()
+    for table, rows in (("cmd_ack", 1), ("ts_measure", 2)):
+        assert f"{table}: {rows} rows without an id or a result, or of a time before 2000 or after 2100" in printed
+
+
+@pytest.mark.parametrize("old", ["text"], indirect=True)
+async def test_tables_that_some_installations_lack(old: OldDatabase) -> None:
+    await old.owner.execute("DROP TABLE cmd_ack, ingest_errors")
+    wanted = await expected(old, "public")
+    await old.adopt("--dry-run")
+    assert "all rows of the first version are copied" in await old.adopt("--compat-views")
+    assert await stored(old) == wanted
+
+
+@pytest.mark.parametrize("old", ["text"], indirect=True)
+async def test_a_table_whose_name_is_needed(old: OldDatabase) -> None:
+    await old.owner.execute("CREATE TABLE device (id integer)")
+    before = await schema_of(old)
+    for options in (("--adopt", "--dry-run"), ("--adopt",)):
+        done = await old.migrate(*options)
+        assert done.returncode == 2
+        assert "there is a table public.device already" in done.stderr.splitlines()[-1]
+    assert await schema_of(old) == before
+
+
+@pytest.mark.parametrize("old", ["text"], indirect=True)
+async def test_the_way_back_before_the_migrations(old: OldDatabase) -> None:
+    before = await schema_of(old)
+    await command.begin(old.url, Adoption())
+    done = await old.migrate("--undo-adopt")
+    assert done.returncode == 0, done.stderr
+    assert [name for name in (await schema_of(old))[0] if name[0] != "adoption"] == before[0]
+    await old.adopt()
+
+
+@pytest.mark.parametrize("old", ["text"], indirect=True)
+async def test_rows_that_come_into_the_old_table_are_not_overlooked(old: OldDatabase) -> None:
+    """Nobody should write there. If somebody does, it isn't said that all is copied before it is."""
+    await command.begin(old.url, Adoption())
+    assert (await old.migrate()).returncode == 0
+    await old.owner.execute("INSERT INTO adoption.part VALUES ('v1.ts_measure', 0, true)")
+    if old.kind.has_timescaledb:
+        await old.owner.execute(
+            "INSERT INTO adoption.part SELECT chunk::text, 0, true FROM show_chunks('v1.ts_measure') AS chunk"
+        )
+    done = await old.migrate("--adopt")
+    assert done.returncode == 2
+    assert "v1.ts_measure has 3053 rows and 0 were copied" in done.stderr.splitlines()[-1]
+    assert (await old.migrate("--drop-v1", "--yes")).returncode == 2
+    wanted = await expected(old, "v1")
+    await old.adopt()
+    assert await stored(old) == wanted
+
+
+@pytest.mark.parametrize("old", ["text"], indirect=True)
+async def test_what_depends_on_the_old_tables_is_not_dropped(old: OldDatabase) -> None:
+    await old.owner.execute("CREATE VIEW dashboard AS SELECT * FROM ts_measure")
+    await old.adopt()
+    done = await old.migrate("--drop-v1", "--yes")
+    assert done.returncode == 2
+    assert "view dashboard depends on" in done.stderr.splitlines()[-1]
+    assert len(await old.query("SELECT * FROM dashboard")) == 3_053
+
+
+@pytest.mark.timescaledb
+@pytest.mark.parametrize("old", ["uuid"], indirect=True)
+async def test_what_timescaledb_does_by_itself_pauses(old: OldDatabase) -> None:
+    if not old.kind.has_timescaledb:
+        pytest.skip("this PostgreSQL has no timescaledb")
+    jobs = "SELECT job_id, scheduled FROM timescaledb_information.jobs WHERE hypertable_schema = $1 ORDER BY 1"
+    before = await old.query(jobs, "public")
+    await old.adopt()
+    assert await old.query(jobs, "v1") == [(job, False) for job, _ in before]
+    assert (await old.migrate("--undo-adopt")).returncode == 0
+    assert await old.query(jobs, "public") == before == [(job, True) for job, _ in before]
 
 
 @pytest.mark.timescaledb

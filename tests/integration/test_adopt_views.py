@@ -12,6 +12,7 @@ import pytest
 from tests.support import first_version
 from tests.support.first_version import DEVICES, POINTS, TENANTS, WIDTHS, Kind
 from tests.support.old_database import NOW, OLD_ROWS, OldDatabase, named
+from tests.support.shaped import refresh
 
 AGGREGATES = {"INGEST_AGGREGATES": "1m,5m,1h"}
 
@@ -89,6 +90,25 @@ async def test_a_years_chart_stays_a_years(old: OldDatabase) -> None:
             )
             assert seen[0][0] >= 1_500, "numbers and booleans of a hundred days ago"
         assert (await old.migrate("--drop-v1", "--yes")).returncode in (0, 2)  # the second time it is done already
+
+
+@pytest.mark.timescaledb
+@pytest.mark.parametrize("old", ["uuid"], indirect=True)
+async def test_no_hole_between_history_and_rows(old: OldDatabase) -> None:
+    """Of days of which rows are copied, and soon dropped; and of days whose rows somebody has dropped already."""
+    if not old.kind.has_timescaledb:
+        pytest.skip("this PostgreSQL has no timescaledb")
+    await first_version.add_rows(old.owner, old.kind, NOW, 12 * 24, every="1 hour")
+    await first_version.refresh(old.owner)
+    await old.owner.execute("SELECT drop_chunks('ts_measure', INTERVAL '10 days')")
+    days = "SELECT DISTINCT date_trunc('day', {}) FROM {} ORDER BY 1"
+    before = await old.query(days.format("tb", "ts_measure_1h"))
+    await old.adopt(INGEST_RETENTION_DAYS="7", **AGGREGATES)
+    await refresh(old.owner)
+    await old.owner.execute("SELECT drop_chunks('public.ts_measure', INTERVAL '7 days')")
+    await old.owner.execute("SET app.tenant_id = 'acme'")
+    assert await old.query(days.format("bucket", "tenant.ts_measure_1h")) == before
+    assert len(before) >= 12
 
 
 async def _chart(old: OldDatabase, relation: str, time: str, prefix: str, avg: str = "v_avg") -> Mapping[Any, Any]:
