@@ -21,7 +21,8 @@ DEAD_IN_A_ROW = 10
 
 T = TypeVar("T")
 
-# What each statement of the writer takes; migrations 0005, 0007, 0010, 0013, 0014 and 0016 grant it to traksense_writer.
+# What each statement of the writer takes; migrations 0005, 0007, 0010, 0013, 0014 and 0016 grant it to
+# traksense_writer.
 _NEEDED = {
     "ts_measure": ("INSERT",),
     "cmd_ack": ("SELECT", "INSERT", "UPDATE"),

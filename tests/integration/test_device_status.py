@@ -1,4 +1,4 @@
-"""The view device_status, and what a writer learns of a device: its interval, its clock, and since when it is online."""
+"""The view device_status, and what a writer learns of a device: its interval, its clock, since when it is online."""
 
 from __future__ import annotations
 
@@ -209,7 +209,8 @@ async def test_a_reader_sees_the_devices_of_its_tenant(pool: Any, stack: Stack, 
 
 async def test_it_reads_devices_and_one_state_of_each(pool: Any, stack: Stack) -> None:
     await pool.execute(
-        "INSERT INTO device SELECT 't' || n % 2, 'd' || n, 's', NULL, now(), now() FROM generate_series(1, $1::int) AS n",
+        """INSERT INTO device SELECT 't' || n % 2, 'd' || n, 's', NULL, now(), now()
+            FROM generate_series(1, $1::int) AS n""",
         DEVICES,
     )
     await pool.execute(

@@ -50,7 +50,9 @@ def test_a_row_counts_the_messages_since_the_one_before() -> None:
 
 
 def test_a_batch_with_several_messages_counts_each() -> None:
-    backlog = [[(10.0 * number, 10.0 * number) for number in range(first, first + 3)] for first in range(0, 12, 3)]
+    backlog: list[list[Message]] = [
+        [(10.0 * number, 10.0 * number) for number in range(first, first + 3)] for first in range(0, 12, 3)
+    ]
     assert counted(*backlog) == [0, 6]
 
 
@@ -63,7 +65,7 @@ def test_messages_less_than_a_second_apart_are_one() -> None:
 
 def test_readings_of_an_outage_that_come_all_at_once_do_not_count() -> None:
     """A day of readings, one for every ten minutes, within a minute and a half."""
-    late = [[(DAY + 0.625 * number, 600.0 * number)] for number in range(144)]
+    late: list[list[Message]] = [[(DAY + 0.625 * number, 600.0 * number)] for number in range(144)]
     assert counted([(0, 0.0)], *late) == [0, 1, 0]
     assert counted([(0, 0.0)], [one for batch in late for one in batch]) == [0, 1], "in one batch"
 

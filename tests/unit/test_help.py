@@ -17,7 +17,19 @@ from traksense_ingest.ops.cli import main
 from traksense_ingest.ops.help import PROGRAM, VARIABLE, Argument
 
 HEAVY = {"aiomqtt", "asyncio", "asyncpg", "paho", "prometheus_client", "pydantic", "redis", "rich"}
-ORDER = ["up", "migrate", "receiver", "writer", "status", "dlq", "mapping", "validate", "simulate", "completion"]
+ORDER = [
+    "up",
+    "migrate",
+    "receiver",
+    "writer",
+    "status",
+    "devices",
+    "dlq",
+    "mapping",
+    "validate",
+    "simulate",
+    "completion",
+]
 
 
 def commands(command: click.Command = main, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
