@@ -216,6 +216,8 @@ class WriterMetrics(Metrics):
             ["tenant", "status"],
             registry=self.registry,
         )
+        for status in DEVICE_STATUSES:
+            self._devices.labels("other", status)
 
     def show_devices(self, counts: Mapping[tuple[str, str], int]) -> None:
         """How many devices there are, by tenant and status. Each tenant has each status, so that no series ends."""
