@@ -11,6 +11,7 @@ import click
 from traksense_ingest.ops.devices.command import devices
 from traksense_ingest.ops.dlq.cli import dlq
 from traksense_ingest.ops.help import Group, completion
+from traksense_ingest.ops.imports.command import import_
 from traksense_ingest.ops.mapping.cli import mapping
 from traksense_ingest.ops.schema.cli import migrate
 from traksense_ingest.ops.simulate.command import simulate
@@ -161,6 +162,7 @@ def from_dns(resolver: Resolver | None = None) -> str:
 main.add_command(status)
 main.add_command(devices)
 main.add_command(dlq)
+main.add_command(import_)
 main.add_command(mapping)
 main.add_command(validate)
 main.add_command(simulate)

@@ -27,6 +27,11 @@ def replay_columns() -> Sequence[ProgressColumn]:
     return TextColumn("replaying"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
+def import_columns() -> Sequence[ProgressColumn]:
+    """The same of an import."""
+    return TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
 def publish_columns() -> Sequence[ProgressColumn]:
     """`published ━━━ 80/200 messages 0:00:12`, the time since the start."""
     return TextColumn("published"), BarColumn(), MofNCompleteColumn(), TextColumn("messages"), TimeElapsedColumn()

@@ -28,8 +28,8 @@ POISON_REASONS = (
     "max_deliveries",
     "unknown_alias",
 )
-EMPTY, RETAINED, MAPPING, SAME_POINT = "empty", "retained", "mapping", "same_point"
-IGNORED_REASONS = (EMPTY, RETAINED, MAPPING, SAME_POINT)  # the second one is the receiver's, the others the writer's
+EMPTY, RETAINED, MAPPING = "empty", "retained", "mapping"
+IGNORED_REASONS = (EMPTY, RETAINED, MAPPING)  # the second one is the receiver's, the others the writer's
 
 DEVICE_STATUSES = ("online", "late", "silent", "offline")  # of the view device_status; offline by a state
 

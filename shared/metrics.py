@@ -60,8 +60,7 @@ class Metrics:
         self._ignored = Counter(
             "ingest_ignored_total",
             "Messages that are not stored, and need not be: an empty payload, retained with MQTT_RETAINED=ignore, or "
-            "ignored by a mapping; and readings whose message already has a reading of the same point at the same "
-            "time.",
+            "ignored by a mapping.",
             ["reason", "mapping"],
             registry=self.registry,
         )
@@ -101,7 +100,7 @@ class Metrics:
             self.connected.labels(component).set(0)
 
     def ignored(self, reason: str, count: int, mapping: str = "") -> None:
-        """So many messages or readings are not stored; `reason` is one of IGNORED_REASONS."""
+        """So many messages are not stored; `reason` is one of IGNORED_REASONS."""
         self._ignored.labels(reason, mapping).inc(count)
 
     def show_mappings(self, digests: Mapping[str, str]) -> None:
@@ -174,6 +173,14 @@ class WriterMetrics(Metrics):
             "type",
             MESSAGE_KINDS,
         )
+        self.conflicts = Counter(
+            "ingest_conflicts_total",
+            "Readings that are not stored: their message has an earlier reading of the same point at the same time, "
+            "with another value or unit.",
+            ["mapping"],
+            registry=self.registry,
+        )
+        self.conflicts.labels("")
         self.dead_letters = self._counter("ingest_dlq_rows_total", "Rows inserted into ingest_errors.")
         self.rejected_share = self._gauge(
             "ingest_rejected_share",

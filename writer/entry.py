@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
-from traksense_ingest.shared.streams.keys import FIELDS, REPLAYED, RETAINED
+from traksense_ingest.shared.streams.keys import FIELDS, IMPORT_ID, REPLAYED, RETAINED
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -15,6 +16,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_US = 253_402_300_799_000_000  # the last second of year 9999, where Python's datetime ends
 PLAUSIBLE_MS = range(946_684_800_000, LAST_US // 1000)  # from 2000 on
 MS_DIGITS_MAX = len(str(PLAUSIBLE_MS.stop))
+
+_IMPORT_ID = re.compile(rb"import:[!-~]{1,200}")  # short enough for the index of dead letters
 
 
 def moment(ms: int, us: int = 0) -> datetime:
@@ -32,7 +35,8 @@ class Entry(NamedTuple):
     received_at: datetime  # when a receiver got it from the broker
     deliveries: int  # tries, this one included
     retained: bool = False  # the broker's copy of a message that a device sent at some time before
-    replayed: bool = False  # a dead letter that was replayed: it was received long before it was appended
+    replayed: bool = False  # a dead letter that was replayed, or imported: it was received long before it was appended
+    import_id: str | None = None  # import:…, the same however often the message is imported
 
     @property
     def appended_at(self) -> datetime:
@@ -49,7 +53,12 @@ def parse_entry(stream: str, entry_id: bytes, fields: Sequence[bytes], deliverie
     by_name = dict(zip(fields[::2], fields[1::2], strict=True))
     topic, payload, received_at = (by_name.get(name) for name in FIELDS)
     retained, replayed = by_name.get(RETAINED) == b"1", by_name.get(REPLAYED) == b"1"
-    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries, retained, replayed)
+    import_id = _import_id(by_name.get(IMPORT_ID))
+    return Entry(stream, id_, topic, payload, _received_at(received_at, id_), deliveries, retained, replayed, import_id)
+
+
+def _import_id(value: bytes | None) -> str | None:
+    return value.decode() if value and _IMPORT_ID.fullmatch(value) else None
 
 
 def _received_at(value: bytes | None, entry_id: str) -> datetime:

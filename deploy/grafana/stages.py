@@ -39,8 +39,7 @@ def broker(width: int) -> list[Builder[Panel]]:
         graph(
             "Dropped and ignored",
             "Dropped: at QoS 0, while the stream was full or Redis unreachable; nothing at QoS 1. Ignored: with "
-            "an empty payload, retained with MQTT_RETAINED=ignore, or by a mapping, which is named; same_point are "
-            "readings of which their message has another one for the same moment.",
+            "an empty payload, retained with MQTT_RETAINED=ignore, or by a mapping, which is named.",
             {
                 "dropped": rate("ingest_dropped_messages_total"),
                 "ignored, {{reason}} {{mapping}}": rate("ingest_ignored_total", by="reason, mapping"),
@@ -118,8 +117,13 @@ def database(width: int) -> list[Builder[Panel]]:
         heading("### Database", width=width),
         graph(
             "Points stored",
-            "Rows inserted into ts_measure; and points, ACKs and events that were stored already.",
-            {"stored": rate("ingest_points_total"), "duplicates": rate("ingest_duplicates_total")},
+            "Rows inserted into ts_measure; points, ACKs and events that were stored already; and conflicts, readings "
+            "of which their message has another value or unit.",
+            {
+                "stored": rate("ingest_points_total"),
+                "duplicates": rate("ingest_duplicates_total"),
+                "conflicts": rate("ingest_conflicts_total"),
+            },
             units.Short,
             width=width,
         ),

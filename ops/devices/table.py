@@ -6,20 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-import asyncpg
-
-from traksense_ingest.ops.advice import explain_with_url
-from traksense_ingest.shared import database
+from traksense_ingest.ops.database import opened
 from traksense_ingest.shared.config import redacted
-from traksense_ingest.shared.errors import ConfigurationError, IngestError
-from traksense_ingest.shared.failure import DATABASE_ERRORS, ended_by
+from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.messages import DEVICE_STATUSES
 from traksense_ingest.shared.sql import statements
 
 _statements = statements("traksense_ingest.ops.devices")
 COUNT, LIST = (_statements[name].replace("{selected}", _statements["selected"]) for name in ("count", "list"))
-
-STATEMENT_S = 60.0  # a million devices take some seconds
 
 
 class Selection(NamedTuple):
@@ -40,21 +34,11 @@ class Found(NamedTuple):
 @asynccontextmanager
 async def open_view(url: str) -> AsyncIterator[Any]:
     """A connection for as long as the block; raises IngestError, with one line that names the variable."""
-    try:
-        connection = await database.connect(url, command_timeout=STATEMENT_S)
-    except (*DATABASE_ERRORS, OSError, ValueError) as error:
-        raise _unusable(url, error) from error
-    try:
+    async with opened(url, "the tables' owner or as traksense_writer") as connection:
         if await connection.fetchval("SELECT to_regclass('device_status')") is None:
             where = f"DATABASE_URL={redacted(url)}"
             raise ConfigurationError(f"{where}: there is no view device_status; run `traksense-ingest migrate`")
         yield connection
-    except BrokenPipeError:  # stdout's
-        raise
-    except (*DATABASE_ERRORS, ConnectionError, TimeoutError) as error:
-        raise _unusable(url, error) from error
-    finally:
-        connection.terminate()
 
 
 async def find(connection: Any, selection: Selection, limit: int) -> Found:
@@ -63,9 +47,3 @@ async def find(connection: Any, selection: Selection, limit: int) -> Found:
     counts = {status: counted.get(status, 0) for status in DEVICE_STATUSES}
     rows = await connection.fetch(LIST, *selection, limit) if limit else []
     return Found(counts, [dict(row) for row in rows])
-
-
-def _unusable(url: str, error: BaseException) -> IngestError:
-    refused = isinstance(error, asyncpg.InsufficientPrivilegeError)
-    hint = "; connect as the tables' owner or as traksense_writer" if refused else ""
-    return ended_by(error, f"{explain_with_url('DATABASE_URL', url, error)}{hint}")

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import click
 
+from traksense_ingest.ops.appending.options import limit, rate
 from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.options import ID, WHICH, age, reason, replayed_or_not, selectors, tenant
 from traksense_ingest.ops.help import Command, Group, argument, option
-
-PACE = "How much, how fast"
-RATE_MAX = 100_000.0  # messages/s; no stream takes more
 
 
 @click.group(cls=Group)
@@ -99,16 +97,8 @@ def show(id_: int, full: bool, as_json: bool) -> None:
 @option("--all", "everything", section=WHICH, is_flag=True, help="All that were not replayed yet.")
 @option("--from-id", section=WHICH, type=ID, help="Of these, only those from this id on.")
 @option("--again", section=WHICH, is_flag=True, help="Also those that were replayed before.")
-@option(
-    "--limit", section=PACE, type=click.IntRange(1), show_default="no limit", help="Replay at most this many messages."
-)
-@option(
-    "--rate",
-    section=PACE,
-    type=click.FloatRange(0, RATE_MAX, min_open=True),
-    default=500.0,
-    help="Replay at most this many messages/s.",
-)
+@limit("Replay")
+@rate("Replay")
 @option("--dry-run", "dry", is_flag=True, help="Print what would become of each now; change nothing.")
 @option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def replay(

@@ -43,12 +43,7 @@ class DeadLetter:
     @property
     def replay_blocker(self) -> str | None:
         """Why the message can't be appended exactly as it was, or None."""
-        if self.reason.endswith(_NO_FIELD):
-            return "the entry lacked a field, which no device's message does"
-        escaped = _ESCAPED.get(self.error_class)
-        if self.reason.startswith(_NO_TEXT) or (escaped and escaped.search(self.topic)):
-            return r"the topic's exact bytes are not known: what text can't hold is kept as \x…"
-        return None
+        return replay_blocker(self.topic, self.reason, self.error_class)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: `payload` where text holds the exact bytes, else `payload_base64`."""
@@ -58,6 +53,16 @@ class DeadLetter:
             else {"payload_base64": base64.b64encode(self.payload).decode()}
         )
         return fit_for_json({**asdict(self), **payload}, leaving_out={"is_text", *({"payload"} - payload.keys())})
+
+
+def replay_blocker(topic: str, reason: str, error_class: str) -> str | None:
+    """Why the message of a dead letter can't be appended exactly as it was, or None."""
+    if reason.endswith(_NO_FIELD):
+        return "the entry lacked a field, which no device's message does"
+    escaped = _ESCAPED.get(error_class)
+    if reason.startswith(_NO_TEXT) or (escaped and escaped.search(topic)):
+        return r"the topic's exact bytes are not known: what text can't hold is kept as \x…"
+    return None
 
 
 def dead_letter_from(row: Mapping[str, Any]) -> DeadLetter:

@@ -13,9 +13,10 @@ from typing import TextIO
 
 import click
 
+from traksense_ingest.ops.database import each_row
 from traksense_ingest.ops.dlq.dead_letter import Selection, dead_letter_from
 from traksense_ingest.ops.dlq.listing import rows
-from traksense_ingest.ops.dlq.table import LETTERS, each_row, open_table
+from traksense_ingest.ops.dlq.table import LETTERS, open_table
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.database import in_transaction

@@ -15,10 +15,11 @@ import click
 from redis.exceptions import RedisError
 
 from traksense_ingest.ops.advice import ingest_error
+from traksense_ingest.ops.appending.pace import Pace
 from traksense_ingest.ops.dlq.append import streams
 from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.dry_run import dry_run
-from traksense_ingest.ops.dlq.replayer import Pace, Replayer, ReplayQueue, Tally
+from traksense_ingest.ops.dlq.replayer import Replayer, ReplayQueue, Tally
 from traksense_ingest.ops.dlq.table import LIST, open_table
 from traksense_ingest.ops.progress import on_stderr, replay_columns
 from traksense_ingest.ops.terminal import at, number

@@ -13,18 +13,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from traksense_ingest.ops.dlq.append import Overflow, Streams
+from traksense_ingest.ops.appending.pace import BATCH_BYTES, Pace, Room
+from traksense_ingest.ops.database import each_row
+from traksense_ingest.ops.dlq.append import Streams
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
-from traksense_ingest.ops.dlq.table import COUNT_DUE, DUE, LETTERS, MARK, NOW, TAKE, each_row
+from traksense_ingest.ops.dlq.table import COUNT_DUE, DUE, LETTERS, MARK, NOW, TAKE
 from traksense_ingest.shared.database import in_transaction
-from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.runtime.service import unless_stopped
-from traksense_ingest.shared.runtime.tasks import end_if_cancelled
-
-BATCH_BYTES = 8 * 1024 * 1024  # of payloads in one batch, if it is more than one
-
-BATCHES_PER_S = 5  # so that a low rate does not come in bursts
-BATCH_MAX = 100  # messages: what a crash between append and COMMIT replays twice at most
 
 
 class ReplayQueue:
@@ -82,23 +77,6 @@ def _first_that_fit(sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:
     return tuple(ids)
 
 
-class Pace:
-    """At most `rate` messages a second, a batch at a time; times are seconds of any clock."""
-
-    def __init__(self, rate: float, room: int) -> None:
-        self.batch = max(1, min(BATCH_MAX, int(rate / BATCHES_PER_S), room))
-        self._rate = rate
-        self._next = 0.0
-
-    def delay(self, now: float) -> float:
-        """Seconds until the next batch may go."""
-        return max(0.0, self._next - now)
-
-    def sent(self, messages: int, now: float) -> None:
-        """Count messages that were sent. Unused time does not allow more later."""
-        self._next = max(self._next, now) + messages / self._rate
-
-
 @dataclass
 class Tally:
     """What a run has done so far."""
@@ -133,7 +111,7 @@ class Replayer:
         self._pace = pace
         self._stop = stop
         self._log = log
-        self._has_waited = False
+        self._room = Room(streams, stop, log)
 
     async def run(self, limit: int | None, first: int | None) -> None:
         """Raises what asyncpg and redis-py raise; then the current batch is not marked."""
@@ -150,14 +128,14 @@ class Replayer:
             letters = await self._queue.take(self.tally.next_id, size)
             exact = [letter for letter in letters if letter.replay_blocker is None]
             overflows = await self._streams.append(exact)
-            waiting = {letter.id for overflow in overflows for letter in overflow.letters}
+            waiting = {letter.id for overflow in overflows for letter in overflow.messages}
             done = [letter.id for letter in exact if letter.id not in waiting]
             await self._queue.mark(done)
         self._pace.sent(len(done), time.monotonic())
         self.tally.replayed += len(done)
         self._advance(letters, waiting)
         if overflows:
-            await unless_stopped(self._stop, self._wait_for_room(overflows))
+            await self._room.wait(overflows)
         return bool(letters)
 
     def _advance(self, letters: Sequence[DeadLetter], waiting: set[int]) -> None:
@@ -168,18 +146,3 @@ class Replayer:
             if letter.replay_blocker and letter.id < self.tally.next_id:
                 self.tally.skipped.append(letter.id)
                 self._log(f"{letter.id}: not replayed: {letter.replay_blocker}")
-
-    async def _wait_for_room(self, overflows: Sequence[Overflow]) -> None:
-        if not self._has_waited:
-            self._has_waited = True
-            self._log(
-                f"{overflows[0].stream} holds {overflows[0].length} entries; half of INGEST_QUEUE_MAX is left to the "
-                "devices: waiting for the writers"
-            )
-        backoff = Backoff()
-        while True:
-            await asyncio.sleep(backoff.delay())
-            has_room = all([await self._streams.has_room(overflow) for overflow in overflows])
-            end_if_cancelled()
-            if has_room:
-                return

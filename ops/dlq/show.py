@@ -11,11 +11,12 @@ from dataclasses import asdict
 import click
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
-from traksense_ingest.ops.dlq.dry_run import Forecaster
+from traksense_ingest.ops.dlq.dry_run import REJECTED, forecast_of
 from traksense_ingest.ops.dlq.payload import payload_lines, wrong_byte
 from traksense_ingest.ops.dlq.table import LETTERS, open_table
-from traksense_ingest.ops.dlq.writers_mappings import warn_of_others
+from traksense_ingest.ops.forecast import Forecaster
 from traksense_ingest.ops.terminal import at, number, printable
+from traksense_ingest.ops.writers_mappings import warn_of_others
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.mapping.faults import MappingError
@@ -49,9 +50,9 @@ async def _read(settings: Settings, id_: int) -> DeadLetter | None:
 def _now(letter: DeadLetter, settings: Settings) -> str:
     """What would become of it with the mappings of INGEST_MAPPINGS."""
     try:
-        forecaster = Forecaster(settings)
+        forecaster = Forecaster(settings, REJECTED)
         asyncio.run(warn_of_others(settings, forecaster.mappings))
-        forecast = forecaster.of(letter)
+        forecast = forecast_of(letter, forecaster)
     except MappingError as error:
         errors = number(len(error.faults), "error")
         return f"not known: INGEST_MAPPINGS has {errors}; `traksense-ingest mapping lint` shows them"

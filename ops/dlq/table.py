@@ -6,13 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
-
-from traksense_ingest.ops.advice import explain_with_url
-from traksense_ingest.shared import database
+from traksense_ingest.ops.database import opened
 from traksense_ingest.shared.config import redacted
-from traksense_ingest.shared.errors import ConfigurationError, IngestError
-from traksense_ingest.shared.failure import DATABASE_ERRORS, ended_by
+from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.sql import statements
 
 _statements = statements("traksense_ingest.ops.dlq")
@@ -41,37 +37,13 @@ SELECT EXISTS (
 )
 """
 
-STATEMENT_S = 300.0  # a count of some million rows takes seconds
-
 
 @asynccontextmanager
 async def open_table(url: str) -> AsyncIterator[Any]:
     """A connection for as long as the block; raises IngestError, with one line that names the variable."""
-    where = f"DATABASE_URL={redacted(url)}"
-    try:
-        connection = await database.connect(url, command_timeout=STATEMENT_S)
-    except (*DATABASE_ERRORS, OSError, ValueError) as error:
-        raise _unusable(url, error) from error
-    try:
-        await _check(connection, where)
+    async with opened(url, "the tables' owner") as connection:
+        await _check(connection, f"DATABASE_URL={redacted(url)}")
         yield connection
-    except BrokenPipeError:  # stdout's
-        raise
-    except (*DATABASE_ERRORS, ConnectionError, TimeoutError) as error:
-        raise _unusable(url, error) from error
-    finally:
-        connection.terminate()
-
-
-async def each_row(connection: Any, query: str, *arguments: Any, at_once: int) -> AsyncIterator[Any]:
-    """A query's rows, `at_once` of them in memory; in a transaction.
-
-    asyncpg's own cursors use a named statement, which would stay in a pooler's session.
-    """
-    await connection.execute(f"DECLARE letters NO SCROLL CURSOR FOR {query}", *arguments)
-    while rows := await connection.fetch(f"FETCH {at_once} FROM letters"):
-        for row in rows:
-            yield row
 
 
 async def _check(connection: Any, where: str) -> None:
@@ -85,8 +57,3 @@ async def _check(connection: Any, where: str) -> None:
             f"{where}: the role {role} is under row level security and sees no dead letters; connect as the "
             "tables' owner"
         )
-
-
-def _unusable(url: str, error: BaseException) -> IngestError:
-    hint = "; connect as the tables' owner" if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
-    return ended_by(error, f"{explain_with_url('DATABASE_URL', url, error)}{hint}")

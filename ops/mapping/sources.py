@@ -12,8 +12,9 @@ import click
 from redis.exceptions import RedisError
 
 from traksense_ingest.ops.advice import ingest_error
+from traksense_ingest.ops.database import each_row
 from traksense_ingest.ops.dlq.dead_letter import Selection, dead_letter_from
-from traksense_ingest.ops.dlq.table import LETTERS, each_row, open_table
+from traksense_ingest.ops.dlq.table import LETTERS, open_table
 from traksense_ingest.ops.mapping.listen import listen, now
 from traksense_ingest.ops.mapping.messages import read_capture
 from traksense_ingest.ops.mapping.options import Given

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-CSV = click.Path(exists=True, dir_okay=False, path_type=Path)
+CSV = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()

@@ -24,7 +24,7 @@ from traksense_ingest.shared.runtime.health import Component
 from traksense_ingest.shared.runtime.retry import retry_through_outage, watch
 from traksense_ingest.shared.streams import connection as redis_connection
 from traksense_ingest.shared.streams.connection import Server
-from traksense_ingest.shared.streams.keys import key_of, ledger_of, number_of
+from traksense_ingest.shared.streams.keys import imports_of, key_of, ledger_of, number_of
 from traksense_ingest.shared.streams.nodes import Node
 from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 from traksense_ingest.shared.streams.scripts import Scripts
@@ -185,11 +185,11 @@ async def left_behind(clients: Clients, shards: int) -> list[int]:
 async def require(clients: Clients, shards: int, commands: Iterable[str]) -> None:
     """Raise NoPermissionError unless this user may run the commands, on each shard.
 
-    `{stream}` and `{ledger}` in them stand for the keys. Raises ResponseError before Redis 7.
+    `{stream}`, `{ledger}` and `{imports}` in them stand for the keys. Raises ResponseError before Redis 7.
     """
     for shard in range(shards):
         denied_commands = Scripts.of(clients.of(key_of(shard))).denied_commands
-        keys = {"stream": key_of(shard), "ledger": ledger_of(shard)}
+        keys = {"stream": key_of(shard), "ledger": ledger_of(shard), "imports": imports_of(shard)}
         required = [command.format(**keys) for command in commands]
         if denied := await denied_commands(keys=[keys["stream"]], args=required):
             names = ", ".join(command.decode() for command in denied)

@@ -2,7 +2,8 @@
 
 An entry has the fields `topic`, `payload` (the exact bytes) and `received_at` (ms since the epoch), `retained` = 1
 where MQTT's RETAIN flag was set: the broker has sent what it keeps of the topic; and `replayed` = 1 where it is a dead
-letter again, with the `received_at` of then.
+letter again or an imported message, with the `received_at` of then. An imported message also has `import_id`: its
+source, and its place there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from traksense_ingest.shared.messages import device_of
 
 GROUP = "writers"
 FIELDS = (b"topic", b"payload", b"received_at")  # of every entry, in this order
-RETAINED, REPLAYED = b"retained", b"replayed"  # of some, behind the others
+RETAINED, REPLAYED, IMPORT_ID = b"retained", b"replayed", b"import_id"  # of some, behind the others
 
 
 def key_of(shard: int) -> str:
@@ -29,6 +30,11 @@ def ledger_of(shard: int) -> str:
     to keep a copy of them.
     """
     return f"{key_of(shard)}:ledger"
+
+
+def imports_of(shard: int) -> str:
+    """The hash next to a stream with a field for each import: how far it is in this stream."""
+    return f"{key_of(shard)}:imports"
 
 
 def number_of(key: str) -> int:

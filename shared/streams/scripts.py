@@ -25,6 +25,7 @@ class Scripts:
         self.delete_idle_consumers = _script(client, "delete_idle_consumers")
         self.denied_commands = _script(client, "denied_commands")
         self.heartbeat = _script(client, "heartbeat")
+        self.import_ = _script(client, "import")
         self.nack = _script(client, "nack")
         self.pending = _script(client, "pending")
         self.renew_lease = _script(client, "renew_lease")

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from tests.support.brokers import stack_on
+from tests.support.budget import few_of
 from tests.support.first_version import Kind
 from tests.support.old_database import OldDatabase, create_old_database
 from tests.support.pgbouncer import Pgbouncer
@@ -70,7 +71,7 @@ async def owner_of_empty(empty_database: str) -> AsyncIterator[Any]:
     await owner.close()
 
 
-@pytest.fixture(params=["uuid", "text"])
+@pytest.fixture(params=few_of(["uuid", "text"], 1))
 async def old(
     request: pytest.FixtureRequest, empty_database: str, owner_of_empty: Any, postgres: Server
 ) -> OldDatabase:

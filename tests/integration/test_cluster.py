@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.imports import history, json_lines, succeeds
 from tests.support.process import Process
 from tests.support.redis_cluster import RedisCluster, ask, kill_and_wait, redis_cluster
 from tests.support.services import Services
@@ -78,6 +80,19 @@ async def test_dead_letters_are_replayed_to_their_shards(stack: Stack, cluster: 
     replayed = await stack.command("dlq", "replay", "--all", REDIS_URL=cluster.url, INGEST_SHARDS=SHARDS)
     assert replayed.returncode == 0, replayed.stderr
     await stack.has_rows("ts_measure", 30)
+
+
+async def test_history_is_imported_to_the_shards_of_its_devices(
+    stack: Stack, cluster: RedisCluster, tmp_path: Path
+) -> None:
+    file = tmp_path / "history.jsonl"
+    file.write_text(json_lines(history(60)))
+    variables: dict[str, Any] = {"REDIS_URL": cluster.url, "INGEST_SHARDS": SHARDS}
+    assert "30 messages imported, 30 left" in await succeeds(stack, file, "--limit", 30, **variables)
+    assert "30 messages imported; 30 were imported before" in await succeeds(stack, file, **variables)
+    await start(stack, cluster)
+    await stack.has_rows("ts_measure", 48)
+    await stack.has_rows("ingest_errors", 12)
 
 
 @pytest.mark.long

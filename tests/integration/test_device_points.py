@@ -110,27 +110,33 @@ async def test_what_is_of_the_past_adds_points_and_changes_none(pool: Any, kind:
 
 async def test_what_is_not_committed_is_written_later(pool: Any) -> None:
     tables = Tables(pool, DeviceRegistry())
-    await pool.execute("ALTER TABLE ts_measure ADD CONSTRAINT sane CHECK (point_id <> 'b')")
+    await tables.write([message("a")])
+    await pool.execute("ALTER TABLE device_point ADD CONSTRAINT sane CHECK (point_id <> 'c')")
     with pytest.raises(asyncpg.CheckViolationError):
-        await tables.write([message("ab")])
-    assert await points(pool) == []
-    await pool.execute("ALTER TABLE ts_measure DROP CONSTRAINT sane")
-    await tables.write([message("ab")])
-    assert [name for _, name, *_ in await points(pool)] == ["a", "b"]
+        await tables.write([message("b", second=1), message("c", second=1, device="other")])
+    assert [name for _, name, *_ in await points(pool)] == ["a"]
+    await pool.execute("ALTER TABLE device_point DROP CONSTRAINT sane")
+    await tables.write([message("b", second=1), message("c", second=1, device="other")])
+    assert [name for _, name, *_ in await points(pool)] == ["a", "b", "c"]
 
 
 async def test_two_lanes_that_find_the_same_points_wait_for_each_other(pool: Any) -> None:
-    """In whatever order their messages have them: no deadlock."""
-    names = [chr(code) for code in range(ord("a"), ord("z") + 1)]
-    forwards, backwards = "".join(names), "".join(reversed(names))
+    """In whatever order their messages have them: no deadlock. The device itself is known, so that nobody waits for its
+    row."""
+    names = "".join(chr(0x4E00 + number) for number in range(1_000))
     for number in range(5):
         device = f"d{number}"
-        lanes = [
-            Tables(pool, DeviceRegistry()).write([message(order, second=second, device=device)])
-            for second, order in enumerate((forwards, backwards, forwards))
-        ]
-        await asyncio.gather(*lanes)
-    assert len(await points(pool)) == 5 * len(names)
+        lanes = [Tables(pool, DeviceRegistry()) for _ in range(2)]
+        for second, lane in enumerate(lanes):
+            await lane.write([message("a", second=second, device=device)])
+        orders = names, names[::-1]
+        await asyncio.gather(
+            *(
+                lane.write([message(order, second=second, device=device)])
+                for second, (lane, order) in enumerate(zip(lanes, orders, strict=True), 2)
+            )
+        )
+    assert len(await points(pool)) == 5 * (len(names) + 1)
 
 
 async def test_a_rehearsal_writes_nothing_and_needs_the_table(pool: Any) -> None:

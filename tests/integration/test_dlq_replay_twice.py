@@ -16,9 +16,10 @@ import pytest
 from tests.integration.test_crash_points import Crash, crash_after, crash_before, drain
 from tests.support.dead_letters import TOPIC, dead_letter, dlq, entries, in_process, succeeds, unreplayed
 from tests.support.stack import Stack
+from traksense_ingest.ops.appending.pace import Pace
 from traksense_ingest.ops.dlq.append import Streams, streams
 from traksense_ingest.ops.dlq.dead_letter import Selection
-from traksense_ingest.ops.dlq.replayer import Pace, Replayer, ReplayQueue, Tally
+from traksense_ingest.ops.dlq.replayer import Replayer, ReplayQueue, Tally
 from traksense_ingest.ops.dlq.table import open_table
 from traksense_ingest.shared import config
 

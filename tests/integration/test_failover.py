@@ -18,6 +18,7 @@ from redis.exceptions import ReadOnlyError, RedisError
 from tests.chaos.proxy import Proxy
 from tests.support.budget import few_of
 from tests.support.failover import follow, hand_over
+from tests.support.imports import Import, history, json_lines
 from tests.support.services import Services
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
@@ -179,6 +180,23 @@ async def test_a_replay_of_dead_letters_goes_on_at_the_new_master(stack: Stack, 
         assert await targets.append(letters[1:]) == []
     assert await pair.new.xlen(key_of(0)) == 2
     stack.redis_server.kill()
+
+
+async def test_an_import_goes_on_at_the_new_master(stack: Stack, pair: Pair, tmp_path: Path) -> None:
+    file, sent = tmp_path / "history.jsonl", history(60)
+    file.write_text(json_lines(sent))
+    await follow(pair.server, stack.redis_server)
+    running = Import(stack, tmp_path / "log", file, "--rate", 20, REDIS_URL=pair.url)
+    await eventually(lambda: _has_entries(pair.old, 8), "it has begun")
+    await hand_over(stack.redis_server, pair.server, pair.proxy)
+    assert await running.ends() == 0, running.log
+    found: Any = await pair.new.xrange(key_of(0))
+    assert [fields[b"payload"] for _, fields in found] == [payload for _, payload in sent]
+    stack.redis_server.kill()
+
+
+async def _has_entries(redis: Redis, count: int) -> bool:
+    return int(await redis.xlen(key_of(0))) >= count
 
 
 async def test_an_entry_that_has_the_id_of_another_ones_is_not_settled_with_it(stack: Stack, pair: Pair) -> None:

@@ -113,11 +113,11 @@ async def test_of_two_readings_of_a_point_and_moment_the_first_is_stored(stack: 
     rows = [part("a", points={"t": 1, "h": 2}), part("a", points={"t": 9, "p": 3}), part("a", points={"t": 1})]
     await writer.takes(message(rows=rows, same_point=4))
     assert await points(stack) == [("acme", "a", "h", 2.0), ("acme", "a", "p", 3.0), ("acme", "a", "t", 1.0)]
-    assert writer.metric("ingest_ignored_total", reason="same_point", mapping=NAME) == 2 + 4
+    assert writer.metric("ingest_conflicts_total", mapping=NAME) == 2 + 4
     assert writer.metric("ingest_duplicates_total", type="telem") == 0
     twice = [{"name": "p", "v": 1}, {"name": "p", "v": 2}, {"name": "p", "v": 1}]
     await writer.takes(telem(points=twice))
-    assert writer.metric("ingest_ignored_total", reason="same_point", mapping="") == 1
+    assert writer.metric("ingest_conflicts_total", mapping="") == 1
     assert writer.metric("ingest_duplicates_total", type="telem") == 1
     assert (await read_snapshot(stack.clients, 0)).ignored == 0, "both messages are stored"
 

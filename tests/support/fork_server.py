@@ -31,6 +31,7 @@ PRELOADED = (
     "traksense_ingest.ops.dlq.purge",
     "traksense_ingest.ops.dlq.replay",
     "traksense_ingest.ops.dlq.show",
+    "traksense_ingest.ops.imports.run",
     "traksense_ingest.ops.schema.command",
     "traksense_ingest.ops.simulate.run",
     "traksense_ingest.ops.status.command",

@@ -10,10 +10,10 @@ from click.testing import CliRunner, Result
 from rich.console import Console
 
 from tests.support.dead_letters import TIME, letter
+from traksense_ingest.ops.appending.pace import Pace
 from traksense_ingest.ops.cli import main
 from traksense_ingest.ops.dlq import listing
 from traksense_ingest.ops.dlq.options import duration
-from traksense_ingest.ops.dlq.replayer import Pace
 
 
 @pytest.mark.parametrize(

@@ -69,3 +69,34 @@ def test_only_a_1_says_that_a_message_is_retained_or_replayed(more: list[bytes],
     for order in ([*fields, *replayed], [*replayed, *fields]):
         entry = parse_entry("s", b"1-0", order)
         assert (entry.retained, entry.replayed, entry.received_at) == (False, is_retained, AT)
+
+
+@pytest.mark.parametrize(
+    ("value", "import_id"),
+    [
+        (b"import:0123456789abcdef:17", "import:0123456789abcdef:17"),
+        (b"import:" + b"x" * 200, "import:" + "x" * 200),
+        (b"import:" + b"x" * 201, None),
+        (b"import:", None),
+        (b"import:a b", None),
+        (b"import:\xff", None),
+        (b"import:a\0", None),
+        (b"import:a\n", None),
+        (b"retained:1-0", None),
+        (b"", None),
+    ],
+)
+def test_an_import_id_that_may_be_that_of_a_dead_letter(value: bytes, import_id: str | None) -> None:
+    fields = [
+        b"topic",
+        b"t",
+        b"payload",
+        b"p",
+        b"received_at",
+        b"1700000000000",
+        b"replayed",
+        b"1",
+        b"import_id",
+        value,
+    ]
+    assert parse_entry("s", b"1-0", fields)[7:] == (True, import_id)

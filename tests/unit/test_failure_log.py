@@ -1,4 +1,4 @@
-"""Entries that stay pending because of a bug: each distinct error is logged once a batch."""
+"""What the log says of what is not stored: each distinct bug once a batch, and readings in conflict once a minute."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import logging
 
 import pytest
 
+from tests.support.decoding import decoded, v1
 from traksense_ingest.writer.entry import parse_entry
 from traksense_ingest.writer.outcome import Deferred
-from traksense_ingest.writer.watch.failure_log import log_deferred
+from traksense_ingest.writer.watch.failure_log import PERIOD_S, ConflictLog, log_deferred
 
 
 def deferred(number: int, error: Exception, deliveries: int = 1) -> Deferred:
@@ -34,3 +35,18 @@ def test_errors_that_all_differ_are_bounded(caplog: pytest.LogCaptureFixture) ->
 def test_without_a_bug_nothing_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     log_deferred([])
     assert not caplog.records
+
+
+def test_readings_in_conflict_are_logged_at_once_and_then_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    conflicts = ConflictLog(lambda: now)
+    batch = [decoded(v1({"name": "A", "v": 1.0})), decoded(v1({"name": "A", "v": 1.0}, {"name": "A", "v": 2.0}))]
+    conflicts.add({"": 1}, batch)
+    conflicts.add({"khomp": 2}, batch)
+    now = PERIOD_S
+    conflicts.add({"khomp": 3}, batch)
+    words = "readings are not stored, since their message has another value or unit of the same point and time"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"1 {words}; the last message is of topic 'traksense/t/site/dev/telem'",
+        f"5 {words}, mapping khomp: 5; the last message is of topic 'traksense/t/site/dev/telem'",
+    ]

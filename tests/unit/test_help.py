@@ -25,6 +25,7 @@ ORDER = [
     "status",
     "devices",
     "dlq",
+    "import",
     "mapping",
     "validate",
     "simulate",

@@ -52,7 +52,8 @@ def test_of_several_readings_the_first_one_counts_and_rows_are_sorted_by_key() -
 
 def test_what_was_not_committed_is_new_again() -> None:
     registry = DeviceRegistry()
-    assert registry.new_points([message("a")]) == registry.new_points([message("a")]) != []
+    write(registry, message("a"))
+    assert registry.new_points([message("ab")]) == registry.new_points([message("ab")]) != []
 
 
 def test_a_device_that_is_not_known_has_its_points_written_each_time() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import re
+from collections.abc import Sequence
 
 import pytest
 from rich.console import Console
+from rich.progress import ProgressColumn
 
 from tests.support.waiting import one_turn
 from traksense_ingest.ops import progress
-from traksense_ingest.ops.progress import Reporter, replay_columns
+from traksense_ingest.ops.progress import Reporter, import_columns, replay_columns
 
 TOTAL = 123_456
 
@@ -38,9 +40,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_S", 0)
 
 
-async def shown(width: int, *, terminal: bool) -> str:
+async def shown(width: int, *, terminal: bool, columns: Sequence[ProgressColumn] = ()) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=terminal, color_system=None, highlight=False)
-    replay, reporter = Replay(3), Reporter(console, TOTAL, replay_columns())
+    replay, reporter = Replay(3), Reporter(console, TOTAL, columns)
     async with reporter.watching(replay.done), asyncio.timeout(60):
         reporter.say("4711: not replayed: [red]why[/red]")
         await replay.is_seen.wait()
@@ -48,12 +50,13 @@ async def shown(width: int, *, terminal: bool) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.parametrize(("verb", "columns"), [("replaying", replay_columns()), ("importing", import_columns())])
 @pytest.mark.parametrize("width", [60, 80])
-async def test_the_bar_fits_and_has_both_figures(width: int) -> None:
-    said = await shown(width, terminal=True)
+async def test_the_bar_fits_and_has_both_figures(width: int, verb: str, columns: Sequence[ProgressColumn]) -> None:
+    said = await shown(width, terminal=True, columns=columns)
     lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split(r"[\r\n]", said)]
-    bars = [line for line in lines if line.startswith("replaying")]
-    assert re.search(rf"^replaying ━+[╸╺ ━]* +80000/{TOTAL} [-0-9]:[-0-9:]+$", bars[-1]), bars[-1]
+    bars = [line for line in lines if line.startswith(verb)]
+    assert re.search(rf"^{verb} ━+[╸╺ ━]* +80000/{TOTAL} [-0-9]:[-0-9:]+$", bars[-1]), bars[-1]
     assert max(map(len, bars)) <= width
     assert "4711: not replayed: [red]why[/red]" in lines, "a line above it"
     assert said.endswith("\x1b[?25h"), "the cursor is shown again"

@@ -6,8 +6,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-from traksense_ingest.ops.dlq.append import Overflow
-from traksense_ingest.ops.dlq.replayer import Pace, Replayer, Tally
+from traksense_ingest.ops.appending.pace import Pace
+from traksense_ingest.ops.appending.streams import Overflow
+from traksense_ingest.ops.dlq.replayer import Replayer, Tally
 
 
 class FullStreams:
@@ -16,10 +17,10 @@ class FullStreams:
     def __init__(self) -> None:
         self.is_asked = asyncio.Event()
 
-    async def append(self, letters: list[Any]) -> list[Overflow]:
+    async def append(self, letters: list[Any]) -> list[Overflow[Any]]:
         return [Overflow("ingest:{0}", 4, letters)]
 
-    async def has_room(self, _overflow: Overflow) -> bool:
+    async def has_room(self, _overflow: Overflow[Any]) -> bool:
         self.is_asked.set()
         try:
             await asyncio.Event().wait()

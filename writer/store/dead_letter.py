@@ -71,7 +71,7 @@ def dead_letter_row(rejected: Rejected) -> DeadLetter:
         rejected.error_class,
         rejected.sqlstate,
         entry.stream,
-        f"{RETAINED}{entry.id}" if entry.retained else entry.id,
+        f"{RETAINED}{entry.id}" if entry.retained else entry.import_id or entry.id,
         min(entry.deliveries, 2**31 - 1),
         entry.received_at,
     )

@@ -240,6 +240,7 @@ WHERE CASE
             AND (stored.topic, stored.payload) = (letter.topic, letter.payload)
             AND stored.payload_raw IS NOT DISTINCT FROM letter.payload_raw
     )
+    WHEN starts_with(letter.entry_id, 'import:') THEN true
     ELSE NOT EXISTS (
         SELECT FROM ingest_errors AS replay
         WHERE hashtextextended(replay.payload, hashtextextended(replay.topic, 0))

@@ -1,4 +1,5 @@
-"""What the log says of messages that are not stored: dead letters, and entries that stay pending because of a bug."""
+"""What the log says of what is not stored: dead letters, entries that stay pending because of a bug, and readings that
+contradict another one of their message."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from traksense_ingest.shared.failure import describe, sqlstate_of
-from traksense_ingest.writer.outcome import AwaitsBirth, Deferred, Rejected, Settleable
+from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Rejected, Settleable
 
 PERIOD_S = 60.0
 TRACEBACKS = 5  # of one batch
@@ -54,6 +55,37 @@ class DeadLetterLog:
             )
             self._counts.clear()
             self._logged_at = self._clock()
+
+
+class ConflictLog:
+    """Readings that were not stored since their message has another one of the same point and time: the first at once,
+    then a line a minute. Shared by a process's lanes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._logged_at = -PERIOD_S
+        self._counts: Counter[str] = Counter()
+
+    def add(self, counts: Mapping[str, int], batch: Sequence[Settleable]) -> None:
+        """So many of each mapping, whose name is empty for version 1; they are of this batch."""
+        self._counts.update(counts)
+        if self._clock() - self._logged_at < PERIOD_S:
+            return
+        self._logged_at = self._clock()
+        entry = next(outcome.entry for outcome in batch if isinstance(outcome, Decoded) and _may_conflict(outcome))
+        log.warning(
+            "%d readings are not stored, since their message has another value or unit of the same point and time%s; "
+            "the last message is of topic %s",
+            self._counts.total(),
+            "".join(f", mapping {name}: {count}" for name, count in sorted(self._counts.items()) if name),
+            _shown(entry.topic),
+            extra={"count": self._counts.total()},
+        )
+        self._counts.clear()
+
+
+def _may_conflict(outcome: Decoded) -> bool:
+    return outcome.same_point > 0 or len(outcome.rows) > 1
 
 
 class AwaitedBirthLog:

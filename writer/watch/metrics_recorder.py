@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from traksense_ingest.shared.messages import SAME_POINT
 from traksense_ingest.shared.metrics import WriterMetrics
 from traksense_ingest.writer.decode.decode import Clock, utc_now
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Decoded, Settleable
 from traksense_ingest.writer.read.consumer import SettlementKey
 from traksense_ingest.writer.store.tables import Changes
-from traksense_ingest.writer.watch.failure_log import AwaitedBirthLog, DeadLetterLog
+from traksense_ingest.writer.watch.failure_log import AwaitedBirthLog, ConflictLog, DeadLetterLog
 from traksense_ingest.writer.watch.rejected_share import RejectedShare
 
 
@@ -24,6 +23,7 @@ class MetricsRecorder:
         self._clock = clock
         self.share = RejectedShare(metrics.rejected_share, max_rejected_share)
         self.dead_letters = DeadLetterLog()
+        self.conflicts = ConflictLog()
         self.awaiting = AwaitedBirthLog()
 
     def committed(self, batch: Sequence[Settleable], changes: Changes, took_s: float) -> None:
@@ -35,12 +35,14 @@ class MetricsRecorder:
         for type_, count in changes.duplicates.items():
             metrics.duplicates.labels(type_).inc(count)
         for mapping, count in changes.same_point.items():
-            metrics.ignored(SAME_POINT, count, mapping)
+            metrics.conflicts.labels(mapping).inc(count)
         for reason, count in changes.dead_letters.items():
             metrics.errors.labels(reason).inc(count)
             metrics.dead_letters.inc(count)
         self.share.committed(batch)
         self.dead_letters.add(changes.dead_letters, batch)
+        if changes.same_point:
+            self.conflicts.add(changes.same_point, batch)
         self._observe_latency(batch, self._clock())
 
     def settled(self, removed: Mapping[SettlementKey, int]) -> None:

@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from traksense_ingest.ops.dlq.append import _may_pass
+from traksense_ingest.ops.appending.streams import _may_pass
 from traksense_ingest.shared.failure import Unusable
 
 

@@ -1,0 +1,1 @@
+"""Puts messages into the streams as a receiver does, for `dlq replay` and `import`."""
