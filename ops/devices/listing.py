@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -24,6 +24,7 @@ from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.runtime.service import EXIT_MISCONFIGURED, unless_stopped
 
 COLOURS = {"online": "green", "late": "yellow", "silent": "red", "offline": "red"}
+LONG_AGO = timedelta(days=300)
 RIGHT_S = 1.0  # a clock that is off by less is right
 
 Show = Callable[[Found], None]
@@ -139,12 +140,19 @@ def _table(found: Found, now: datetime, width: int) -> Table:
         made.add_row(
             *(Text(printable(device[name])) for name in ("tenant_id", "device_id", "site_id")),
             Text(device["status"], style=COLOURS[device["status"]]),
-            at(device["since"])[: len("2026-11-24 02:04")],
+            _day(device["since"], now),
             duration(max(0.0, (now - device["last_seen"]).total_seconds())),
             duration(device["expected_interval_s"]),
             clock(device["skew_s"]),
         )
     return made
+
+
+def _day(moment: datetime | None, now: datetime) -> str:
+    """In UTC: day and minute, and of what is long ago the date."""
+    if moment is None:
+        return "–"
+    return f"{moment.astimezone(UTC):%Y-%m-%d}" if now - moment > LONG_AGO else f"{moment.astimezone(UTC):%m-%d %H:%M}"
 
 
 def clock(skew_s: float | None) -> str:

@@ -232,7 +232,7 @@ async def test_it_reads_devices_and_one_state_of_each(pool: Any, stack: Stack) -
     assert states["Index Name"] == "device_event_state"
     assert states["Actual Loops"] == DEVICES // 2
     assert states["Actual Rows"] <= 1
-    assert states.get("Rows Removed by Filter", 0) == 0
+    assert "Filter" not in states, "a device may have any number of other events"
 
 
 def nodes_of(plan: dict[str, Any]) -> Any:

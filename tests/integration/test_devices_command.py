@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from tests.support.program import Program
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 
 DEVICES = """
 INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen, online_since, interval_s, skew_s)
@@ -108,3 +112,17 @@ async def test_a_writer_counts_them_by_tenant(filled: Stack) -> None:
     assert writer.metric("ingest_devices", tenant="other", status="silent") == 1
     _, page = writer.get("/metrics")
     assert sum(line.startswith("ingest_devices{") for line in page.splitlines()) == 101 * 4
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+async def test_watching_repeats_until_it_is_stopped(filled: Stack, tmp_path: Path, options: tuple[str, ...]) -> None:
+    output = tmp_path / "output"
+    words = ("devices", "--watch", "0.1", "--silent", *options)
+    with output.open("wb") as file:
+        program = Program("ops", *words, environment=filled.addresses, stdout=file)
+    await eventually(lambda: output.read_text().count("valve") >= 2, "it repeats")
+    await filled.execute("UPDATE device SET last_seen = now() WHERE device_id = 'pump'")
+    await eventually(lambda: "pump" not in output.read_text().splitlines()[-1], "it shows what changes")
+    program.send_signal(signal.SIGINT)
+    assert program.wait(30) == 0
+    assert "Traceback" not in output.read_text()

@@ -109,9 +109,8 @@ class DeviceState:
         """Whether the row does not say what the sighting does."""
         return new.site_id != self.site_id or (new.meta is not None and hash(new.meta) != self.meta)
 
-    def count(self, seen: datetime, reading: datetime | None, several: Several | None) -> int:
-        """How many messages to count: none where they come late."""
-        gap = seen - self.last
+    def count(self, gap: timedelta, reading: datetime | None, several: Several | None) -> int:
+        """How many messages to count, so long after the last one: none where they come late."""
         if gap < SPACING:
             return 0
         if reading is not None and self.reading is not None and _is_late(reading - self.reading, gap):
@@ -120,7 +119,8 @@ class DeviceState:
 
     def hear(self, seen: datetime, reading: datetime | None, several: Several | None) -> None:
         """Messages are committed, the last of which was received then."""
-        if BACKWARDS < seen - self.last < SPACING:
+        gap = seen - self.last
+        if BACKWARDS < gap < SPACING:
             return
-        self.messages += self.count(seen, reading, several)
+        self.messages += self.count(gap, reading, several)
         self.last, self.reading = seen, reading

@@ -89,7 +89,7 @@ class DeviceRegistry:
         for sighting in sightings:
             key = sighting[:2]
             if known := written.get(key):
-                known.hear(sighting.seen, readings.get(key), several.get(key))
+                known.hear(sighting.seen, readings.get(key), several.get(key) if several else None)
                 if known.differs(sighting):
                     self._postponed[key] = _merge(self._postponed.get(key), sighting)
         self.written(due)
@@ -143,7 +143,7 @@ class DeviceRegistry:
         if known := self._written.get(key):
             messages = known.messages
             if heard is not NOTHING:
-                messages += known.count(seen, reading, heard.several.get(key))
+                messages += known.count(seen - known.last, reading, heard.several.get(key))
         delay_s = None if reading is None else (seen - reading).total_seconds()
         return DeviceRow(*sighting, reading, delay_s, messages)
 
