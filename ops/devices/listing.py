@@ -156,7 +156,7 @@ def _day(moment: datetime | None, now: datetime) -> str:
 
 
 def clock(skew_s: float | None) -> str:
-    """`right`, `3 h behind`, `20 min ahead`; a clock that is behind makes a message seem to come late."""
+    """`right`, `180 min behind`, `20 min ahead`; a clock that is behind makes a message seem to come late."""
     if skew_s is None:
         return "–"
     if abs(skew_s) < RIGHT_S:

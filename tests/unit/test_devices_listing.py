@@ -18,9 +18,9 @@ COUNTS = {"online": 4, "late": 0, "silent": 1, "offline": 0}
 SCREEN = """\
 4 online, 0 late, 1 silent, 0 offline
 
-tenant  device     site   status  since (UTC)   seen  interval       clock
-acme    chiller-7  plant  silent  11-24 09:05    3 h      60 s  3 h behind
-acme    new        plant  online  2025-11-24    60 s         –           –
+tenant  device     site   status  since (UTC)     seen  interval           clock
+acme    chiller-7  plant  silent  11-24 09:05  180 min      60 s  180 min behind
+acme    new        plant  online  2025-11-24      60 s         –               –
 … 3 more devices: --limit"""
 
 
