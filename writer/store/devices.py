@@ -17,7 +17,7 @@ from traksense_ingest.writer.store.points import NONE, PointRow, PointSets, rows
 
 REFRESH = timedelta(minutes=1)  # how old last_seen may be
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)  # a meta that changes with each message must not update its row each time
-REMEMBERED = 100_000  # devices, some 45 MB; one that is evicted is written once more
+REMEMBERED = 100_000  # devices, some 40 MB; one that is evicted is written once more
 POINTS_EVERY_S = 3600  # points are written again: a unit may have changed, or somebody may have deleted rows
 
 _name = itemgetter(0)  # of a reading
