@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from traksense_ingest.ops.devices.command import devices
 from traksense_ingest.ops.dlq.cli import dlq
 from traksense_ingest.ops.help import Group, completion
 from traksense_ingest.ops.imports.command import import_
@@ -159,6 +160,7 @@ def from_dns(resolver: Resolver | None = None) -> str:
 
 
 main.add_command(status)
+main.add_command(devices)
 main.add_command(dlq)
 main.add_command(import_)
 main.add_command(mapping)

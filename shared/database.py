@@ -21,13 +21,15 @@ DEAD_IN_A_ROW = 10
 
 T = TypeVar("T")
 
-# What each statement of the writer takes; migrations 0005, 0007, 0010, 0013 and 0014 grant it to traksense_writer.
+# What each statement of the writer takes; migrations 0005, 0007, 0010, 0013, 0014 and 0016 grant it to
+# traksense_writer.
 _NEEDED = {
     "ts_measure": ("INSERT",),
     "cmd_ack": ("SELECT", "INSERT", "UPDATE"),
     "device_event": ("INSERT",),
     "device": ("SELECT", "INSERT", "UPDATE"),
     "device_point": ("SELECT", "INSERT", "UPDATE"),
+    "device_status": ("SELECT",),
     "ingest_errors": ("SELECT", "INSERT"),
     "sparkplug_birth": ("SELECT", "INSERT", "UPDATE"),
     "stream_ledger": ("SELECT", "INSERT", "UPDATE"),

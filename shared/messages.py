@@ -1,5 +1,5 @@
 """What a message is: its kind, the topic of version 1, traksense/{tenant}/{site}/{device}/{kind}, and the reasons for
-which one is not stored.
+which one is not stored; and what the messages of a device say of its status.
 
 The grammar of those topics is here: the writer's `decode/topic.py`, a device's shard, checks and simulated devices use
 it. Other topics belong to mappings.
@@ -30,6 +30,8 @@ POISON_REASONS = (
 )
 EMPTY, RETAINED, MAPPING = "empty", "retained", "mapping"
 IGNORED_REASONS = (EMPTY, RETAINED, MAPPING)  # the second one is the receiver's, the others the writer's
+
+DEVICE_STATUSES = ("online", "late", "silent", "offline")  # of the view device_status; offline by a state
 
 _KINDS = frozenset(kind.encode() for kind in KINDS)
 _WRONG_FILTER = re.compile(r"[^/][+#]|[+#][^/]|#.")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from traksense_ingest.shared.messages import IGNORED_REASONS, MAPPING, MESSAGE_KINDS, POISON_REASONS
+from traksense_ingest.shared.messages import DEVICE_STATUSES, IGNORED_REASONS, MAPPING, MESSAGE_KINDS, POISON_REASONS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no dashboard uses
 
@@ -216,3 +216,19 @@ class WriterMetrics(Metrics):
             "Receivers that stopped or no longer send heartbeats, and are not back or dismissed: their sessions may "
             "hold messages.",
         )
+        self._devices = Gauge(
+            "ingest_devices",
+            "Devices that are online, late, silent or offline, of the 100 tenants with the most devices; of all other "
+            "tenants together as the tenant other.",
+            ["tenant", "status"],
+            registry=self.registry,
+        )
+        for status in DEVICE_STATUSES:
+            self._devices.labels("other", status)
+
+    def show_devices(self, counts: Mapping[tuple[str, str], int]) -> None:
+        """How many devices there are, by tenant and status. Each tenant has each status, so that no series ends."""
+        self._devices.clear()
+        for tenant in {tenant for tenant, _ in counts}:
+            for status in DEVICE_STATUSES:
+                self._devices.labels(tenant, status).set(counts.get((tenant, status), 0))

@@ -185,13 +185,20 @@ def whole(width: int) -> list[Builder[Panel]]:
             "The share of dead letters among the messages that a writer settled in the last 5 minutes.",
             {"{{instance}}": of("ingest_rejected_share")},
             units.PercentUnit,
-            width=2 * width,
+            width=width,
         ),
         graph(
             "Mappings reloaded",
             "0 after a reload of the mappings that failed: the process keeps the previous mappings. "
             "traksense-ingest status says why.",
             {"{{job}} {{instance}}": of("ingest_mapping_last_reload_successful")},
+            units.Short,
+            width=width,
+        ),
+        graph(
+            "Devices by status",
+            "Of all tenants. While writers are behind, devices seem to be late: their messages are not stored yet.",
+            {"{{status}}": f"sum by (status) (max by (tenant, status) ({of('ingest_devices')}))"},
             units.Short,
             width=2 * width,
         ),

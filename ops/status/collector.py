@@ -35,6 +35,7 @@ from traksense_ingest.shared.streams.snapshot import read_snapshot_after
 
 CHECK_BROKER_EVERY_S = 5.0  # a broker logs each client that connects
 RECORD_EVERY_S = 10.0
+COUNT_DEVICES_EVERY_S = 10.0  # half a second for 100 000 of them
 SEARCH_EVERY_S = 10.0  # for streams beyond INGEST_SHARDS: a thousand XLENs
 
 
@@ -67,7 +68,8 @@ class StatusCollector:
         self._before: Snapshot | None = None
         self._known: tuple[Rows | None, Snapshot | None] = None, None  # as last collected
         self._shards: Sequence[int] = ()  # as last searched for
-        self._checked_broker, self._recorded, self._searched = _Last(), _Last(), _Last()
+        self._devices: Mapping[str, int] | None = None  # as last counted
+        self._checked_broker, self._recorded, self._searched, self._counted = _Last(), _Last(), _Last(), _Last()
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,6 +90,7 @@ class StatusCollector:
             "cap": self._settings.ingest_queue_max,
             "dependencies": (broker, redis, database),
             "numbers": self._shards or range(self._settings.ingest_shards),
+            "devices": self._devices,
             **nodes,
         }
         if now is None:
@@ -152,11 +155,16 @@ class StatusCollector:
     async def _ask_database(self) -> tuple[Dependency, Rows | None]:
         async def read() -> tuple[Rows, str | None]:
             async with self._ledgers.rows() as rows:
-                return await rows.read(), await self._ledgers.problem()
+                found = await rows.read(), await self._ledgers.problem()
+                if self._counted.is_due(COUNT_DEVICES_EVERY_S):
+                    self._devices, self._counted = await self._ledgers.devices(), _Last(time.monotonic())
+                return found
 
         if "database" in self._skipped:
             return self._database.skipped(), None
         dependency, found = await self._database.ask(read)
+        if found is None:
+            self._devices, self._counted = None, _Last()
         rows, problem = found or (None, None)
         return self._database.wrong(problem) if problem else dependency, rows
 

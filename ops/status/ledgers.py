@@ -16,6 +16,7 @@ from traksense_ingest.shared import database, integrity
 from traksense_ingest.shared.database import NotMigrated
 from traksense_ingest.shared.database_url import DatabaseUrl
 from traksense_ingest.shared.failure import DATABASE_ERRORS, Unusable, ended_by
+from traksense_ingest.shared.messages import DEVICE_STATUSES
 from traksense_ingest.shared.streams import heartbeat
 from traksense_ingest.shared.streams.client import Clients, left_behind
 from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
@@ -28,6 +29,7 @@ Rows = Mapping[str, LedgerRow]  # by stream
 Processes = tuple[Sequence[Receiver] | None, Sequence[Writer] | None]
 
 _ERRORS = (*DATABASE_ERRORS, OSError)
+_DEVICES = "SELECT status, count(*) AS devices FROM device_status GROUP BY status"
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,16 @@ class Ledgers:
         Raises what asyncpg raises.
         """
         return await integrity.problem(self._connection)
+
+    async def devices(self) -> dict[str, int] | None:
+        """How many devices there are, by status, over the connection of `rows`; None if this user may not read them,
+        the schema is older, or it takes too long. Raises what asyncpg raises if the connection is lost."""
+        try:
+            rows = await self._connection.fetch(_DEVICES, timeout=self._patience_s / 2)
+        except (asyncpg.UndefinedTableError, asyncpg.InsufficientPrivilegeError, TimeoutError):
+            return None
+        counts = {row["status"]: row["devices"] for row in rows}
+        return {status: counts.get(status, 0) for status in DEVICE_STATUSES}
 
     def close(self) -> None:
         """Cut the connection."""

@@ -56,6 +56,7 @@ class Status:
     nodes: Sequence[Node] | None = None  # of a Redis Cluster
     nodes_error: str = ""  # why a cluster's nodes can't be shown
     numbers: Sequence[int] = ()  # of the shards, also of those that can't be read
+    devices: Mapping[str, int] | None = None  # by status; None if that can't be read
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -129,6 +130,7 @@ class Status:
             "mappings": mappings.as_json(
                 mappings.groups(self.receivers, self.writers), mappings.failed_reloads(self.receivers, self.writers)
             ),
+            "devices": None if self.devices is None else dict(self.devices),
             "shards": [self._shard_as_dict(shard) for shard in self.shards],
         }
 

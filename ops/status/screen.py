@@ -47,7 +47,7 @@ def screen(status: Status, width: int, height: int) -> Group:
     if status.now is None:
         unknown = Text("streams: not known while one of them can't be read", style="red")
         return _blocks(dependencies, *nodes, receivers, [unknown])
-    sums = [*balances(status)]
+    sums = [*balances(status), *_devices(status)]
     tables = count_running(status.receivers) + line_count(status) + 2  # with their headings
     tables += node_line_count(status.nodes) + 1 if status.nodes else 0
     # Five more: blank lines, and one for the shell's prompt.
@@ -83,6 +83,14 @@ def _shard_counts(status: Status) -> Iterator[Text]:
 def _mappings(status: Status) -> Iterator[Text]:
     yield from mapping_lines(groups(status.receivers, status.writers))
     yield from failed_reload_lines(failed_reloads(status.receivers, status.writers))
+
+
+def _devices(status: Status) -> Iterator[Text]:
+    """How many devices there are, by status; nothing before the first one."""
+    counts = status.devices or {}
+    if any(counts.values()):
+        words = ", ".join(f"{count} {name}" for name, count in counts.items())
+        yield Text(f"devices: {words}", style="yellow" if counts["silent"] else "")
 
 
 def _lines(texts: Sequence[Text], width: int) -> int:

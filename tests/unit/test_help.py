@@ -23,6 +23,7 @@ ORDER = [
     "receiver",
     "writer",
     "status",
+    "devices",
     "dlq",
     "import",
     "mapping",

@@ -76,7 +76,11 @@ class Dependencies:
         async def problem(_: Ledgers) -> None:
             """It is what it claims to be."""
 
+        async def devices(_: Ledgers) -> None:
+            """There is no view of them."""
+
         monkeypatch.setattr(Ledgers, "rows", rows)
+        monkeypatch.setattr(Ledgers, "devices", devices)
         monkeypatch.setattr(Ledgers, "problem", problem)
 
     async def _answer(self, name: str, pace: float, answer: T) -> T:

@@ -12,25 +12,28 @@ from typing import NamedTuple
 
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Sighting
-from traksense_ingest.writer.store.points import NONE, PointRow, Points, PointSets, rows_of
+from traksense_ingest.writer.store.device_state import NOTHING, DeviceState, Heard, Key
+from traksense_ingest.writer.store.points import NONE, PointRow, PointSets, rows_of
 
 REFRESH = timedelta(minutes=1)  # how old last_seen may be
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)  # a meta that changes with each message must not update its row each time
-REMEMBERED = 100_000  # devices, some 35 MB; one that is evicted is written once more
+REMEMBERED = 100_000  # devices, some 40 MB; one that is evicted is written once more
 POINTS_EVERY_S = 3600  # points are written again: a unit may have changed, or somebody may have deleted rows
-
-Key = tuple[str, str]
 
 _name = itemgetter(0)  # of a reading
 
 
-class DeviceState(NamedTuple):
-    """The row last written of a device; of its meta, which may be a megabyte, only the hash. And its points."""
+class DeviceRow(NamedTuple):
+    """What is written of a device: the columns of a sighting, and what its messages say of its interval and clock."""
 
+    tenant_id: str
+    device_id: str
     site_id: str
-    meta: int | None
+    meta: str | None
     seen: datetime
-    points: Points
+    reading: datetime | None = None  # the newest timestamp of its telemetry
+    delay_s: float | None = None  # receipt minus that timestamp
+    messages: int = 0  # since this process wrote the last row; 0 where it has written none
 
 
 def one_of_each_device(sightings: Iterable[Sighting]) -> list[Sighting]:
@@ -69,15 +72,28 @@ class DeviceRegistry:
                 new.append(message.only(tuple(one for one in message.readings if one[0] not in known)))
         return rows_of(new)
 
-    def committed(self, sightings: Iterable[Sighting], due: Iterable[Sighting], points: Iterable[PointRow]) -> None:
+    def rows(self, sightings: Iterable[Sighting], heard: Heard = NOTHING) -> list[DeviceRow]:
+        """What to write of these, with what the batch has of them. Remembers nothing, as above."""
+        return [self._row(sighting, heard) for sighting in sightings]
+
+    def committed(
+        self,
+        sightings: Iterable[Sighting],
+        due: Iterable[Sighting],
+        points: Iterable[PointRow],
+        heard: Heard = NOTHING,
+    ) -> None:
         """The batch of these sightings is committed, and with it the rows that were due, and those of new points. A
         change that came too soon after the last one is postponed, for `overdue`."""
-        self.written(due)
-        self._remember(points)
+        written, readings, several = self._written, heard.readings, heard.several
         for sighting in sightings:
             key = sighting[:2]
-            if (known := self._written.get(key)) and _differs(sighting, known):
-                self._postponed[key] = _merge(self._postponed.get(key), sighting)
+            if known := written.get(key):
+                known.hear(sighting.seen, readings.get(key), several.get(key) if several else None)
+                if known.differs(sighting):
+                    self._postponed[key] = _merge(self._postponed.get(key), sighting)
+        self.written(due)
+        self._remember(points)
 
     def overdue(self, now: datetime) -> list[Sighting]:
         """The postponed changes that are due, sorted by key."""
@@ -88,8 +104,13 @@ class DeviceRegistry:
         for sighting in sightings:
             key = sighting[:2]
             known = self._written.pop(key, None)
-            points = known.points if known and _hour(key, known.seen) == _hour(key, sighting.seen) else NONE
-            self._written[sys.intern(key[0]), key[1]] = _state(sighting, points)
+            if known is None:
+                known = DeviceState(sighting)
+            else:
+                if _hour(key, known.seen) != _hour(key, sighting.seen):
+                    known.points = NONE
+                known.write(sighting)
+            self._written[sys.intern(key[0]), key[1]] = known
             self._postponed.pop(key, None)
         if len(self._written) > REMEMBERED:
             self._forget_some()
@@ -98,8 +119,7 @@ class DeviceRegistry:
         """Those of a device of which no row was written are written again with its next message."""
         for key, rows in groupby(points, key=itemgetter(0, 1)):
             if known := self._written.get(key):
-                joined = self._sets.joined(known.points, [row.point_id for row in rows])
-                self._written[key] = known._replace(points=joined)
+                known.points = self._sets.joined(known.points, [row.point_id for row in rows])
         if self._sets.are_too_many:
             self._sets.keep(state.points for state in self._written.values())
             while self._sets.are_too_many:
@@ -115,22 +135,22 @@ class DeviceRegistry:
         known = self._written.get(sighting[:2])
         if known is None or abs(sighting.seen - known.seen) >= REFRESH:  # a clock may step back
             return True
-        return abs(now - known.seen) >= MIN_UPDATE_INTERVAL and _differs(sighting, known)
+        return abs(now - known.seen) >= MIN_UPDATE_INTERVAL and known.differs(sighting)
 
-
-def _state(sighting: Sighting, points: Points) -> DeviceState:
-    """Takes little memory: a name that many devices share is kept once."""
-    meta = None if sighting.meta is None else hash(sighting.meta)
-    return DeviceState(sys.intern(sighting.site_id), meta, sighting.seen, points)
+    def _row(self, sighting: Sighting, heard: Heard) -> DeviceRow:
+        key, seen = sighting[:2], sighting.seen
+        reading, messages = heard.readings.get(key), 0
+        if known := self._written.get(key):
+            messages = known.messages
+            if heard is not NOTHING:
+                messages += known.count(seen - known.last, reading, heard.several.get(key))
+        delay_s = None if reading is None else (seen - reading).total_seconds()
+        return DeviceRow(*sighting, reading, delay_s, messages)
 
 
 def _hour(key: Key, seen: datetime) -> int:
     """A number that changes once an hour, for each device at another minute."""
     return int(seen.timestamp() + hash(key) % POINTS_EVERY_S) // POINTS_EVERY_S
-
-
-def _differs(new: Sighting, known: DeviceState) -> bool:
-    return new.site_id != known.site_id or (new.meta is not None and hash(new.meta) != known.meta)
 
 
 def _merge(old: Sighting | None, new: Sighting) -> Sighting:

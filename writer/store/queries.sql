@@ -92,10 +92,22 @@ SELECT missing_events($1, $2, $3)
 -- name: upsert_devices
 -- Only devices that are new, moved, or not heard of for a while come here. A clock that was ahead for a while must not
 -- make a row that no later message changes.
-INSERT INTO device AS old (tenant_id, device_id, site_id, meta, first_seen, last_seen)
-SELECT tenant_id, device_id, site_id, meta::jsonb, least(seen, now()), least(seen, now())
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    AS new (tenant_id, device_id, site_id, meta, seen)
+--
+-- interval_gaps of a new row is how many messages this writer has counted since it wrote the last one. So the interval
+-- is right with any number of writers: each adds its messages and the time since any of them has written the row. The
+-- mean of all before counts as that of 8 messages at most, and a silence as 8 intervals, or 4 for each message.
+--
+-- A late batch, which has old readings, can only raise the delay, and a clock that is wrong delays all messages: so the
+-- skew is the least delay of the present quarter of an hour and of the one before.
+INSERT INTO device AS old (
+    tenant_id, device_id, site_id, meta, first_seen, last_seen, online_since, last_reading, skew_s, skew_next_s,
+    skew_since, interval_gaps
+)
+SELECT tenant_id, device_id, site_id, meta::jsonb, least(seen, now()), least(seen, now()), least(seen, now()),
+    reading, delay_s, delay_s, CASE WHEN delay_s IS NOT NULL THEN least(seen, now()) END, messages
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::real[], $8::integer[]
+) AS new (tenant_id, device_id, site_id, meta, seen, reading, delay_s, messages)
 ON CONFLICT (tenant_id, device_id) DO UPDATE SET
     site_id = CASE
         WHEN excluded.last_seen < old.last_seen AND old.last_seen <= now() THEN old.site_id
@@ -109,7 +121,50 @@ ON CONFLICT (tenant_id, device_id) DO UPDATE SET
     END,
     first_seen = least(old.first_seen, excluded.first_seen),
     last_seen = CASE WHEN old.last_seen > now() THEN excluded.last_seen
-        ELSE greatest(old.last_seen, excluded.last_seen) END
+        ELSE greatest(old.last_seen, excluded.last_seen) END,
+    -- As device_status decides that a device is late.
+    online_since = CASE
+        WHEN excluded.last_seen > old.last_seen
+            + make_interval(secs => 60 + 2 * coalesce(old.expected_interval_s, old.interval_s, 3600))
+        THEN excluded.last_seen
+        ELSE coalesce(old.online_since, old.last_seen)
+    END,
+    last_reading = greatest(old.last_reading, excluded.last_reading),
+    (interval_s, interval_gaps) = (
+        SELECT
+            CASE
+                WHEN messages <= 0 OR elapsed <= 0 THEN old.interval_s
+                WHEN old.interval_s IS NULL THEN elapsed / messages
+                ELSE (gaps * old.interval_s + least(elapsed, old.interval_s * greatest(8, 4 * messages)))
+                    / (gaps + messages)
+            END,
+            CASE WHEN messages <= 0 OR elapsed <= 0 THEN old.interval_gaps ELSE least(8, gaps + messages) END
+        FROM (
+            SELECT coalesce(excluded.interval_gaps, 0) AS messages,
+                CASE WHEN old.interval_s IS NULL THEN 0 ELSE coalesce(old.interval_gaps, 0) END AS gaps,
+                extract(epoch FROM excluded.last_seen - old.last_seen)::double precision AS elapsed
+        ) AS heard
+    ),
+    (skew_s, skew_next_s, skew_since) = (
+        SELECT
+            CASE
+                WHEN delay IS NULL THEN old.skew_s
+                WHEN is_over THEN least(old.skew_next_s, delay)
+                ELSE least(old.skew_s, delay)
+            END,
+            CASE
+                WHEN delay IS NULL THEN old.skew_next_s
+                WHEN is_over THEN delay
+                ELSE least(old.skew_next_s, delay)
+            END,
+            CASE WHEN delay IS NOT NULL AND is_over THEN excluded.last_seen ELSE old.skew_since END
+        FROM (
+            SELECT excluded.skew_s AS delay,
+                old.skew_since IS NULL
+                    OR excluded.last_seen NOT BETWEEN old.skew_since - interval '15 min'
+                        AND old.skew_since + interval '15 min' AS is_over
+        ) AS clock
+    )
 
 -- name: insert_retained_devices
 -- A retained message says nothing new of a device that is known. One that isn't was there when it sent the message.
@@ -247,3 +302,15 @@ SELECT device_key, birth.born_at, aliases::text
 FROM sparkplug_birth AS birth
 JOIN unnest($2::text[], $3::timestamptz[]) AS used (device_key, born_at) USING (device_key)
 WHERE used.born_at IS NULL OR birth.born_at > used.born_at
+
+-- name: count_devices
+-- By tenant and status, of the $1 tenants with the most devices; the others together, as `other`.
+SELECT CASE WHEN place <= $1 THEN tenant_id ELSE 'other' END AS tenant, status, sum(devices)::bigint AS devices
+FROM (
+    SELECT tenant_id, status, devices, dense_rank() OVER (ORDER BY of_tenant DESC, tenant_id) AS place
+    FROM (
+        SELECT tenant_id, status, count(*) AS devices, sum(count(*)) OVER (PARTITION BY tenant_id) AS of_tenant
+        FROM device_status GROUP BY tenant_id, status
+    ) AS counted
+) AS placed
+GROUP BY 1, 2

@@ -19,7 +19,8 @@ from traksense_ingest.writer.store.acks import upsert_acks
 from traksense_ingest.writer.store.births import upsert_births
 from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
-from traksense_ingest.writer.store.devices import DeviceRegistry, one_of_each_device
+from traksense_ingest.writer.store.device_state import heard
+from traksense_ingest.writer.store.devices import DeviceRegistry, DeviceRow, one_of_each_device
 from traksense_ingest.writer.store.duplicates import DuplicateTracker, keys_of, without_repetitions
 from traksense_ingest.writer.store.points import rows_of
 
@@ -128,15 +129,17 @@ class Tables:
         async with transaction(self._pool) as connection:
             changes = await _write_messages(connection, rows, copy)
             sightings = one_of_each_device(rows.sightings)
-            due = self._devices.due(sightings)
-            replayed = _of_others(_latest(rows.replayed_sightings), sightings) if rows.replayed_sightings else []
-            await sql.execute(connection, sql.UPSERT_DEVICES, sorted([*due, *replayed]))
+            due, heard_of = self._devices.due(sightings), heard(rows.sightings, len(sightings), rows.current)
+            devices = self._devices.rows(due, heard_of)
+            if rows.replayed_sightings:
+                devices = sorted([*devices, *_past_rows(rows, sightings)])
+            await sql.execute(connection, sql.UPSERT_DEVICES, devices)
             retained = self._devices.unknown(_latest(rows.retained_sightings))
             await sql.execute(connection, sql.INSERT_RETAINED_DEVICES, retained)
             points = self._devices.new_points(rows.current)
             await sql.execute(connection, sql.UPSERT_POINTS, points)
             await sql.execute(connection, sql.INSERT_PAST_POINTS, self._devices.new_points(rows.past))
-        self._devices.committed(sightings, due, points)
+        self._devices.committed(sightings, due, points, heard_of)
         return changes
 
     async def rehearse(self, outcome: Storable) -> None:
@@ -152,7 +155,7 @@ class Tables:
                 for copy in (copy_all, copy_staged):
                     await _write_messages(connection, rows, copy)
                 sightings = one_of_each_device([*rows.sightings, *rows.retained_sightings, *rows.replayed_sightings])
-                await sql.execute(connection, sql.UPSERT_DEVICES, sightings)
+                await sql.execute(connection, sql.UPSERT_DEVICES, DeviceRegistry().rows(sightings))
                 await sql.execute(connection, sql.UPSERT_POINTS, rows_of(rows.measures))
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 raise _RolledBack
@@ -164,7 +167,7 @@ class Tables:
             return
         try:
             async with transaction(self._pool) as connection:
-                await sql.execute(connection, sql.UPSERT_DEVICES, overdue)
+                await sql.execute(connection, sql.UPSERT_DEVICES, self._devices.rows(overdue))
         except Exception as error:
             if kind_of(error) is Kind.OUTAGE and not is_refusal(error):
                 raise
@@ -229,6 +232,13 @@ def _readings(messages: Sequence[Measures]) -> int:
 def _latest(sightings: Sequence[Sighting]) -> list[Sighting]:
     """Of each device the latest one: retained and replayed messages come in any order."""
     return one_of_each_device(sorted(sightings, key=lambda sighting: sighting.seen))
+
+
+def _past_rows(rows: BatchRows, known: Sequence[Sighting]) -> list[DeviceRow]:
+    """Of devices that only replayed messages are about, which may have the newest reading and say nothing of clocks."""
+    readings = heard((), 0, rows.past).readings
+    others = _of_others(_latest(rows.replayed_sightings), known)
+    return [DeviceRow(*sighting, readings.get(sighting[:2])) for sighting in others]
 
 
 def _of_others(sightings: Sequence[Sighting], known: Sequence[Sighting]) -> list[Sighting]:

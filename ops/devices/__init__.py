@@ -1,0 +1,1 @@
+"""`traksense-ingest devices`: which devices are online, late, silent or offline, and whose clocks are wrong."""
