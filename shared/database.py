@@ -21,10 +21,11 @@ DEAD_IN_A_ROW = 10
 
 T = TypeVar("T")
 
-# What each statement of the writer takes; migrations 0005, 0007, 0010 and 0013 grant the same to traksense_writer.
+# What each statement of the writer takes; migrations 0005, 0007, 0010, 0013 and 0015 grant it to traksense_writer.
 _NEEDED = {
     "ts_measure": ("INSERT",),
     "cmd_ack": ("SELECT", "INSERT", "UPDATE"),
+    "command": ("SELECT", "INSERT", "UPDATE"),
     "device_event": ("INSERT",),
     "device": ("SELECT", "INSERT", "UPDATE"),
     "ingest_errors": ("SELECT", "INSERT"),

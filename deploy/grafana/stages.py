@@ -181,7 +181,14 @@ def whole(width: int) -> list[Builder[Panel]]:
             "The share of dead letters among the messages that a writer settled in the last 5 minutes.",
             {"{{instance}}": of("ingest_rejected_share")},
             units.PercentUnit,
-            width=2 * width,
+            width=width,
+        ),
+        graph(
+            "Commands without an ACK",
+            "Those that became overdue in the last hour: INGEST_ACK_TIMEOUT_S after they were sent.",
+            {"overdue": highest("ingest_commands_overdue")},
+            units.Short,
+            width=width,
         ),
         graph(
             "Mappings reloaded",

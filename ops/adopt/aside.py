@@ -26,6 +26,7 @@ LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 OURS = (
     "ts_measure",
     "cmd_ack",
+    "command",
     "device_event",
     "device",
     "device_point",

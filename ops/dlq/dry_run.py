@@ -21,7 +21,16 @@ from traksense_ingest.shared.mapping.load import load
 from traksense_ingest.writer.decode.current import compiled
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import AckRow, AwaitsBirth, Decoded, Deferred, EventRow, Ignored, Rejected
+from traksense_ingest.writer.outcome import (
+    AckRow,
+    AwaitsBirth,
+    CommandRow,
+    Decoded,
+    Deferred,
+    EventRow,
+    Ignored,
+    Rejected,
+)
 
 STORED, REJECTED, FAILS, INEXACT = "would be stored", "rejected again", "makes the writer fail", "can't be replayed"
 IGNORED = "would be ignored"
@@ -90,6 +99,8 @@ def _rows(decoded: Decoded) -> str:
                 counts["ts_measure"] += len(rows)
             case AckRow():
                 counts["cmd_ack"] += 1
+            case CommandRow():
+                counts["command"] += 1
             case EventRow():
                 counts["device_event"] += 1
             case _:

@@ -63,7 +63,7 @@ def test_every_table_with_a_tenant_is_cleaned() -> None:
     )
     assert {name for name, columns in tables if "tenant_id" in columns} == set(sql.TABLES)
     assert sql.removals("validate-1")[0] == "DELETE FROM ts_measure WHERE tenant_id = 'validate-1'"
-    assert len(sql.removals("o'neill")) == 6
+    assert len(sql.removals("o'neill")) == 7
     assert "'o''neill'" in sql.removals("o'neill")[0]
 
 
