@@ -48,6 +48,9 @@ WHERE NOT has_function_privilege(
 UNION ALL
 SELECT 'EXECUTE on the function missing_events'
 WHERE NOT has_function_privilege('missing_events(text[], text[], text[])', 'EXECUTE')
+UNION ALL
+SELECT 'EXECUTE on the function has_state'
+WHERE NOT has_function_privilege('has_state(text, text, jsonb)', 'EXECUTE')
 """
 
 # What StuckTransactions knows writers' sessions by; a pooler may add to it.

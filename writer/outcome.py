@@ -66,6 +66,7 @@ class EventRow(NamedTuple):
     ts: datetime
     data: str | None  # JSON
     created_at: datetime
+    is_replay: bool = False  # a retained state without a time of its own: not stored if it is the newest one already
 
 
 class Sighting(NamedTuple):

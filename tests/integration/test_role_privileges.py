@@ -136,6 +136,7 @@ async def test_a_chunk_is_no_way_round(stack: AsWriterRole, session: Any, postgr
         ("INSERT ON stream_ledger", "INSERT on stream_ledger"),
         ("UPDATE ON stream_ledger", "UPDATE on stream_ledger"),
         ("EXECUTE ON FUNCTION unstored_points", "EXECUTE on the function unstored_points"),
+        ("EXECUTE ON FUNCTION has_state", "EXECUTE on the function has_state"),
         ("EXECUTE ON FUNCTION missing_events", "EXECUTE on the function missing_events"),
     ],
 )

@@ -24,6 +24,7 @@ from traksense_ingest.writer.decode.schema import (
     compact_json,
     event_v1,
     no_nul,
+    state_v1,
     telem_v1,
     validate,
 )
@@ -43,6 +44,7 @@ from traksense_ingest.writer.outcome import (
 
 NUL_ESCAPED = r"\u0000"  # the only way that JSON has for it
 OPENING_BRACE, CLOSING_BRACE = b"{}"
+_STATES = {"online": True, "offline": False, "1": True, "0": False}  # whether the device is online; any other text: yes
 META_BYTES_MAX = 64 * 1024 * 1024  # of one message's rows together
 
 Clock = Callable[[], datetime]
@@ -75,6 +77,8 @@ class Decoder:
                 return self._telem(entry, topic, text)
             case "ack":
                 return self._ack(entry, topic, text)
+            case "state":
+                return self._state(entry, topic, text)
             case "cmd":
                 return self._command(entry, topic, text)
             case _:
@@ -151,6 +155,21 @@ class Decoder:
         row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
         return Decoded(entry, "event", sightings_of(entry, topic, ts), ts, (row,))
 
+    def _state(self, entry: Entry, topic: Topic, text: str) -> Decoded:
+        """An event of the type `state`. A last will says that its device is offline, and is no sign of it."""
+        state, ts = _state_in(text)
+        if ts is not None:
+            self.check_time(entry, ts, "ts")
+        no_nul(state, "state")
+        known = _STATES.get(state.lower())
+        is_online = known is not False
+        data = {"online": is_online} if known is not None else {"online": is_online, "state": state}
+        at, is_replay = ts or entry.received_at, entry.retained and ts is None
+        id_ = event_identity("state", at, data)
+        content = compact_json(data, "state")
+        row = EventRow(topic.tenant, topic.device, id_, "state", at, content, entry.appended_at, is_replay)
+        return Decoded(entry, "state", sightings_of(entry, topic, ts) if is_online else (), ts, (row,))
+
     def _command(self, entry: Entry, topic: Topic, text: str) -> Decoded | Ignored:
         """A command is no sign of its device. Nobody knows when a retained one without a timestamp was sent."""
         command = validate(command_v1, text)
@@ -219,6 +238,17 @@ def event_identity(event_type: str, ts: datetime, data: object) -> str:
     """The identity of an event that has no id: its content."""
     content = json.dumps([event_type, ts.astimezone(UTC).isoformat(), data or None], sort_keys=True)
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def _state_in(text: str) -> tuple[str, datetime | None]:
+    """The state, and its time if it has one: of JSON, or of a plain text such as last wills have."""
+    plain = text.strip()
+    if plain.lower() in _STATES:
+        return plain, None
+    if not plain.startswith(chr(OPENING_BRACE)):
+        raise Poison("parse_error", "payload", f"should be a JSON object or one of {', '.join(_STATES)}")
+    found = validate(state_v1, text)
+    return found["state"], found.get("ts")
 
 
 def _complete(text: str, schema: type[AckV1 | CommandV1]) -> str:

@@ -74,6 +74,14 @@ class EventV1(TypedDict):
     data: NotRequired[Object | None]
 
 
+class StateV1(TypedDict):
+    """state v1"""
+
+    schema: Literal["v1"]
+    state: Name
+    ts: NotRequired[Timestamp | None]
+
+
 class CommandV1(TypedDict):
     """cmd v1"""
 
@@ -87,6 +95,7 @@ class CommandV1(TypedDict):
 telem_v1 = TypeAdapter(TelemV1)
 ack_v1 = TypeAdapter(AckV1)
 event_v1 = TypeAdapter(EventV1)
+state_v1 = TypeAdapter(StateV1)
 command_v1 = TypeAdapter(CommandV1)
 any_object = TypeAdapter(Object)
 

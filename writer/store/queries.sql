@@ -112,8 +112,9 @@ WHERE sent.sent_at > now() - ack_timeout() - $1::interval AND sent.sent_at <= no
 INSERT INTO device_event (tenant_id, device_id, event_id, event_type, ts, data, created_at)
 SELECT tenant_id, device_id, event_id, event_type, ts, data::jsonb, created_at
 FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[]
-) AS new (tenant_id, device_id, event_id, event_type, ts, data, created_at)
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::boolean[]
+) AS new (tenant_id, device_id, event_id, event_type, ts, data, created_at, is_replay)
+WHERE CASE WHEN is_replay THEN NOT has_state(tenant_id, device_id, data::jsonb) ELSE true END
 ON CONFLICT DO NOTHING
 
 -- name: missing_events

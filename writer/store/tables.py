@@ -228,8 +228,9 @@ async def _insert_events(connection: Any, events: Sequence[EventRow]) -> int:
     """Returns how many are new."""
     ordered = sorted(events, key=lambda event: event[:3])
     new = await sql.execute(connection, sql.INSERT_EVENTS, ordered)
-    if new < len(ordered):
-        await sql.require(connection, "device_event", sql.MISSING_EVENTS, [event[:3] for event in ordered])
+    required = [event[:3] for event in ordered if not event.is_replay]
+    if new < len(ordered) and required:
+        await sql.require(connection, "device_event", sql.MISSING_EVENTS, required)
     return new
 
 

@@ -1,5 +1,5 @@
 -- The commands that a platform sends to devices, where MQTT_TOPICS has them, and what came of each: cmd_ack has the answers.
--- May be run again.
+-- And the current state of each device, of which device_event has the history. May be run again.
 
 CREATE TABLE IF NOT EXISTS public.command (
     tenant_id  text COLLATE "C" NOT NULL,
@@ -51,13 +51,46 @@ FULL JOIN (
 ) AS ack USING (tenant_id, device_id, cmd_id);
 COMMENT ON VIEW tenant.command IS 'Commands and their ACKs; latency is from sending to the first ACK in the stream.';
 
+-- Any client may send an event of the type `state`: only what says whether a device is online is a state.
+CREATE INDEX IF NOT EXISTS device_event_state ON public.device_event (tenant_id, device_id, ts DESC)
+WHERE event_type = 'state' AND jsonb_typeof(data -> 'online') = 'boolean';
+
+CREATE OR REPLACE VIEW tenant.device_state WITH (security_barrier) AS
+SELECT DISTINCT ON (tenant_id, device_id)
+    tenant_id, device_id, (data -> 'online')::boolean AS is_online,
+    coalesce(data ->> 'state', CASE WHEN (data -> 'online')::boolean THEN 'online' ELSE 'offline' END) AS state,
+    data ->> 'reason' AS reason, ts
+FROM public.device_event
+WHERE tenant_id = current_setting('app.tenant_id', true)
+    AND event_type = 'state' AND jsonb_typeof(data -> 'online') = 'boolean'
+ORDER BY tenant_id, device_id, ts DESC, created_at DESC;
+COMMENT ON VIEW tenant.device_state IS 'The newest state of each device; device_event has the earlier ones.';
+
+-- What a broker has kept comes again at each subscription: a state without a time of its own is news only if it differs. A
+-- boolean is all that comes back, so the writer needs no SELECT on device_event.
+CREATE OR REPLACE FUNCTION public.has_state(tenant text, device text, state jsonb)
+RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce((
+        SELECT newest.data = $3
+        FROM public.device_event AS newest
+        WHERE newest.tenant_id = $1 AND newest.device_id = $2
+            AND newest.event_type = 'state' AND jsonb_typeof(newest.data -> 'online') = 'boolean'
+        ORDER BY newest.ts DESC, newest.created_at DESC LIMIT 1
+    ), false)
+$$;
+REVOKE EXECUTE ON FUNCTION public.has_state FROM PUBLIC;
+COMMENT ON FUNCTION public.has_state IS 'Whether this is the newest state of the device.';
+
 DO $$
 BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'traksense_reader') THEN
-        GRANT SELECT ON tenant.command TO traksense_reader;
+        GRANT SELECT ON tenant.command, tenant.device_state TO traksense_reader;
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'traksense_writer') THEN
         GRANT SELECT, INSERT, UPDATE ON public.command TO traksense_writer;
+        GRANT EXECUTE ON FUNCTION public.has_state TO traksense_writer;
     END IF;
 EXCEPTION
     WHEN insufficient_privilege THEN
