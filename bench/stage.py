@@ -27,7 +27,7 @@ from traksense_ingest.shared.streams.heartbeat import WRITERS_KEY
 from traksense_ingest.shared.streams.keys import GROUP, key_of, ledger_of, shard_of
 from traksense_ingest.shared.streams.scripts import Scripts, append_arguments
 
-TABLES = "ts_measure, cmd_ack, device_event, device, device_point, ingest_errors, stream_ledger"
+TABLES = "ts_measure, cmd_ack, command, device_event, device, device_point, ingest_errors, stream_ledger"
 COLUMNS = ("tenant_id", "device_id", "point_id", "ts", "v_num", "v_bool", "v_text", "unit", "meta")
 SHARDS_MAX = 6
 COPY_ROWS = 8_000  # at once: a writer's batch of 800 messages of 10 points

@@ -15,7 +15,16 @@ from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.writer.decode.current import compiled
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import AckRow, AwaitsBirth, Decoded, Deferred, EventRow, Ignored, Rejected
+from traksense_ingest.writer.outcome import (
+    AckRow,
+    AwaitsBirth,
+    CommandRow,
+    Decoded,
+    Deferred,
+    EventRow,
+    Ignored,
+    Rejected,
+)
 
 STORED, IGNORED, FAILS = "would be stored", "would be ignored", "makes the writer fail"
 
@@ -62,6 +71,8 @@ def _rows(decoded: Decoded) -> str:
                 counts["ts_measure"] += len(rows)
             case AckRow():
                 counts["cmd_ack"] += 1
+            case CommandRow():
+                counts["command"] += 1
             case EventRow():
                 counts["device_event"] += 1
             case _:

@@ -83,11 +83,7 @@ class Settings(BaseSettings):
     mqtt_url: Annotated[str, _url("mqtt", "mqtts")] = Field(
         "mqtt://localhost:1883", description="mqtt://host[:port] or mqtts://host[:port]"
     )
-    mqtt_topics: TopicFilters = Field(
-        FILTERS,
-        min_length=1,
-        description="topic filters, separated by commas",
-    )
+    mqtt_topics: TopicFilters = Field(FILTERS, min_length=1, description="topic filters, separated by commas")
     mqtt_qos: Annotated[int, Field(ge=0, le=1)] = Field(
         1, description="1, or 0 where loss is acceptable (2 would acknowledge before a message is safe)"
     )
@@ -138,6 +134,9 @@ class Settings(BaseSettings):
     )
     ingest_max_rejected_share: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="share of dead letters beyond which a writer stops, 0 to 1; empty: never"
+    )
+    ingest_ack_timeout_s: Annotated[int, Field(ge=1, le=7 * 86_400)] = Field(
+        60, description="seconds after which a command without an ACK is overdue, 1 to 604800"
     )
     ingest_mappings: str = Field(
         "",

@@ -21,11 +21,11 @@ DEAD_IN_A_ROW = 10
 
 T = TypeVar("T")
 
-# What each statement of the writer takes; migrations 0005, 0007, 0010, 0013, 0014 and 0016 grant it to
-# traksense_writer.
+# What each statement of the writer takes; migrations 0005, 0007, 0010 and 0013 to 0016 grant it to traksense_writer.
 _NEEDED = {
     "ts_measure": ("INSERT",),
     "cmd_ack": ("SELECT", "INSERT", "UPDATE"),
+    "command": ("SELECT", "INSERT", "UPDATE"),
     "device_event": ("INSERT",),
     "device": ("SELECT", "INSERT", "UPDATE"),
     "device_point": ("SELECT", "INSERT", "UPDATE"),
@@ -50,6 +50,9 @@ WHERE NOT has_function_privilege(
 UNION ALL
 SELECT 'EXECUTE on the function missing_events'
 WHERE NOT has_function_privilege('missing_events(text[], text[], text[])', 'EXECUTE')
+UNION ALL
+SELECT 'EXECUTE on the function has_state'
+WHERE NOT has_function_privilege('has_state(text, text, jsonb)', 'EXECUTE')
 """
 
 # What StuckTransactions knows writers' sessions by; a pooler may add to it.

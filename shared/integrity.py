@@ -34,8 +34,8 @@ _TABLES = """
 CASE
     WHEN EXISTS (
         SELECT FROM unnest(
-            '{ts_measure, cmd_ack, device_event, device, device_point, ingest_errors, sparkplug_birth, stream_ledger}'
-                ::text[]
+            '{ts_measure, cmd_ack, command, device_event, device, device_point, ingest_errors, sparkplug_birth,
+              stream_ledger}'::text[]
         ) AS name
         WHERE to_regclass(name) <> to_regclass('public.' || name)
     ) THEN 'hidden by others'

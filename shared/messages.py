@@ -11,9 +11,8 @@ import re
 from collections.abc import Sequence
 
 ROOT = "traksense"
-KINDS = ("telem", "ack", "event")  # on topics of version 1
-MESSAGE_KINDS = (*KINDS, "state")  # of all messages: a state is what a mapping makes of one
-FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in KINDS)  # all that a writer stores
+KINDS = ("telem", "ack", "event", "state", "cmd")
+FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in ("telem", "ack", "event"))  # what MQTT_TOPICS is by default
 NAME_MAX = 128  # characters of a tenant, a site or a device
 POINT_NAME_MAX, UNIT_MAX = 256, 64  # characters of a point's name and of a unit
 SHARED = "$share/"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
-from traksense_ingest.shared.messages import DEVICE_STATUSES, IGNORED_REASONS, MAPPING, MESSAGE_KINDS, POISON_REASONS
+from traksense_ingest.shared.messages import DEVICE_STATUSES, IGNORED_REASONS, KINDS, MAPPING, POISON_REASONS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, which no dashboard uses
 
@@ -23,7 +23,7 @@ OUTAGE_REASONS = {
     "messages": "message_error",  # a writer's: each of a kind fails by a bug, or too many of them are rejected
 }
 REASONS = (*POISON_REASONS, *OUTAGE_REASONS.values())
-MESSAGE_TYPES = (*MESSAGE_KINDS, "unknown")
+MESSAGE_TYPES = (*KINDS, "unknown")
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3600)
 _ENTRIES = (1, 2, 5, 10, 20, 50, 100, 200, 400, 800, 1600, 3200, 10_000)
@@ -169,9 +169,10 @@ class WriterMetrics(Metrics):
         self.points = self._counter("ingest_points_total", "Rows inserted into ts_measure.")
         self.duplicates = self._counter(
             "ingest_duplicates_total",
-            "Points, ACKs, events and states that were stored already and changed nothing but an ACK's updated_at.",
+            "Points, ACKs, events, states and commands that were stored already and changed nothing but an ACK's "
+            "updated_at.",
             "type",
-            MESSAGE_KINDS,
+            KINDS,
         )
         self.conflicts = Counter(
             "ingest_conflicts_total",
@@ -210,6 +211,10 @@ class WriterMetrics(Metrics):
             "ingest_lost_entries",
             "Entries that another client than a writer removed from the streams unsettled, until an operator "
             "accepts the loss.",
+        )
+        self.commands_overdue = self._gauge(
+            "ingest_commands_overdue",
+            "Commands that have no ACK and became overdue in the last hour: INGEST_ACK_TIMEOUT_S after they were sent.",
         )
         self.receivers_gone = self._gauge(
             "ingest_receivers_gone",

@@ -44,6 +44,18 @@ class AckRow(NamedTuple):
     at: datetime
 
 
+class CommandRow(NamedTuple):
+    """A row of command; `at` is when this sending was appended to the stream."""
+
+    tenant_id: str
+    device_id: str
+    cmd_id: str
+    sent_at: datetime
+    cmd: str | None
+    payload: str  # JSON
+    at: datetime
+
+
 class EventRow(NamedTuple):
     """A row of device_event."""
 
@@ -54,6 +66,7 @@ class EventRow(NamedTuple):
     ts: datetime
     data: str | None  # JSON
     created_at: datetime
+    is_replay: bool = False  # a retained state without a time of its own: not stored if it is the newest one already
 
 
 class Sighting(NamedTuple):
@@ -94,7 +107,7 @@ class NamedBy(NamedTuple):
     born_at: datetime
 
 
-Rows = Measures | AckRow | EventRow
+Rows = Measures | AckRow | EventRow | CommandRow
 
 ROW_BYTES = 64  # of a point at least, however few bytes it takes in a binary payload
 
@@ -103,8 +116,8 @@ class Decoded(NamedTuple):
     """The message is good, whatever number of devices it is about. It is stored as one: all of its rows or none."""
 
     entry: Entry
-    kind: str  # one of shared.messages.MESSAGE_KINDS
-    devices: tuple[Sighting, ...]  # none of a retained message without a timestamp
+    kind: str  # one of shared.messages.KINDS
+    devices: tuple[Sighting, ...]  # none of a command, nor of a retained message without a timestamp
     ts: datetime | None  # the newest of the timestamps that the devices gave; None without any
     rows: tuple[Rows, ...]  # may be of the same device and moment; a state is an EventRow
     unpacked: int = 0  # size of the payload after decompression, in bytes; 0 where it was not compressed
@@ -128,7 +141,7 @@ class Decoded(NamedTuple):
                 case Measures():
                     least += ROW_BYTES * len(rows.readings)
                     metas += len(rows.meta or "") * len(rows.readings)
-                case AckRow():
+                case AckRow() | CommandRow():
                     least += len(rows.payload)
                 case EventRow():
                     least += len(rows.data or "")
@@ -150,7 +163,7 @@ class Rejected:
     verdict: ClassVar[str] = "dead_lettered"
 
     entry: Entry
-    kind: str  # one of shared.messages.MESSAGE_KINDS, or unknown
+    kind: str  # one of shared.messages.KINDS, or unknown
     tenant_id: str | None
     error_class: str  # one of shared.messages.POISON_REASONS
     reason: str  # class: where: what
@@ -175,7 +188,7 @@ class Ignored:
     weight: ClassVar[int] = 0  # bytes of rows
 
     entry: Entry
-    kind: str  # one of shared.messages.MESSAGE_KINDS, or unknown
+    kind: str  # one of shared.messages.KINDS, or unknown
     reason: str  # one of shared.messages.IGNORED_REASONS
     mapping: str = ""  # the name of the one that ignores it
 

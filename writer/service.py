@@ -41,6 +41,7 @@ from traksense_ingest.writer.store.tables import Tables
 from traksense_ingest.writer.watch.device_counts import watch_device_counts
 from traksense_ingest.writer.watch.ledger import LedgerWatch
 from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
+from traksense_ingest.writer.watch.overdue_commands import watch_commands
 from traksense_ingest.writer.watch.periodic import (
     watch_consumers,
     watch_database,
@@ -229,4 +230,5 @@ async def _watch(
         tasks.create_task(watch_database(stuck, database_), name="database")
         tasks.create_task(watch_devices(context.storage, database_), name="devices")
         tasks.create_task(watch_device_counts(pool, metrics), name="device counts")
+        tasks.create_task(watch_commands(pool, metrics), name="commands")
         tasks.create_task(watch_dead_letters(context.recorder), name="dead letters")

@@ -188,6 +188,13 @@ def whole(width: int) -> list[Builder[Panel]]:
             width=width,
         ),
         graph(
+            "Commands without an ACK",
+            "Those that became overdue in the last hour: INGEST_ACK_TIMEOUT_S after they were sent.",
+            {"overdue": highest("ingest_commands_overdue")},
+            units.Short,
+            width=width,
+        ),
+        graph(
             "Mappings reloaded",
             "0 after a reload of the mappings that failed: the process keeps the previous mappings. "
             "traksense-ingest status says why.",

@@ -29,6 +29,8 @@ LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 OURS = (
     "ts_measure",
     "cmd_ack",
+    "command",
+    "command",
     "device_event",
     "device",
     "device_point",

@@ -11,7 +11,7 @@ from traksense_ingest.ops.mapping.columns import columns, wrapped
 from traksense_ingest.ops.mapping.messages import rfc3339
 from traksense_ingest.ops.terminal import printable
 from traksense_ingest.writer.decode.measures import Measure, Measures
-from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow
+from traksense_ingest.writer.outcome import AckRow, CommandRow, Decoded, EventRow
 
 Row = dict[str, Any]
 
@@ -19,6 +19,7 @@ VALUES = ("v_num", "v_bool", "v_text")
 _KEYS = {  # the columns that tell a row of a table from others
     "ts_measure": ("tenant", "device", "point", "ts"),
     "cmd_ack": ("tenant", "device", "cmd_id"),
+    "command": ("tenant", "device", "cmd_id"),
     "device_event": ("tenant", "device", "event_id"),
 }
 
@@ -34,6 +35,8 @@ def rows_of(decoded: Decoded) -> list[Row]:
                 found += (_measure(row, site) for row in rows)
             case AckRow():
                 found.append(_ack(rows, site))
+            case CommandRow():
+                found.append(_command(rows))
             case EventRow():
                 found.append(_event(rows, site))
             case _:
@@ -72,6 +75,19 @@ def _ack(row: AckRow, site: str | None) -> Row:
         "ok": row.ok,
         "ts_exec": rfc3339(row.ts_exec) if row.ts_exec else None,
         "err": row.err,
+    }
+
+
+def _command(row: CommandRow) -> Row:
+    return {
+        "table": "command",
+        "tenant": row.tenant_id,
+        "site": None,
+        "device": row.device_id,
+        "cmd_id": row.cmd_id,
+        "cmd": row.cmd,
+        "sent_at": rfc3339(row.sent_at),
+        "payload": _parsed(row.payload),
     }
 
 
@@ -139,6 +155,8 @@ def _cells(row: Row) -> list[str]:
     if row["table"] == "cmd_ack":
         how = "ok" if row["ok"] else f"failed: {row['err'] or '–'}"
         return ["ack", printable(row["cmd_id"]), row["ts_exec"] or "–", printable(how)]
+    if row["table"] == "command":
+        return ["command", printable(row["cmd_id"]), row["sent_at"], printable(row["cmd"] or "–")]
     return [
         f"event {printable(row['event_type'])}",
         printable(row["event_id"]),

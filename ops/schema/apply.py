@@ -8,7 +8,13 @@ from typing import Any, NamedTuple
 from traksense_ingest.ops.schema import Refused, sql
 from traksense_ingest.ops.schema.aggregates import drop_aggregates, existing_aggregates, update_aggregates
 from traksense_ingest.ops.schema.migrate import migration_lock
-from traksense_ingest.ops.schema.policies import compress, compressed_chunks, keep_dead_letters, keep_rows
+from traksense_ingest.ops.schema.policies import (
+    compress,
+    compressed_chunks,
+    keep_dead_letters,
+    keep_rows,
+    set_ack_timeout,
+)
 from traksense_ingest.shared.config import Settings
 
 OLDEST = (2, 18)  # TimescaleDB
@@ -20,12 +26,13 @@ log = logging.getLogger(__name__)
 
 
 class DesiredPolicies(NamedTuple):
-    """Days, None where something is off, and the aggregates' names."""
+    """Days, None where something is off, the aggregates' names, and seconds."""
 
     retention: int | None = None
     dlq_retention: int | None = None
     compress_after: int | None = None
     aggregates: tuple[str, ...] = ()
+    ack_timeout: int = 60
 
     @classmethod
     def from_settings(cls, settings: Settings) -> DesiredPolicies:
@@ -35,6 +42,7 @@ class DesiredPolicies(NamedTuple):
             settings.ingest_dlq_retention_days,
             settings.ingest_compress_after_days,
             settings.ingest_aggregates,
+            settings.ingest_ack_timeout_s,
         )
 
 
@@ -91,11 +99,12 @@ async def shape(url: str, desired: DesiredPolicies, *, drop_others: bool = False
     Raises Refused, and what asyncpg raises; then nothing is changed.
     """
     async with migration_lock(url) as connection:
+        changes = await set_ack_timeout(connection, desired.ack_timeout)
         if reason := await unsupported_reason(connection):
             _warn(await alternatives(connection, desired, reason))
-            return []
+            return changes
         await connection.execute(_LOCK_TIMEOUT)
-        changes = await _change(connection, desired, drop_others)
+        changes += await _change(connection, desired, drop_others)
         _warn(await _leftovers(connection, desired))
         return changes
 

@@ -1,5 +1,5 @@
 """Retention: TimescaleDB's policy on ts_measure and our job on ingest_errors. Compression of old chunks, which excludes
-row level security."""
+row level security. When a command is overdue."""
 
 from __future__ import annotations
 
@@ -44,6 +44,15 @@ async def keep_dead_letters(connection: Any, days: int | None) -> list[str]:
     if days:
         await connection.fetchval(sql.ADD_DLQ_JOB, days)
     return [f"ingest_errors: rows are kept {_for(days)} (before: {_for(_days(existing))})"]
+
+
+async def set_ack_timeout(connection: Any, seconds: int) -> list[str]:
+    """Set how many seconds after it was sent a command without an ACK is overdue; returns what was changed."""
+    existing = await connection.fetchval(sql.ACK_TIMEOUT)
+    if existing == seconds:
+        return []
+    await connection.execute(sql.SET_ACK_TIMEOUT.format(seconds=seconds))
+    return [f"command: overdue {seconds} s after it was sent (before: {existing} s)"]
 
 
 def _matches(existing: Job | None, days: int | None) -> bool:

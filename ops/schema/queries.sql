@@ -1,5 +1,5 @@
 -- Every statement of `migrate` that depends on variables. A name in a comment line starts one; ops/schema/sql.py reads
--- them, and ops/schema/aggregates.py fills {name}, {bucket}, {source} and {adopted_at}.
+-- them, and ops/schema/aggregates.py and policies.py fill what is in braces.
 --
 -- Names as TimescaleDB has them from 2.18 on (columnstore for what was compression).
 
@@ -92,6 +92,13 @@ LEFT JOIN timescaledb_information.jobs AS job
     ON job.hypertable_schema = aggregate.view_schema AND job.hypertable_name = aggregate.view_name
     AND job.proc_name = 'policy_refresh_continuous_aggregate'
 WHERE aggregate.view_schema = 'aggregates' AND aggregate.view_name LIKE 'ts\_measure\_%'
+
+-- name: ack_timeout
+SELECT extract(epoch FROM public.ack_timeout())::bigint
+
+-- name: set_ack_timeout
+CREATE OR REPLACE FUNCTION public.ack_timeout() RETURNS interval LANGUAGE sql STABLE PARALLEL SAFE
+AS 'SELECT make_interval(secs => {seconds})'
 
 -- name: create_schema
 -- Of their own, without USAGE for others: GRANT SELECT ON ALL TABLES IN SCHEMA public must not reach them, since

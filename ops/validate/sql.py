@@ -5,6 +5,7 @@ from __future__ import annotations
 TABLES = (
     "ts_measure",
     "cmd_ack",
+    "command",
     "device_event",
     "device",
     "device_point",

@@ -36,6 +36,7 @@ class Test:
     before: tuple[Message, ...] = ()
     rows: tuple[Row, ...] | None = None  # tenant, site, device, point, ts, v_num, v_bool, v_text, unit, meta
     ack: Row | None = None  # tenant, site, device, cmd_id, ok, ts_exec, err
+    cmd: Row | None = None  # tenant, device, cmd_id, cmd, sent_at
     events: tuple[Row, ...] | None = None  # tenant, site, device, event_id, event_type, ts, data
     state: Row | None = None  # tenant, site, device, online, reason, ts
     meta: Row | None = None  # of the device

@@ -16,7 +16,7 @@ from traksense_ingest.shared.mapping.expected import Test
 from traksense_ingest.shared.mapping.points import AnyPoint, Condition, Place, TimeRule
 from traksense_ingest.shared.mapping.text import Path, Scalar, Template, TopicPattern
 
-Kind = Literal["telem", "ack", "event", "state"]
+Kind = Literal["telem", "ack", "event", "state", "cmd"]
 
 
 @dataclass(frozen=True, slots=True)

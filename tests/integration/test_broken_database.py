@@ -243,10 +243,16 @@ def event(number: int) -> tuple[str, bytes]:
     return f"traksense/t/site/dev{number}/event", json.dumps(payload).encode()
 
 
+def command(number: int) -> tuple[str, bytes]:
+    payload = {"schema": "v1", "cmd_id": f"c{number}", "cmd": "defrost"}
+    return f"traksense/t/site/dev{number}/cmd", json.dumps(payload).encode()
+
+
 MESSAGES: dict[str, Any] = {
     "cmd_ack": ack,
     "ingest_errors": lambda number: (f"traksense/t/site/dev{number}/telem", b"poison"),
     "device_event": event,
+    "command": command,
 }
 
 

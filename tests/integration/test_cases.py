@@ -21,7 +21,7 @@ def payload_of(case: dict[str, Any]) -> bytes:
 
 
 async def test_each_case_comes_out_as_it_does_alone(stack: Stack) -> None:
-    receiver, writer = await stack.receiver(), await stack.writer()
+    receiver, writer = await stack.receiver(MQTT_TOPICS="traksense/#"), await stack.writer()
     direct = [case for case in CASES if case["expect"].get("direct")]
     await stack.publish(*((case["topic"], payload_of(case)) for case in CASES if case not in direct))
     for case in direct:
@@ -56,6 +56,8 @@ async def outcome_of(stack: Stack, case: dict[str, Any]) -> str:
         return await rejected(stack, case)
     if "ack" in expect:
         return await stored(stack, "cmd_ack", device, expect["ack"])
+    if "cmd" in expect:
+        return await stored(stack, "command", device, expect["cmd"])
     if "event" in expect:
         return await stored(stack, "device_event", device, expect["event"])
     return await measured(stack, device, expect["rows"])

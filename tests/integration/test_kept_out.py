@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.test_broken_database import FEW, ack, db_errors, event, run
+from tests.integration.test_broken_database import FEW, ack, command, db_errors, event, run
 from tests.support.budget import few_of
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
@@ -22,6 +22,7 @@ MESSAGES: dict[str, Any] = {
     "ingest_errors": lambda number: (f"traksense/t/site/dev{number}/telem", b"poison"),
     "cmd_ack": ack,
     "device_event": event,
+    "command": command,
 }
 ROWS = {"ts_measure": 3}
 
@@ -45,7 +46,14 @@ async def test_rows_that_a_trigger_leaves_out_wait_for_its_end(stack: Stack, tab
 
 @pytest.mark.parametrize(
     ("table", "which"),
-    few_of(((table, which) for table in ("ts_measure", "cmd_ack", "device_event") for which in ("new", "again")), 3),
+    few_of(
+        (
+            (table, which)
+            for table in ("ts_measure", "cmd_ack", "device_event", "command")
+            for which in ("new", "again")
+        ),
+        3,
+    ),
 )
 async def test_a_message_whose_rows_a_trigger_leaves_out_is_a_dead_letter(stack: Stack, table: str, which: str) -> None:
     """Also among those that are there already, where fewer rows than were sent are no news."""

@@ -16,12 +16,15 @@ from traksense_ingest.ops.embedded import Server
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared.database import NotMigrated, check, migrations
 
-OURS = (5, 7, 10, 13, 14, 16)  # migrations that may be run again, as docs/security.md says
+OURS = (5, 7, 10, 13, 14, 15, 16)  # migrations that may be run again, as docs/security.md says
 AGAIN = "".join(migration.sql for migration in migrations() if migration.version in OURS)
 
 FORBIDDEN = [
-    *(f"DELETE FROM {table}" for table in ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")),
-    *(f"TRUNCATE {table}" for table in ("ts_measure", "cmd_ack", "device_event", "device", "ingest_errors")),
+    *(
+        f"DELETE FROM {table}"
+        for table in ("ts_measure", "cmd_ack", "command", "device_event", "device", "ingest_errors")
+    ),
+    *(f"TRUNCATE {table}" for table in ("ts_measure", "cmd_ack", "command", "device_event", "device", "ingest_errors")),
     *(f"DROP TABLE {table}" for table in ("ts_measure", "staging_of_another", "schema_migrations")),
     "DELETE FROM stream_ledger",
     "SELECT v_num FROM ts_measure",
@@ -125,6 +128,9 @@ async def test_a_chunk_is_no_way_round(stack: AsWriterRole, session: Any, postgr
         ("SELECT ON cmd_ack", "SELECT on cmd_ack"),
         ("INSERT ON cmd_ack", "INSERT on cmd_ack"),
         ("UPDATE ON cmd_ack", "UPDATE on cmd_ack"),
+        ("SELECT ON command", "SELECT on command"),
+        ("INSERT ON command", "INSERT on command"),
+        ("UPDATE ON command", "UPDATE on command"),
         ("INSERT ON device_event", "INSERT on device_event"),
         ("SELECT ON device", "SELECT on device"),
         ("INSERT ON device", "INSERT on device"),
@@ -138,6 +144,7 @@ async def test_a_chunk_is_no_way_round(stack: AsWriterRole, session: Any, postgr
         ("INSERT ON stream_ledger", "INSERT on stream_ledger"),
         ("UPDATE ON stream_ledger", "UPDATE on stream_ledger"),
         ("EXECUTE ON FUNCTION unstored_points", "EXECUTE on the function unstored_points"),
+        ("EXECUTE ON FUNCTION has_state", "EXECUTE on the function has_state"),
         ("EXECUTE ON FUNCTION missing_events", "EXECUTE on the function missing_events"),
     ],
 )

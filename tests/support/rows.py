@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traksense_ingest.writer.decode.measures import Measure, Measures
-from traksense_ingest.writer.outcome import AckRow, Decoded, EventRow
+from traksense_ingest.writer.outcome import AckRow, CommandRow, Decoded, EventRow
 
 
 def measures_in(outcome: Decoded) -> Measures:
@@ -25,6 +25,13 @@ def ack_in(outcome: Decoded) -> AckRow:
     return row
 
 
+def command_in(outcome: Decoded) -> CommandRow:
+    """Of a message that is known to be a command."""
+    (row,) = outcome.rows
+    assert isinstance(row, CommandRow)
+    return row
+
+
 def event_in(outcome: Decoded) -> EventRow:
     """Of a message that is known to be an event."""
     (row,) = outcome.rows
@@ -32,6 +39,6 @@ def event_in(outcome: Decoded) -> EventRow:
     return row
 
 
-def rows_of(outcome: Decoded) -> list[Measure | AckRow | EventRow]:
+def rows_of(outcome: Decoded) -> list[Measure | AckRow | EventRow | CommandRow]:
     """Every row of a message, whatever its table."""
     return [row for rows in outcome.rows for row in (rows if isinstance(rows, Measures) else [rows])]

@@ -70,7 +70,7 @@ def test_a_payload_over_the_limit_is_not_even_parsed() -> None:
         (b"traksense/t/" + b"x" * 129 + b"/d/telem", "topic.site: should have 1 to 128 characters, has 129", "t"),
         (b"traksense/t/s/a\x07b/telem", "topic.device: should have no control characters", "t"),
         ("traksense/t/s/a\x85b/telem".encode(), "topic.device: should have no control characters", "t"),
-        (b"traksense/t/s/d/status", "topic.kind: should be telem, ack or event", "t"),
+        (b"traksense/t/s/d/status", "topic.kind: should be telem, ack, event, state or cmd", "t"),
         (b"traksense/t/s/\xff/telem", "topic: not UTF-8 at byte 14", None),
         (b"", "topic: should be", None),
     ],

@@ -46,7 +46,7 @@ def test_the_first_route_whose_conditions_hold(payload: dict[str, Any], expected
         ("acme/d/y", b"\xff", "parse_error: test/text: payload: not UTF-8 at byte 0"),
         ("acme/d/z", "{}", "invalid_topic: topic: no mapping has a route for it"),
         ("traksense/a/b", "{}", "invalid_topic: topic: should be traksense/tenant/site/device/kind"),
-        ("traksense/a/b/c/x", "{}", "invalid_topic: topic.kind: should be telem, ack or event"),
+        ("traksense/a/b/c/x", "{}", "invalid_topic: topic.kind: should be telem, ack, event, state or cmd"),
         (b"\xff", "{}", "invalid_topic: topic: not UTF-8 at byte 0"),
         ("traksense/a/b/c/telem", "{}", "invalid_topic: topic: no mapping has a route for it"),
     ],

@@ -11,9 +11,10 @@ from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.streams.keys import shard_of
 from traksense_ingest.writer.decode.decode import reject
 from traksense_ingest.writer.entry import Entry, parse_entry
-from traksense_ingest.writer.outcome import AckRow
+from traksense_ingest.writer.outcome import AckRow, CommandRow
 from traksense_ingest.writer.read.source import BATCH_BYTES, ReadSize
 from traksense_ingest.writer.store.acks import merge_acks
+from traksense_ingest.writer.store.commands import first_sendings
 from traksense_ingest.writer.store.dead_letter import dead_letter_row
 
 START = datetime(2025, 10, 7, tzinfo=UTC)
@@ -37,6 +38,15 @@ def test_of_equal_ts_exec_the_later_one_wins() -> None:
 
 def test_rows_are_sorted_by_key() -> None:
     assert [row.cmd_id for row in merge_acks([ack("b", 1, 1), ack("a", 1, 1), ack("b", 2, 2)])] == ["a", "b"]
+
+
+def sending(cmd: str, at: int) -> CommandRow:
+    return CommandRow("t", "d", cmd, START, f"sent at {at}", "{}", START + timedelta(seconds=at))
+
+
+def test_of_each_command_the_first_sending_counts_and_they_are_sorted() -> None:
+    rows = first_sendings([sending("b", 3), sending("a", 5), sending("b", 1), sending("b", 2)])
+    assert rows == [sending("a", 5), sending("b", 1)]
 
 
 def rejected(topic: bytes | None, payload: bytes | None) -> Any:

@@ -10,17 +10,21 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
+from traksense_ingest.shared.messages import RETAINED
 from traksense_ingest.writer.decode.payload import looks_like, packing_of, unwrap
 from traksense_ingest.writer.decode.points import measures_of, no_nul_in
 from traksense_ingest.writer.decode.schema import (
     AckV1,
+    CommandV1,
     Telemetry,
     ack_v1,
     any_object,
     as_poison,
+    command_v1,
     compact_json,
     event_v1,
     no_nul,
+    state_v1,
     telem_v1,
     validate,
 )
@@ -29,8 +33,10 @@ from traksense_ingest.writer.decode.topic import Topic, kind_of, tenant_of
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import (
     AckRow,
+    CommandRow,
     Decoded,
     EventRow,
+    Ignored,
     Poison,
     Rejected,
     Sighting,
@@ -38,6 +44,7 @@ from traksense_ingest.writer.outcome import (
 
 NUL_ESCAPED = r"\u0000"  # the only way that JSON has for it
 OPENING_BRACE, CLOSING_BRACE = b"{}"
+_STATES = {"online": True, "offline": False, "1": True, "0": False}  # whether the device is online; any other text: yes
 META_BYTES_MAX = 64 * 1024 * 1024  # of one message's rows together
 
 Clock = Callable[[], datetime]
@@ -56,24 +63,28 @@ class Decoder:
     max_future_s: int
     clock: Clock = utc_now
 
-    def decoded(self, entry: Entry, topic: Topic) -> Decoded:
+    def decoded(self, entry: Entry, topic: Topic) -> Decoded | Ignored:
         """The rows of an entry with a payload that is not empty; `topic` has the names. Raises Poison."""
         payload = entry.payload or b""
         if payload[0] == OPENING_BRACE and payload[-1] == CLOSING_BRACE:
             return self._decode(entry, topic)
         return self._decode_unwrapped(entry, payload, topic)
 
-    def _decode(self, entry: Entry, topic: Topic) -> Decoded:
+    def _decode(self, entry: Entry, topic: Topic) -> Decoded | Ignored:
         text = self._text(entry.payload or b"")
         match topic.kind:
             case "telem":
                 return self._telem(entry, topic, text)
             case "ack":
                 return self._ack(entry, topic, text)
+            case "state":
+                return self._state(entry, topic, text)
+            case "cmd":
+                return self._command(entry, topic, text)
             case _:
                 return self._event(entry, topic, text)
 
-    def _decode_unwrapped(self, entry: Entry, payload: bytes, topic: Topic) -> Decoded:
+    def _decode_unwrapped(self, entry: Entry, payload: bytes, topic: Topic) -> Decoded | Ignored:
         """Decode what a payload contains. The outcome keeps the entry as it came: a dead letter has its exact bytes."""
         self._check_size(payload)
         packing = packing_of(payload)
@@ -86,6 +97,8 @@ class Decoder:
             if packing:
                 poison.args = (f"{poison} ({packing})",)
             raise
+        if isinstance(outcome, Ignored):
+            return replace(outcome, entry=entry)
         return outcome._replace(entry=entry, unpacked=len(content) if packing else 0)
 
     def _check_size(self, payload: bytes) -> None:
@@ -126,7 +139,9 @@ class Decoder:
             self.check_time(entry, ts, "ts_exec")
         no_nul(ack["cmd_id"], "cmd_id")
         no_nul(err, "err")
-        row = AckRow(topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _complete(text), entry.appended_at)
+        row = AckRow(
+            topic.tenant, topic.device, ack["cmd_id"], ack["ok"], ts, err, _complete(text, AckV1), entry.appended_at
+        )
         return Decoded(entry, "ack", sightings_of(entry, topic, ts), ts, (row,))
 
     def _event(self, entry: Entry, topic: Topic, text: str) -> Decoded:
@@ -139,6 +154,35 @@ class Decoder:
         id_ = event.get("event_id") or event_identity(type_, ts, event.get("data"))
         row = EventRow(topic.tenant, topic.device, id_, type_, ts, data, entry.appended_at)
         return Decoded(entry, "event", sightings_of(entry, topic, ts), ts, (row,))
+
+    def _state(self, entry: Entry, topic: Topic, text: str) -> Decoded:
+        """An event of the type `state`. A last will says that its device is offline, and is no sign of it."""
+        state, ts = _state_in(text)
+        if ts is not None:
+            self.check_time(entry, ts, "ts")
+        no_nul(state, "state")
+        known = _STATES.get(state.lower())
+        is_online = known is not False
+        data = {"online": is_online} if known is not None else {"online": is_online, "state": state}
+        at, is_replay = ts or entry.received_at, entry.retained and ts is None
+        id_ = event_identity("state", at, data)
+        content = compact_json(data, "state")
+        row = EventRow(topic.tenant, topic.device, id_, "state", at, content, entry.appended_at, is_replay)
+        return Decoded(entry, "state", sightings_of(entry, topic, ts) if is_online else (), ts, (row,))
+
+    def _command(self, entry: Entry, topic: Topic, text: str) -> Decoded | Ignored:
+        """A command is no sign of its device. Nobody knows when a retained one without a timestamp was sent."""
+        command = validate(command_v1, text)
+        ts, name = command.get("ts"), command.get("cmd")
+        if ts is not None:
+            self.check_time(entry, ts, "ts")
+        elif entry.retained:
+            return Ignored(entry, "cmd", RETAINED)
+        no_nul(command["cmd_id"], "cmd_id")
+        no_nul(name, "cmd")
+        sent_at, payload = ts or entry.received_at, _complete(text, CommandV1)
+        row = CommandRow(topic.tenant, topic.device, command["cmd_id"], sent_at, name, payload, entry.appended_at)
+        return Decoded(entry, "cmd", (), ts, (row,))
 
     def check_time(self, entry: Entry, ts: datetime, where: str) -> None:
         """Raise Poison("out_of_range") for a time that can't be right."""
@@ -196,13 +240,24 @@ def event_identity(event_type: str, ts: datetime, data: object) -> str:
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
-def _complete(text: str) -> str:
-    """An ACK's payload with all its keys; where jsonb can't hold one that is unknown, with the known ones only."""
+def _state_in(text: str) -> tuple[str, datetime | None]:
+    """The state, and its time if it has one: of JSON, or of a plain text such as last wills have."""
+    plain = text.strip()
+    if plain.lower() in _STATES:
+        return plain, None
+    if not plain.startswith(chr(OPENING_BRACE)):
+        raise Poison("parse_error", "payload", f"should be a JSON object or one of {', '.join(_STATES)}")
+    found = validate(state_v1, text)
+    return found["state"], found.get("ts")
+
+
+def _complete(text: str, schema: type[AckV1 | CommandV1]) -> str:
+    """A payload with all its keys; where jsonb can't hold one that is unknown, with the known ones only."""
     payload = validate(any_object, text)
     try:
         return compact_json(payload, "payload")
     except Poison:
-        return compact_json({key: payload[key] for key in AckV1.__annotations__ if key in payload}, "payload")
+        return compact_json({key: payload[key] for key in schema.__annotations__ if key in payload}, "payload")
 
 
 def _refuse_constants(text: str) -> None:

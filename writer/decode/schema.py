@@ -74,9 +74,29 @@ class EventV1(TypedDict):
     data: NotRequired[Object | None]
 
 
+class StateV1(TypedDict):
+    """state v1"""
+
+    schema: Literal["v1"]
+    state: Name
+    ts: NotRequired[Timestamp | None]
+
+
+class CommandV1(TypedDict):
+    """cmd v1"""
+
+    schema: Literal["v1"]
+    cmd_id: Name
+    cmd: NotRequired[Name | None]
+    ts: NotRequired[Timestamp | None]
+    params: NotRequired[Object | None]
+
+
 telem_v1 = TypeAdapter(TelemV1)
 ack_v1 = TypeAdapter(AckV1)
 event_v1 = TypeAdapter(EventV1)
+state_v1 = TypeAdapter(StateV1)
+command_v1 = TypeAdapter(CommandV1)
 any_object = TypeAdapter(Object)
 
 

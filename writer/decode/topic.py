@@ -31,7 +31,7 @@ def parse_topic(raw: bytes) -> Topic:
     for level, name in zip(LEVELS, names[1:4], strict=True):
         check_name(level, name)
     if names[4] not in KINDS:
-        raise Poison("invalid_topic", "topic.kind", "should be telem, ack or event")
+        raise Poison("invalid_topic", "topic.kind", "should be telem, ack, event, state or cmd")
     _, tenant, site, device, kind = names
     return Topic(intern(tenant), intern(site), device, intern(kind))  # one object for the many devices that share it
 

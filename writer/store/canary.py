@@ -24,6 +24,7 @@ from traksense_ingest.writer.entry import Entry, parse_entry
 from traksense_ingest.writer.outcome import (
     AckRow,
     AwaitsBirth,
+    CommandRow,
     Decoded,
     Deferred,
     EventRow,
@@ -35,7 +36,7 @@ from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.tables import Tables
 
 DEAD_LETTER = "dead_letter"
-KINDS = ("telem", "ack", "event", DEAD_LETTER)  # each has statements of its own
+KINDS = ("telem", "ack", "event", "cmd", DEAD_LETTER)  # each has statements of its own
 
 REMEMBERED = 2  # messages of each kind, each of another topic: one device may be refused that was fine before
 KNOWN_DEVICES = 2
@@ -47,6 +48,7 @@ _PAYLOADS: dict[str, dict[str, Any]] = {
     "telem": {"points": [{"name": "canary", "t": "float", "v": 0.5}]},
     "ack": {"cmd_id": "canary", "ok": True},
     "event": {"event_id": "canary", "event_type": "canary"},
+    "cmd": {"cmd_id": "canary"},
 }
 
 
@@ -171,7 +173,7 @@ def _with_own_keys(good: Decoded, now: datetime) -> Decoded:
             first = rows.only(rows.readings[:1])
             first.ts = now.replace(microsecond=0) - timedelta(microseconds=number)
             return good._replace(rows=(first,))
-        case AckRow():
+        case AckRow() | CommandRow():
             return good._replace(rows=(rows._replace(cmd_id=f"{rows.cmd_id}-canary{number}"),))
         case EventRow():
             return good._replace(rows=(rows._replace(event_id=f"{rows.event_id}-canary{number}"),))

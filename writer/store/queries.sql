@@ -78,12 +78,43 @@ WHERE NOT EXISTS (
     WHERE (stored.tenant_id, stored.device_id, stored.cmd_id) = (sent.tenant_id, sent.device_id, sent.cmd_id)
 )
 
+-- name: upsert_commands
+-- The batch has one row for each key. The sending that was appended first counts, whichever is committed first.
+INSERT INTO command AS old (tenant_id, device_id, cmd_id, sent_at, cmd, payload, created_at)
+SELECT tenant_id, device_id, cmd_id, sent_at, cmd, payload::jsonb, at
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[]
+) AS new (tenant_id, device_id, cmd_id, sent_at, cmd, payload, at)
+ON CONFLICT (tenant_id, device_id, cmd_id) DO UPDATE SET
+    sent_at = excluded.sent_at, cmd = excluded.cmd, payload = excluded.payload, created_at = excluded.created_at
+WHERE excluded.created_at < old.created_at
+RETURNING xmax = 0 AS is_new
+
+-- name: missing_commands
+SELECT count(*)
+FROM unnest($1::text[], $2::text[], $3::text[]) AS sent (tenant_id, device_id, cmd_id)
+WHERE NOT EXISTS (
+    SELECT FROM command AS stored
+    WHERE (stored.tenant_id, stored.device_id, stored.cmd_id) = (sent.tenant_id, sent.device_id, sent.cmd_id)
+)
+
+-- name: overdue_commands
+-- Of $1, a time that ends now: older ones would be counted for ever, and cost more each day.
+SELECT count(*)
+FROM command AS sent
+WHERE sent.sent_at > now() - ack_timeout() - $1::interval AND sent.sent_at <= now() - ack_timeout()
+    AND NOT EXISTS (
+        SELECT FROM cmd_ack AS ack
+        WHERE (ack.tenant_id, ack.device_id, ack.cmd_id) = (sent.tenant_id, sent.device_id, sent.cmd_id)
+    )
+
 -- name: insert_events
 INSERT INTO device_event (tenant_id, device_id, event_id, event_type, ts, data, created_at)
 SELECT tenant_id, device_id, event_id, event_type, ts, data::jsonb, created_at
 FROM unnest(
-    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[]
-) AS new (tenant_id, device_id, event_id, event_type, ts, data, created_at)
+    $1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::text[], $7::timestamptz[], $8::boolean[]
+) AS new (tenant_id, device_id, event_id, event_type, ts, data, created_at, is_replay)
+WHERE CASE WHEN is_replay THEN NOT has_state(tenant_id, device_id, data::jsonb) ELSE true END
 ON CONFLICT DO NOTHING
 
 -- name: missing_events

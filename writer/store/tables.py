@@ -13,10 +13,21 @@ from typing import Any, assert_never
 from traksense_ingest.shared.database import transaction
 from traksense_ingest.shared.failure import Kind, is_duplicate, is_refusal, kind_of
 from traksense_ingest.writer.decode.measures import Measures
-from traksense_ingest.writer.outcome import AckRow, Birth, Decoded, EventRow, Rejected, Rows, Sighting, Storable
+from traksense_ingest.writer.outcome import (
+    AckRow,
+    Birth,
+    CommandRow,
+    Decoded,
+    EventRow,
+    Rejected,
+    Rows,
+    Sighting,
+    Storable,
+)
 from traksense_ingest.writer.store import sql
 from traksense_ingest.writer.store.acks import upsert_acks
 from traksense_ingest.writer.store.births import upsert_births
+from traksense_ingest.writer.store.commands import upsert_commands
 from traksense_ingest.writer.store.copy_measures import Copy, copy_all, copy_staged, ways_to_copy
 from traksense_ingest.writer.store.dead_letter import insert_dead_letters
 from traksense_ingest.writer.store.device_state import heard
@@ -38,6 +49,7 @@ class BatchRows:
     repeated: int = 0  # points that their own message has twice
     same_point: Counter[str] = field(default_factory=Counter)  # readings that were dropped, by mapping
     acks: list[tuple[AckRow, bool]] = field(default_factory=list)  # with whether it is retained
+    commands: list[CommandRow] = field(default_factory=list)
     events: list[EventRow] = field(default_factory=list)
     states: list[EventRow] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
@@ -60,12 +72,8 @@ class BatchRows:
                         self.measures.append(one)
                         in_time.append(one)
                         self.points += len(one.readings)
-                case AckRow():
-                    self.acks.append((one, entry.retained))
-                case EventRow():
-                    (self.states if outcome.kind == "state" else self.events).append(one)
                 case _:
-                    assert_never(one)
+                    self._add_row(one, outcome)
         if outcome.birth is not None:
             self.births.append((outcome.birth.tenant_id or outcome.tenant_id or "", outcome.birth))
         if entry.retained:
@@ -74,6 +82,17 @@ class BatchRows:
             self.replayed_sightings += outcome.devices
         else:
             self.sightings += outcome.devices
+
+    def _add_row(self, row: AckRow | CommandRow | EventRow, outcome: Decoded) -> None:
+        match row:
+            case AckRow():
+                self.acks.append((row, outcome.entry.retained))
+            case CommandRow():
+                self.commands.append(row)
+            case EventRow():
+                (self.states if outcome.kind == "state" else self.events).append(row)
+            case _:
+                assert_never(row)
 
     def _count_same_points(self, outcome: Decoded) -> tuple[Rows, ...]:
         """Its rows: of readings of the same point at the same moment the first one. The others are counted."""
@@ -90,7 +109,7 @@ class Changes:
     """What one transaction has changed, for the metrics."""
 
     points: int = 0
-    duplicates: Counter[str] = field(default_factory=Counter)  # by shared.messages.MESSAGE_KINDS
+    duplicates: Counter[str] = field(default_factory=Counter)  # by shared.messages.KINDS
     same_point: Counter[str] = field(default_factory=Counter)  # readings that were dropped, by mapping
     dead_letters: Counter[str] = field(default_factory=Counter)  # by error class
 
@@ -206,12 +225,14 @@ async def _write_messages(connection: Any, rows: BatchRows, copy: Copy) -> Chang
     acks, events = await upsert_acks(connection, rows.acks), await _insert_events(connection, rows.events)
     changes.duplicates["ack"], changes.duplicates["event"] = len(rows.acks) - acks, len(rows.events) - events
     states = await _insert_events(connection, rows.states)
-    if rows.states:
+    commands = await upsert_commands(connection, rows.commands)
+    if rows.states or rows.commands:
         changes.duplicates["state"] = len(rows.states) - states
+        changes.duplicates["cmd"] = len(rows.commands) - commands
     changes.same_point = rows.same_point
     await upsert_births(connection, rows.births)
     changes.dead_letters = await insert_dead_letters(connection, rows.rejected)
-    if not (changes.points or acks or events or states or changes.dead_letters):
+    if not (changes.points or acks or events or states or commands or changes.dead_letters):
         await connection.execute(sql.WAIT_FOR_STANDBYS)
     return changes
 
@@ -220,8 +241,9 @@ async def _insert_events(connection: Any, events: Sequence[EventRow]) -> int:
     """Returns how many are new."""
     ordered = sorted(events, key=lambda event: event[:3])
     new = await sql.execute(connection, sql.INSERT_EVENTS, ordered)
-    if new < len(ordered):
-        await sql.require(connection, "device_event", sql.MISSING_EVENTS, [event[:3] for event in ordered])
+    required = [event[:3] for event in ordered if not event.is_replay]
+    if new < len(ordered) and required:
+        await sql.require(connection, "device_event", sql.MISSING_EVENTS, required)
     return new
 
 

@@ -101,8 +101,10 @@ class _Scope:
             "kind": kind,
         }
         if common["decode"].format is FormatName.V1 and common["decode"].source is None:
-            self._check_v1(kind)
+            self._check_v1()
             return Route(**common, **found, shard=shard)
+        if kind == "cmd" and (at := keys.get("kind")):
+            at.fault("only version 1 has it: decode: v1")
         return Route(**common, **found, **self._rows(kind, known), shard=shard, records=records)
 
     def _rows(self, kind: Kind, known: frozenset[str]) -> dict[str, Any]:
@@ -181,10 +183,8 @@ class _Scope:
     def _check_when(self, common: dict[str, Any]) -> None:
         captures.check(self.keys.get("when"), common["when"], self.captured, self.some)
 
-    def _check_v1(self, kind: Kind) -> None:
+    def _check_v1(self) -> None:
         self._refuse(("records", "time", "meta", "points", "distinct_by", *OF_KIND), "version 1 itself has it")
-        if kind == "state" and (at := self.keys.get("kind")):
-            at.fault("version 1 has only telem, ack and event")
 
     def _refuse(self, names: Collection[str], why: str) -> None:
         for name in names:

@@ -13,7 +13,7 @@ from traksense_ingest.shared.mapping.read.decode import FileReader
 from traksense_ingest.shared.mapping.read.nodes import Entries, Items, Leaf, Node
 
 _MESSAGE = ("topic", "payload", "payload_hex", "payload_file", "received", "retained")
-_EXPECTED = ("rows", "ack", "event", "events", "state", "meta", "poison", "ignored", "route")
+_EXPECTED = ("rows", "ack", "cmd", "event", "events", "state", "meta", "poison", "ignored", "route")
 KEYS = ("name", "messages", *_MESSAGE, *_EXPECTED)
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2}|\s)*")
 _IDENTITY = ("tenant", "site", "device")
@@ -32,6 +32,7 @@ def test(at: Cursor, files: FileReader) -> Test:
         before=keys.read("messages", lambda inside: _before(inside, files), ()),
         rows=keys.read("rows", _rows, None),
         ack=keys.read("ack", _row_of(_ACK), None),
+        cmd=keys.read("cmd", _row_of(_COMMAND), None),
         events=_events(keys),
         state=keys.read("state", _row_of(_STATE), None),
         meta=keys.read("meta", _object, None),
@@ -139,6 +140,13 @@ _ACK: Mapping[str, Callable[[Cursor], Any]] = {
     "ok": Cursor.flag,
     "ts_exec": _nullable(Cursor.time),
     "err": _nullable(Cursor.text),
+}
+_COMMAND: Mapping[str, Callable[[Cursor], Any]] = {
+    "tenant": Cursor.text,
+    "device": Cursor.text,
+    "cmd_id": Cursor.text,
+    "cmd": _nullable(Cursor.text),
+    "sent_at": Cursor.time,
 }
 _EVENT: Mapping[str, Callable[[Cursor], Any]] = {
     **_TEXTS,

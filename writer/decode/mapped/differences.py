@@ -13,6 +13,7 @@ from traksense_ingest.writer.decode.measures import Measure, Measures
 from traksense_ingest.writer.outcome import (
     AckRow,
     AwaitsBirth,
+    CommandRow,
     Decoded,
     Deferred,
     EventRow,
@@ -48,11 +49,18 @@ def _differences(test: Test, outcome: Outcome) -> Iterator[str]:
 
 
 def _expects_something(test: Test) -> bool:
-    return any(part is not None for part in (test.rows, test.ack, test.events, test.state, test.meta))
+    return any(part is not None for part in (test.rows, test.ack, test.cmd, test.events, test.state, test.meta))
 
 
 def _expected_in_words(test: Test) -> str:
-    parts = {"rows": test.rows, "an ACK": test.ack, "events": test.events, "a state": test.state, "meta": test.meta}
+    parts = {
+        "rows": test.rows,
+        "an ACK": test.ack,
+        "a command": test.cmd,
+        "events": test.events,
+        "a state": test.state,
+        "meta": test.meta,
+    }
     return " and ".join(name for name, part in parts.items() if part is not None)
 
 
@@ -82,6 +90,10 @@ def _decoded(test: Test, outcome: Decoded) -> Iterator[str]:
     if test.ack is not None:
         yield from _rows(
             [test.ack], [_ack(row, outcome) for row in outcome.rows if isinstance(row, AckRow)], (), "cmd_id"
+        )
+    if test.cmd is not None:
+        yield from _rows(
+            [test.cmd], [_command(row) for row in outcome.rows if isinstance(row, CommandRow)], (), "cmd_id"
         )
     events = [row for row in outcome.rows if isinstance(row, EventRow)]
     if test.events is not None:
@@ -116,6 +128,11 @@ def _row(measure: Measure, outcome: Decoded) -> Found:
 def _ack(row: AckRow, outcome: Decoded) -> Found:
     values = {"cmd_id": row.cmd_id, "ok": row.ok, "ts_exec": row.ts_exec, "err": row.err}
     return _identity(row.tenant_id, row.device_id, outcome) | values
+
+
+def _command(row: CommandRow) -> Found:
+    values = {"cmd_id": row.cmd_id, "cmd": row.cmd, "sent_at": row.sent_at}
+    return {"tenant": row.tenant_id, "device": row.device_id} | values
 
 
 def _event(row: EventRow, outcome: Decoded) -> Found:

@@ -81,7 +81,8 @@ def compile_state(state: State, label: str) -> Made:
         text = _json_or_none(data, where, scope)
         tenant, _, device = who
         id_ = _identity("state", ts, data, where)
-        return (EventRow(tenant, device, id_, "state", ts, text, scope.entry.appended_at),)
+        is_replay = scope.entry.retained and scope.device_ts is None
+        return (EventRow(tenant, device, id_, "state", ts, text, scope.entry.appended_at, is_replay),)
 
     return rows
 

@@ -20,7 +20,7 @@ from traksense_ingest.writer.decode.schema import POINTS_MAX
 from traksense_ingest.writer.decode.timestamp import EARLIEST, parse_timestamp
 from traksense_ingest.writer.decode.topic import Topic
 from traksense_ingest.writer.entry import Entry
-from traksense_ingest.writer.outcome import Decoded, Poison, Sighting
+from traksense_ingest.writer.outcome import Decoded, Ignored, Poison, Sighting
 
 NESTING_SAFE = 190  # so many brackets can't be nested more deeply than pydantic's 200
 NESTING_BYTES = 2 * NESTING_SAFE  # of brackets that are opened and closed
@@ -43,7 +43,7 @@ class V1:
         self._clock, self._max_future = decoder.clock, timedelta(seconds=decoder.max_future_s)
         self._points = _Points()
 
-    def decode(self, entry: Entry, topic: Topic, document: Any = None) -> Decoded:
+    def decode(self, entry: Entry, topic: Topic, document: Any = None) -> Decoded | Ignored:
         """Rows from a payload; `document` is what orjson makes of it, if it is plain JSON. Raises Poison."""
         if topic.kind == "telem" and type(document) is dict:
             try:
