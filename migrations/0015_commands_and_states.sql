@@ -52,7 +52,7 @@ FULL JOIN (
 COMMENT ON VIEW tenant.command IS 'Commands and their ACKs; latency is from sending to the first ACK in the stream.';
 
 -- Any client may send an event of the type `state`: only what says whether a device is online is a state.
-CREATE INDEX IF NOT EXISTS device_event_state ON public.device_event (tenant_id, device_id, ts DESC)
+CREATE INDEX IF NOT EXISTS device_event_state ON public.device_event (tenant_id, device_id, ts DESC, created_at DESC)
 WHERE event_type = 'state' AND jsonb_typeof(data -> 'online') = 'boolean';
 
 CREATE OR REPLACE VIEW tenant.device_state WITH (security_barrier) AS

@@ -19,10 +19,6 @@ COMMENT ON COLUMN public.device.skew_next_s IS 'The least since skew_since.';
 COMMENT ON COLUMN public.device.skew_since IS 'When the present quarter of an hour began.';
 COMMENT ON COLUMN public.device.online_since IS 'Since then no message was late.';
 
--- The newest state of a device in one descent.
-CREATE INDEX IF NOT EXISTS device_event_state ON public.device_event (tenant_id, device_id, ts DESC, created_at DESC)
-    WHERE event_type = 'state';
-
 -- Of all tenants: for writers and the tables' owner. A state counts by its receipt, since a last will has the time at
 -- which the device connected, if any; a message that comes after it shows that the device is back. A minute more than
 -- the interval, since last_seen is kept to the minute; an hour while the interval is not known.
@@ -52,6 +48,7 @@ LEFT JOIN LATERAL (
     SELECT event.data -> 'online' = 'false' AS is_offline, event.created_at
     FROM public.device_event AS event
     WHERE event.tenant_id = device.tenant_id AND event.device_id = device.device_id AND event.event_type = 'state'
+        AND jsonb_typeof(event.data -> 'online') = 'boolean'
     ORDER BY event.ts DESC, event.created_at DESC
     LIMIT 1
 ) AS state ON true;

@@ -207,6 +207,6 @@ def whole(width: int) -> list[Builder[Panel]]:
             "Of all tenants. While writers are behind, devices seem to be late: their messages are not stored yet.",
             {"{{status}}": f"sum by (status) (max by (tenant, status) ({of('ingest_devices')}))"},
             units.Short,
-            width=2 * width,
+            width=width,
         ),
     ]

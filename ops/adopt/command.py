@@ -30,6 +30,7 @@ from traksense_ingest.ops.schema import Refused
 from traksense_ingest.ops.schema.migrate import lock, migration_lock
 from traksense_ingest.shared.database import connected, in_transaction
 from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.failure import describe
 
 BLOCKS_PER_MIB = 128
 ALL_ROWS = "SET row_security = off"  # an error instead of rows that are left out
@@ -58,7 +59,7 @@ async def final(work: Awaitable[T]) -> T:
         return await work
     except (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.DependentObjectsStillExistError) as error:
         detail = f" ({error.detail})" if error.detail else ""
-        raise IngestError(f"the first version's database: {error}{detail}; SQLSTATE {error.sqlstate}") from None
+        raise IngestError(f"the first version's database: {describe(error)}{detail}") from None
 
 
 async def refuse_first_version(url: str) -> None:
