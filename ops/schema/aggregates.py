@@ -12,6 +12,8 @@ from traksense_ingest.ops.schema.policies import is_enabled
 BUCKETS = {"1m": "1 minute", "5m": "5 minutes", "1h": "1 hour"}  # finest first
 MARGIN = timedelta(days=1)
 _UNKNOWN = timedelta(days=1)
+_BOOLEANS = {"count_true": "count_true", "count_bool": "count_bool"}
+_NO_BOOLEANS = {"count_true": "NULL::bigint", "count_bool": "NULL::bigint"}  # of an older version's aggregate
 
 
 class ExistingAggregate(NamedTuple):
@@ -36,6 +38,9 @@ async def update_aggregates(connection: Any, names: Sequence[str], retention: in
     missing = [name for name in BUCKETS if name in names and name not in existing]
     changes = await _create(connection, missing, existing)
     for name, one in (await existing_aggregates(connection)).items():
+        if not await connection.fetchval(sql.VIEW_HAS_BOOLEANS.format(name=name)):
+            await _replace_view(connection, name, has_aggregate=True)
+            changes.append(f"tenant.ts_measure_{name}: has the columns count_true, count_bool and on_ratio")
         changes += await _refresh(connection, one, window(one, retention, is_new=name in missing))
     return changes
 
@@ -89,7 +94,9 @@ async def _create(connection: Any, missing: Sequence[str], existing: Mapping[str
 
 async def _create_one(connection: Any, name: str, source: str | None) -> None:
     create = sql.CREATE_FROM_AGGREGATE if source else sql.CREATE_FROM_ROWS
-    await connection.execute(create.format(name=name, bucket=BUCKETS[name], source=source))
+    has_booleans = source and await connection.fetchval(sql.HAS_BOOLEANS.format(name=source))
+    booleans = sql.BOOLEANS if has_booleans else ""
+    await connection.execute(create.format(name=name, bucket=BUCKETS[name], source=source, booleans=booleans))
     await connection.execute(sql.CREATE_INDEX.format(name=name))
     await _replace_view(connection, name, has_aggregate=True)
 
@@ -107,12 +114,15 @@ async def _replace_view(connection: Any, name: str, *, has_aggregate: bool) -> N
     if not (has_aggregate or has_history):
         await connection.execute(sql.DROP_VIEW.format(name=name))
         return
+    has_booleans = has_aggregate and await connection.fetchval(sql.HAS_BOOLEANS.format(name=name))
+    columns = _BOOLEANS if has_booleans else _NO_BOOLEANS
     if has_history:
         create = sql.CREATE_COMPLETE if has_aggregate else sql.CREATE_COMPLETE_OF_HISTORY
         adopted_at = await connection.fetchval(sql.ADOPTED_AT)
-        await connection.execute(create.format(name=name, adopted_at=adopted_at))
+        await connection.execute(create.format(name=name, adopted_at=adopted_at, **columns))
+        columns = _BOOLEANS
     source = f"complete_{name}" if has_history else f"ts_measure_{name}"
-    await connection.execute(sql.CREATE_VIEW.format(name=name, source=source))
+    await connection.execute(sql.CREATE_VIEW.format(name=name, source=source, **columns))
     if await connection.fetchval(sql.HAS_READER):
         await connection.execute(sql.GRANT.format(name=name))
 

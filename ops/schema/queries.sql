@@ -107,13 +107,14 @@ CREATE SCHEMA IF NOT EXISTS aggregates
 
 -- name: create_from_rows
 -- A reading beyond ±1e290 is left out: the sum of two of 1e308 is an error, and one device could stop the refresh of
--- all. The condition leaves out what is no number as well.
+-- all. The condition leaves out texts as well.
 CREATE MATERIALIZED VIEW aggregates.ts_measure_{name}
 WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
 SELECT tenant_id, device_id, point_id, time_bucket('{bucket}', ts) AS bucket,
-    sum(v_num) AS sum, min(v_num) AS min, max(v_num) AS max, count(*) AS count
+    sum(v_num) AS sum, min(v_num) AS min, max(v_num) AS max, count(v_num) AS count,
+    count(*) FILTER (WHERE v_bool) AS count_true, count(v_bool) AS count_bool
 FROM public.ts_measure
-WHERE v_num BETWEEN -1e290 AND 1e290
+WHERE v_num BETWEEN -1e290 AND 1e290 OR v_bool IS NOT NULL
 GROUP BY 1, 2, 3, 4
 WITH NO DATA
 
@@ -121,10 +122,25 @@ WITH NO DATA
 CREATE MATERIALIZED VIEW aggregates.ts_measure_{name}
 WITH (timescaledb.continuous, timescaledb.materialized_only = false, timescaledb.create_group_indexes = false) AS
 SELECT tenant_id, device_id, point_id, time_bucket('{bucket}', bucket) AS bucket,
-    sum(sum) AS sum, min(min) AS min, max(max) AS max, sum(count)::bigint AS count
+    sum(sum) AS sum, min(min) AS min, max(max) AS max, sum(count)::bigint AS count{booleans}
 FROM aggregates.ts_measure_{source}
 GROUP BY 1, 2, 3, 4
 WITH NO DATA
+
+-- name: booleans
+,
+    sum(count_true)::bigint AS count_true, sum(count_bool)::bigint AS count_bool
+
+-- name: has_booleans
+-- False of an aggregate that a version before them has made.
+SELECT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('aggregates.ts_measure_{name}') AND attname = 'count_bool'
+)
+
+-- name: view_has_booleans
+SELECT EXISTS (
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('tenant.ts_measure_{name}') AND attname = 'on_ratio'
+)
 
 -- name: create_index
 CREATE INDEX ON aggregates.ts_measure_{name} (tenant_id, device_id, point_id, bucket)
@@ -137,31 +153,36 @@ SELECT to_regclass('aggregates.history_{name}') IS NOT NULL
 -- Of two buckets of one point and time the one of more readings counts: the rows of the other one are gone, or not yet
 -- aggregated. Of the time since the adoption there is no history.
 CREATE OR REPLACE VIEW aggregates.complete_{name} AS
-SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.ts_measure_{name} AS one
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count, {count_true} AS count_true, {count_bool} AS count_bool
+FROM aggregates.ts_measure_{name} AS one
 WHERE bucket >= '{adopted_at}'::timestamptz OR NOT EXISTS (
     SELECT FROM aggregates.history_{name} AS history
     WHERE history.tenant_id = one.tenant_id AND history.device_id = one.device_id
-        AND history.point_id = one.point_id AND history.bucket = one.bucket AND history.count > one.count
+        AND history.point_id = one.point_id AND history.bucket = one.bucket AND history.count > one.count + coalesce({count_bool}, 0)
 )
 UNION ALL
-SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name} AS history
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count, NULL, NULL FROM aggregates.history_{name} AS history
 WHERE bucket < '{adopted_at}'::timestamptz AND NOT EXISTS (
     SELECT FROM aggregates.ts_measure_{name} AS one
     WHERE one.tenant_id = history.tenant_id AND one.device_id = history.device_id
-        AND one.point_id = history.point_id AND one.bucket = history.bucket AND one.count >= history.count
+        AND one.point_id = history.point_id AND one.bucket = history.bucket
+        AND one.count + coalesce({count_bool}, 0) >= history.count
         AND one.bucket < '{adopted_at}'::timestamptz
 )
 
 -- name: create_complete_of_history
 CREATE OR REPLACE VIEW aggregates.complete_{name} AS
-SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count FROM aggregates.history_{name}
+SELECT tenant_id, device_id, point_id, bucket, sum, min, max, count, NULL::bigint AS count_true, NULL::bigint AS count_bool
+FROM aggregates.history_{name}
 
 -- name: adopted_at
 SELECT begun_at FROM adoption.state
 
 -- name: create_view
 CREATE OR REPLACE VIEW tenant.ts_measure_{name} WITH (security_barrier) AS
-SELECT tenant_id, device_id, point_id, bucket, sum / count AS avg, min, max, sum, count
+SELECT tenant_id, device_id, point_id, bucket, sum / nullif(count, 0) AS avg, min, max, sum, count,
+    {count_true} AS count_true, {count_bool} AS count_bool,
+    {count_true}::double precision / nullif({count_bool}, 0) AS on_ratio
 FROM aggregates.{source}
 WHERE tenant_id = current_setting('app.tenant_id', true)
 

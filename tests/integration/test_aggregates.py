@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.shaped import connected, refresh, run_jobs
+from traksense_ingest.ops.schema import sql
 from traksense_ingest.ops.schema.aggregates import existing_aggregates
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
@@ -65,6 +67,45 @@ async def test_each_says_the_same_as_the_rows(timescale: str, owner: Any, is_ref
             "count(*) FROM ts_measure WHERE v_num IS NOT NULL GROUP BY 1, 2 ORDER BY 1, 2"
         )
         assert [tuple(row) for row in ours] == [tuple(row) for row in theirs]
+
+
+@pytest.mark.parametrize("is_refreshed", [True, False])
+async def test_the_share_of_readings_that_are_true(timescale: str, owner: Any, is_refreshed: bool) -> None:
+    await shape(timescale, WITHOUT_RETENTION)
+    await owner.execute(
+        "INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_bool) SELECT 't', 'd', 'compressor', "
+        "date_trunc('hour', now() - INTERVAL '3 hours') + n * INTERVAL '1 minute', n % 4 = 0 "
+        "FROM generate_series(0, 59) AS n"
+    )
+    await insert(owner, "now() - INTERVAL '3 hours'", 1, 2)
+    if is_refreshed:
+        await refresh(owner)
+    await owner.execute("SET app.tenant_id = 't'")
+    columns = "point_id, avg, count, count_true, count_bool, on_ratio"
+    rows = await owner.fetch(f"SELECT {columns} FROM tenant.ts_measure_1h ORDER BY point_id")
+    assert [tuple(row) for row in rows] == [("compressor", None, 0, 15, 60, 0.25), ("temp", 1.5, 2, 0, 0, None)]
+
+
+async def test_an_aggregate_of_an_earlier_version_has_no_booleans_and_stays(timescale: str, owner: Any) -> None:
+    create = sql.CREATE_FROM_ROWS.format(name="1m", bucket="1 minute")
+    before = re.sub(r",\s+count\(\*\) FILTER.*? AS count_bool", "", create, flags=re.DOTALL)
+    assert "count_bool" not in before
+    await owner.execute("CREATE SCHEMA aggregates")
+    await owner.execute("ALTER TABLE ts_measure DISABLE ROW LEVEL SECURITY")
+    await owner.execute(before)
+    await owner.execute("ALTER TABLE ts_measure ENABLE ROW LEVEL SECURITY")
+    await owner.execute(
+        "CREATE VIEW tenant.ts_measure_1m AS SELECT tenant_id, device_id, point_id, bucket, sum / count AS avg, min, "
+        "max, sum, count FROM aggregates.ts_measure_1m"
+    )
+    changes = await shape(timescale, WITHOUT_RETENTION)
+    assert "tenant.ts_measure_1m: has the columns count_true, count_bool and on_ratio" in changes
+    await insert(owner, "now() - INTERVAL '3 hours'", 1, 2)
+    await owner.execute("SET app.tenant_id = 't'")
+    for name in NAMES:
+        row = await owner.fetchrow(f"SELECT sum(count)::integer, count(on_ratio) FROM tenant.ts_measure_{name}")
+        assert tuple(row) == (2, 0)
+    assert await shape(timescale, WITHOUT_RETENTION) == []
 
 
 async def test_what_comes_late_is_refreshed(timescale: str, owner: Any) -> None:
