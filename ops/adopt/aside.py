@@ -34,6 +34,7 @@ OURS = (
     "device_event",
     "device",
     "device_point",
+    "device_status",
     "ingest_errors",
     "sparkplug_birth",
     "stream_ledger",
@@ -81,9 +82,10 @@ async def undo(connection: Any) -> list[str]:
     await compat.drop(connection)
     await _schedule_ours(connection, False)
     await connection.execute(f"CREATE SCHEMA {NEW}")
-    ours = [row["name"] for row in await connection.fetch(sql.of("ours"), "public", list(OURS))]
-    for name in ours:
-        await connection.execute(f"ALTER TABLE public.{name} SET SCHEMA {NEW}")
+    found_ours = await connection.fetch(sql.of("ours"), "public", list(OURS))
+    ours = [row["name"] for row in found_ours]
+    for row in found_ours:
+        await connection.execute(f"ALTER {row['kind']} public.{row['name']} SET SCHEMA {NEW}")
     for relation in await relations(connection, OLD):
         await connection.execute(f"ALTER {relation.kind} {OLD}.{relation.name} SET SCHEMA public")
     if found.jobs:
@@ -164,7 +166,7 @@ async def _return_ours(connection: Any) -> list[str]:
     """After an undo: what was stored then is there again. The first version may have stored more since, so all of it
     is copied once more, which changes nothing that is there."""
     for row in await connection.fetch(sql.of("ours"), NEW, list(OURS)):
-        await connection.execute(f"ALTER TABLE {NEW}.{row['name']} SET SCHEMA public")
+        await connection.execute(f"ALTER {row['kind']} {NEW}.{row['name']} SET SCHEMA public")
     await connection.execute(f"DROP SCHEMA {NEW}")
     await connection.execute(sql.of("forget_parts"))
     await _schedule_ours(connection, True)

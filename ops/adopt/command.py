@@ -62,25 +62,6 @@ async def final(work: Awaitable[T]) -> T:
         raise IngestError(f"the first version's database: {describe(error)}{detail}") from None
 
 
-async def refuse_first_version(url: str) -> None:
-    """Raise Refused for a database of the first version: plain `migrate` changes nothing of it."""
-    async with connected(url) as connection:
-        if await is_first_version(connection):
-            raise Refused(
-                "this database is one of the first version, and nothing was changed; `traksense-ingest migrate --adopt "
-                "--dry-run` shows what `--adopt` would do with it (docs/migrating.md)"
-            )
-
-
-async def unfinished(url: str) -> str | None:
-    """What to do where an adoption was begun and not ended; None otherwise."""
-    async with connected(url) as connection:
-        found = await state(connection)
-    if found is None or found.status != COPYING:
-        return None
-    return "the rows of the first version are not all copied yet: run `traksense-ingest migrate --adopt` again"
-
-
 async def plan(url: str, adoption: Adoption) -> None:
     """`--dry-run`: print what would be done. Changes nothing; raises Refused where there is nothing to adopt."""
     maps = adoption.maps()

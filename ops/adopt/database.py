@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from traksense_ingest.ops.adopt import sql
+from traksense_ingest.ops.schema.sql import IS_FIRST_VERSION
 
 COPYING, COPIED, UNDONE, DROPPED = "copying", "copied", "undone", "dropped"
 OLD, NEW = "v1", "v2"  # schemas: the first version's tables after the adoption, and this version's after an undo
@@ -37,7 +38,7 @@ class State(NamedTuple):
 
 async def is_first_version(connection: Any) -> bool:
     """Whether the tables in `public` are those of the first version."""
-    return bool(await connection.fetchval(sql.of("is_first_version")))
+    return bool(await connection.fetchval(IS_FIRST_VERSION))
 
 
 async def state(connection: Any) -> State | None:

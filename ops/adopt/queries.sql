@@ -4,13 +4,6 @@
 -- Schemas: `v1` has the first version's tables, as they were; `adoption` has what this command knows; after an undo `v2` has
 -- the tables of this version.
 
--- name: is_first_version
--- Its ts_measure has a column that ours never had.
-SELECT EXISTS (
-    SELECT FROM pg_attribute
-    WHERE attrelid = to_regclass('public.ts_measure') AND attname = 'qual' AND NOT attisdropped
-)
-
 -- name: has_schema
 SELECT to_regnamespace($1) IS NOT NULL
 
@@ -84,9 +77,9 @@ SELECT view_schema, view_name FROM timescaledb_information.continuous_aggregates
 SELECT NULL::name AS view_schema, NULL::name AS view_name
 
 -- name: ours
--- The tables of this version, in a schema.
-SELECT class.relname AS name FROM pg_class AS class
-WHERE class.relnamespace = to_regnamespace($1) AND class.relkind IN ('r', 'p') AND class.relname = ANY ($2)
+-- The tables and views of this version, in a schema.
+SELECT class.relname AS name, CASE WHEN class.relkind = 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind FROM pg_class AS class
+WHERE class.relnamespace = to_regnamespace($1) AND class.relkind IN ('r', 'p', 'v') AND class.relname = ANY ($2)
 ORDER BY class.relname
 
 -- name: grantees

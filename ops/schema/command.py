@@ -15,7 +15,7 @@ from traksense_ingest.ops.adopt.command import Adoption
 from traksense_ingest.ops.advice import explain_with_url
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 from traksense_ingest.ops.schema.catalogue import EarlierPoints
-from traksense_ingest.ops.schema.hidden import Recovery, warning
+from traksense_ingest.ops.schema.hidden import UNFINISHED, Recovery, warnings
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import redacted
@@ -85,14 +85,11 @@ async def _run(variable: str, url: str, desired: DesiredPolicies, request: Reque
     if adoption:
         changes = await retry_through_outage(lambda: adopt.final(adopt.begin(url, adoption)))
     else:
-        await retry_through_outage(lambda: adopt.refuse_first_version(url))
         changes = []
     changes += await _bring_up_to_date(url, desired, request, retry_through_outage)
     if adoption:
         print("\n".join(changes), flush=True)  # before the copying, which takes its time
         changes = await retry_through_outage(lambda: adopt.final(adopt.copy(url)))
-    elif reminder := await retry_through_outage(lambda: adopt.unfinished(url)):
-        log.warning("%s", reminder)
     if request.compat_views:
         changes += await retry_through_outage(lambda: adopt.final(adopt.make_views(url)))
     return changes
@@ -104,8 +101,9 @@ async def _bring_up_to_date(url: str, desired: DesiredPolicies, request: Request
     recovered = await retry(recovery.run) if request.recover_rows else []
     catalogued = await retry(earlier_points.run)
     changes: list[str] = await retry(lambda: shape(url, desired, drop_others=request.drop_aggregates))
-    if hidden := await retry(lambda: warning(url)):
-        log.warning("%s", hidden)
+    for line in await retry(lambda: warnings(url)):
+        if line != UNFINISHED or not request.adoption:
+            log.warning("%s", line)
     return [*[f"{len(applied)} migrations applied"] * bool(applied), *recovered, *catalogued, *changes]
 
 

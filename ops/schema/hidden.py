@@ -12,6 +12,8 @@ from traksense_ingest.ops.schema.migrate import lock, migration_lock
 from traksense_ingest.shared import integrity
 from traksense_ingest.shared.database import connected
 
+UNFINISHED = "the rows of the first version are not all copied yet: run `traksense-ingest migrate --adopt` again"
+
 BLOCKS = 128  # a transaction: 1 MiB, some ten thousand rows
 
 
@@ -60,10 +62,15 @@ class Recovery:
         self.known += taken - new
 
 
-async def warning(url: str) -> str | None:
-    """Whether there are such rows and what to do, or None. Raises what asyncpg raises."""
+async def warnings(url: str) -> list[str]:
+    """Whether there are such rows, or rows of the first version that are not copied, and what to do.
+
+    Raises what asyncpg raises.
+    """
     async with migration_lock(url) as connection:
-        return await integrity.problem(connection)
+        found = await integrity.problem(connection)
+        is_adopting = await connection.fetchval(sql.HAS_ADOPTION) and await connection.fetchval(sql.IS_ADOPTING)
+    return [line for line in (found, UNFINISHED if is_adopting else None) if line]
 
 
 def _affected(status: str) -> int:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from traksense_ingest.ops.schema import Refused, sql
 from traksense_ingest.shared import integrity
 from traksense_ingest.shared.database import Migration, connected, in_transaction, migrations
 from traksense_ingest.shared.session import KEEPALIVE
@@ -46,14 +47,19 @@ WHERE locktype = 'advisory' AND granted AND pg_locks.classid = 0 AND pg_locks.ob
     AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
+_FIRST_VERSION = (
+    "this database is one of the first version, and nothing was changed; `traksense-ingest migrate --adopt --dry-run` "
+    "shows what `--adopt` would do with it (docs/migrating.md)"
+)
+
 log = logging.getLogger(__name__)
 
 
 async def migrate(url: str) -> list[Migration]:
     """Apply what is missing, each migration in a transaction of its own; returns what was applied.
 
-    Raises what asyncpg raises, and Unusable if the database can't be used as it is; the migrations before the
-    failed one stay applied.
+    Raises what asyncpg raises, Unusable if the database can't be used as it is, and Refused for one of the first
+    version; the migrations before the failed one stay applied.
     """
     applied: list[Migration] = []
     async with connected(url, command_timeout=None) as connection:  # a table is as large as it is
@@ -68,6 +74,8 @@ async def _apply_next(connection: Any) -> Migration | None:
     """The first one that is missing, or None when none is."""
     async with lock(connection):
         await integrity.require_session(connection)
+        if await connection.fetchval(sql.IS_FIRST_VERSION):
+            raise Refused(_FIRST_VERSION)
         await connection.execute(_HISTORY)
         done = {row["version"] for row in await connection.fetch("SELECT version FROM schema_migrations")}
         migration = next((migration for migration in migrations() if migration.version not in done), None)

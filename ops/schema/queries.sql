@@ -7,6 +7,20 @@
 SELECT extversion AS version, current_setting('timescaledb.license', true) AS license
 FROM pg_extension WHERE extname = 'timescaledb'
 
+-- name: is_first_version
+-- Its ts_measure has a column that ours never had.
+SELECT EXISTS (
+    SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass('public.ts_measure') AND attname = 'qual' AND NOT attisdropped
+)
+
+-- name: is_adopting
+-- Rows of the first version are still to be copied (ops/adopt).
+SELECT status = 'copying' FROM adoption.state
+
+-- name: has_adoption
+SELECT to_regclass('adoption.state') IS NOT NULL
+
 -- name: is_hypertable
 SELECT EXISTS (
     SELECT FROM timescaledb_information.hypertables

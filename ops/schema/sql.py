@@ -7,6 +7,9 @@ from traksense_ingest.shared.sql import statements
 _statements = statements("traksense_ingest.ops.schema")
 
 EDITION: str = _statements["edition"]
+IS_FIRST_VERSION: str = _statements["is_first_version"]
+IS_ADOPTING: str = _statements["is_adopting"]
+HAS_ADOPTION: str = _statements["has_adoption"]
 IS_HYPERTABLE: str = _statements["is_hypertable"]
 JOB: str = _statements["job"]
 ADD_RETENTION: str = _statements["add_retention"]

@@ -38,15 +38,15 @@ async def test_nothing_is_left_in_the_sessions_of_the_server(stack: Stack, poole
         done = await run(stack, words, DATABASE_URL=pooler.url)
         assert done.returncode == 0 or words.startswith("status"), (words, done.stderr)
         assert "Traceback" not in done.stderr
-        await nothing_is_left(pooler)
+        await nothing_is_left(pooler, words)
 
 
-async def nothing_is_left(pooler: Pgbouncer) -> None:
+async def nothing_is_left(pooler: Pgbouncer, words: str = "") -> None:
     """In the session that was used last, which is the one that the pooler gives out."""
     async with pooled(pooler) as connection:
         assert await connection.fetch("SELECT name FROM pg_prepared_statements") == []
         set_here = await connection.fetch("SELECT name FROM pg_settings WHERE source = 'session'")
-        assert {row["name"] for row in set_here} <= {"application_name", "client_encoding", "DateStyle", "TimeZone"}
+        assert {row["name"] for row in set_here} <= {"application_name", "client_encoding", "DateStyle", "TimeZone"}, words
         assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 
