@@ -46,7 +46,9 @@ async def nothing_is_left(pooler: Pgbouncer, words: str = "") -> None:
     async with pooled(pooler) as connection:
         assert await connection.fetch("SELECT name FROM pg_prepared_statements") == []
         set_here = await connection.fetch("SELECT name FROM pg_settings WHERE source = 'session'")
-        assert {row["name"] for row in set_here} <= {"application_name", "client_encoding", "DateStyle", "TimeZone"}, words
+        assert {row["name"] for row in set_here} <= {"application_name", "client_encoding", "DateStyle", "TimeZone"}, (
+            words
+        )
         assert await connection.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
 
 

@@ -124,7 +124,8 @@ async def test_a_frozen_writers_transaction_is_ended(stack: Stack) -> None:
         yield b"t\tstalled\ts\t\\N\tnow\tnow\n"
         await asyncio.Event().wait()
 
-    copy = asyncio.create_task(copying.copy_to_table("device", source=stalls()))
+    columns = ("tenant_id", "device_id", "site_id", "meta", "first_seen", "last_seen")
+    copy = asyncio.create_task(copying.copy_to_table("device", source=stalls(), columns=columns))
     now = 0.0
     frozen = StuckTransactions(monitor, 30, lambda: now)
     await eventually(lambda: _waiting(monitor, 3))
