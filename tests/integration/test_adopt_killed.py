@@ -42,6 +42,7 @@ async def stack(services: Services, empty_database: str, tmp_path: Path) -> Asyn
 
 
 @pytest.mark.parametrize("id_type", few_of(["uuid", "text"], 1))
+@pytest.mark.long
 async def test_killed_and_run_again_while_messages_come(
     id_type: str, stack: Stack, postgres: Server, tmp_path: Path
 ) -> None:

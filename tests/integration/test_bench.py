@@ -96,6 +96,7 @@ def runs_to_its_end(name: str, services: Services, tmp_path: Path) -> None:
     assert str(tmp_path) not in (tmp_path / "figures.json").read_text()
 
 
+@pytest.mark.long
 async def test_servers_of_ones_own_are_used_and_left_as_they_were(stack: Stack, tmp_path: Path) -> None:
     await stack.execute("INSERT INTO device VALUES ('t', 'd', 's', NULL, now(), now())")
     await stack.redis.set("mine", "1")

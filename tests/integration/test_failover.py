@@ -182,6 +182,7 @@ async def test_a_replay_of_dead_letters_goes_on_at_the_new_master(stack: Stack, 
     stack.redis_server.kill()
 
 
+@pytest.mark.long
 async def test_an_import_goes_on_at_the_new_master(stack: Stack, pair: Pair, tmp_path: Path) -> None:
     file, sent = tmp_path / "history.jsonl", history(60)
     file.write_text(json_lines(sent))

@@ -57,6 +57,7 @@ async def is_drained(stack: Stack) -> bool:
 
 
 @pytest.mark.parametrize("seed", few_of(range(2), 1))
+@pytest.mark.long
 async def test_a_file_whose_import_is_killed_at_random_is_imported_once(
     stack: Stack, tmp_path: Path, seed: int
 ) -> None:

@@ -165,6 +165,7 @@ async def test_no_faster_than_the_rate_and_no_more_than_the_limit(stack: Stack, 
     assert json.loads(await succeeds(stack, file, "--json")) == {"imported": 10, "before": 40, "invalid": 0, "left": 0}
 
 
+@pytest.mark.long
 async def test_it_leaves_half_of_the_stream_to_the_devices(stack: Stack, file: Path, tmp_path: Path) -> None:
     file.write_text(json_lines(history(60)))
     async with watching(never_longer_than(stack, 20)):

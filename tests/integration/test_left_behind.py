@@ -51,6 +51,7 @@ async def test_what_is_left_behind_is_shown(stack: Stack) -> None:
         writer.kill()
 
 
+@pytest.mark.long
 async def test_what_went_with_a_shard_that_nobody_serves_is_noticed(stack: Stack) -> None:
     await fill(stack, 5, 20)
     async with stack.locked("ts_measure"):

@@ -88,6 +88,7 @@ async def test_what_is_listened_to_still_reaches_the_receiver(stack: Stack, file
     assert (shown["topic"], shown["outcome"], len(shown["rows"])) == (TOPIC, "stored", 1)
 
 
+@pytest.mark.long
 async def test_new_live_drafts_from_what_comes(stack: Stack, tmp_path: Path) -> None:
     file = tmp_path / "boiler.yaml"
     async with listening(stack, "new", "--live", "10m", "boiler/#", "--tenant", "acme", "-o", file) as process:

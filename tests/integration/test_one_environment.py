@@ -58,6 +58,7 @@ async def test_a_third_process_is_an_error(stack: Stack, service: str) -> None:
     assert said in third.log.splitlines()[-1]
 
 
+@pytest.mark.long
 async def test_every_variable_of_the_first_version_is_understood_by_both(stack: Stack) -> None:
     """As one file for both has them, with the values that are the defaults; what is unknown is a warning."""
     environment = {

@@ -106,6 +106,7 @@ async def test_a_replay_ends_with_a_line_where_there_are_too_few(stack: Stack) -
     assert "Traceback" not in replay.stderr
 
 
+@pytest.mark.long
 async def test_what_a_failover_may_lose_is_said_at_start(stack: Stack, replica: RedisServer) -> None:
     receiver = await stack.receiver()
     said = "INGEST_REPLICAS is 0: if a replica of this Redis is promoted"

@@ -28,6 +28,7 @@ async def validate(stack: Stack, receiver: Process, writer: Process, *options: s
 
 
 @needs_mosquitto
+@pytest.mark.long
 async def test_validate_keeps_to_the_brokers_receive_maximum(services: Services, database: str, tmp_path: Path) -> None:
     class Narrow(Configured):
         line = "max_inflight_messages 10"

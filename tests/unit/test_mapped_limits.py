@@ -76,6 +76,7 @@ def test_more_rows_than_the_limit() -> None:
     assert reason_of(more) == f"payload_too_large: payload: more than {ROWS_MAX} rows"
 
 
+@pytest.mark.long
 def test_more_rows_with_a_time_of_their_own_than_the_limit() -> None:
     own = mapped.points("- {leaves: a, time: {path: $.ts, format: unix}}")
     payloads = (f'{{"ts": 1795881600, "a": [{",".join(["1"] * count)}]}}' for count in (ROWS_MAX, ROWS_MAX + 1))

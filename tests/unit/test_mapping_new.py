@@ -194,6 +194,7 @@ def test_test_shows_what_was_expected_and_what_was_found(tmp_path: Path) -> None
     assert results[0]["problems"][0] == "point temp: v_num expected 42.5, found 4.25"
 
 
+@pytest.mark.long
 def test_formats_lists_the_library() -> None:
     lines = lines_of(mapping("formats"))
     listed = [line for line in lines[1 : lines.index("")] if not line.startswith(" ")]
