@@ -11,6 +11,8 @@ from tests.support.old_database import OldDatabase, schema_of
 from traksense_ingest.ops.adopt import command
 from traksense_ingest.ops.adopt.command import Adoption
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 
 async def test_names_from_files(old: OldDatabase, tmp_path: Path) -> None:
     (tmp_path / "tenants.csv").write_text(f"old,new\n{TENANTS[2]},third\n")

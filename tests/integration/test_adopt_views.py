@@ -14,6 +14,8 @@ from tests.support.first_version import DEVICES, POINTS, TENANTS, WIDTHS, Kind
 from tests.support.old_database import NOW, OLD_ROWS, OldDatabase, named
 from tests.support.shaped import refresh
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 AGGREGATES = {"INGEST_AGGREGATES": "1m,5m,1h"}
 
 

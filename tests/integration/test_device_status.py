@@ -19,6 +19,8 @@ from traksense_ingest.writer.outcome import Decoded, EventRow, Sighting
 from traksense_ingest.writer.store.devices import DeviceRegistry
 from traksense_ingest.writer.store.tables import Tables
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 READING = ("p", 1.0, None, None, None)
 STATUS = "SELECT * FROM device_status ORDER BY device_id"
 DEVICES = 10_000

@@ -14,6 +14,8 @@ from tests.support.program import Program
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 DEVICES = """
 INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen, online_since, interval_s, skew_s)
 SELECT tenant, device, 'plant', now() - interval '9 days', now() - ago, now() - interval '8 days', 60, skew

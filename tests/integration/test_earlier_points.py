@@ -17,6 +17,8 @@ from traksense_ingest.ops.schema import catalogue
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 from traksense_ingest.ops.schema.catalogue import EarlierPoints
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 DEVICES, POINTS, DAYS = 4, 5, 4
 ROWS = """
 INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, unit)

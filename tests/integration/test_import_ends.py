@@ -13,6 +13,8 @@ from tests.support.stack import Stack
 from tests.support.waiting import eventually
 from traksense_ingest.shared.streams.keys import imports_of
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 SENT = history(60)
 IN_STREAM = [(topic.encode(), payload) for topic, payload in SENT]
 

@@ -16,6 +16,8 @@ from tests.support.writer_role import login_role
 from traksense_ingest.ops.imports import table as tables
 from traksense_ingest.ops.imports.table import opened_table
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 MESSAGE = ("traksense/t/s/d/telem", b'{"b": 1,  "a": 1.50}')
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.shared.streams.keys import GROUP, key_of

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.aedes import Aedes
 from tests.support.brokers import Configured, needs_aedes, needs_mosquitto, stack_on
 from tests.support.process import Process
