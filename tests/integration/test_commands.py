@@ -15,6 +15,8 @@ from tests.support.waiting import eventually
 from traksense_ingest.shared.database import open_pool
 from traksense_ingest.writer.watch.overdue_commands import overdue
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 TOPICS = "traksense/+/+/+/telem,traksense/+/+/+/ack,traksense/+/+/+/cmd"
 VIEW = """
     SELECT device_id, cmd_id, cmd, sent_at IS NOT NULL, ok, err, latency > interval '0', is_overdue

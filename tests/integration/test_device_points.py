@@ -19,6 +19,8 @@ from traksense_ingest.writer.outcome import Decoded, Sighting
 from traksense_ingest.writer.store.devices import DeviceRegistry
 from traksense_ingest.writer.store.tables import Tables
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 POINTS = "SELECT device_id, point_id, unit, first_seen FROM device_point ORDER BY 1, 2"
 
 

@@ -25,6 +25,8 @@ from traksense_ingest.shared.failure import Unusable
 from traksense_ingest.shared.streams.keys import imports_of, key_of, shard_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

@@ -12,6 +12,8 @@ from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import free_port
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 UNREACHABLE = 1e12  # points/s: what `validate` can't find, it says
 OTHER = {"receiver": "writer", "writer": "receiver"}
 

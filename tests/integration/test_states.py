@@ -9,6 +9,8 @@ import asyncpg
 
 from tests.support.stack import Stack
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 VIEW = "SELECT device_id, is_online, state FROM tenant.device_state ORDER BY device_id"
 
 
