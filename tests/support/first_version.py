@@ -111,7 +111,9 @@ async def create(connection: Any, kind: Kind) -> None:
         for name, width in WIDTHS.items():
             await connection.execute(_AGGREGATE.format(name=name, width=width))
             await connection.execute(_AGGREGATE_VIEW.format(name=name, id=kind.id_type))
-        await connection.execute("SELECT add_retention_policy('ts_measure', INTERVAL '14 days')")
+        await connection.execute(
+            "SELECT add_retention_policy('ts_measure', INTERVAL '14 days', initial_start => now() + INTERVAL '1 day')"
+        )
         await connection.execute("ALTER TABLE ts_measure ENABLE ROW LEVEL SECURITY")
 
 
