@@ -24,6 +24,8 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server
 from traksense_ingest.shared.database import migrations
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 ROWS = 300_000 if IS_FULL else 60_000
 KILLS = 6 if IS_FULL else 3
 
@@ -42,7 +44,6 @@ async def stack(services: Services, empty_database: str, tmp_path: Path) -> Asyn
 
 
 @pytest.mark.parametrize("id_type", few_of(["uuid", "text"], 1))
-@pytest.mark.long
 async def test_killed_and_run_again_while_messages_come(
     id_type: str, stack: Stack, postgres: Server, tmp_path: Path
 ) -> None:

@@ -48,6 +48,7 @@ class Clerk:
         assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.long
 async def test_a_restored_database_is_written_to_again_and_says_nothing_of_what_it_lacks(
     stack: Stack, postgres: PostgresServer, restored: str, tmp_path: Path
 ) -> None:

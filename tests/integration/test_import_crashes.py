@@ -20,6 +20,8 @@ from tests.support.stack import Stack
 from tests.support.waiting import eventually
 from traksense_ingest.ops.imports.destination import Destination
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 COUNT, SHARDS = 1200, 3
 REJECTED = COUNT // 5
 
@@ -57,7 +59,6 @@ async def is_drained(stack: Stack) -> bool:
 
 
 @pytest.mark.parametrize("seed", few_of(range(2), 1))
-@pytest.mark.long
 async def test_a_file_whose_import_is_killed_at_random_is_imported_once(
     stack: Stack, tmp_path: Path, seed: int
 ) -> None:

@@ -68,6 +68,7 @@ def test_a_hostile_name_does_not_make_a_star_slow() -> None:
     assert "should have 1 to 256 characters" in reason_of(STARS.outcome("t/d", json.dumps({"a" * 100_000: 1})))
 
 
+@pytest.mark.long
 def test_more_rows_than_the_limit() -> None:
     own = mapped.points("- {leaves: ., numbers_in_text: true}")
     just = own.outcome("t/d", "[" + ",".join(["1"] * ROWS_MAX) + "]")
