@@ -19,6 +19,7 @@ from traksense_ingest.ops.adopt.database import (
     has_schema,
     has_timescaledb,
     relations,
+    size,
     state,
 )
 from traksense_ingest.ops.schema import Refused
@@ -109,7 +110,7 @@ async def drop_old(connection: Any) -> list[str]:
     if found is None or found.status != COPIED:
         why = "they are not copied yet" if found and found.status == COPYING else "there are none"
         raise Refused(f"--drop-v1: the tables of the first version can't be dropped: {why}")
-    size = await connection.fetchval(sql.of("size"), OLD)
+    space = await size(connection, OLD)
     try:
         for relation in await relations(connection, OLD):
             await connection.execute(f"DROP {relation.kind} {OLD}.{relation.name}")
@@ -117,7 +118,7 @@ async def drop_old(connection: Any) -> list[str]:
     except asyncpg.DependentObjectsStillExistError as error:
         raise Refused(f"--drop-v1: {error}: {error.detail or 'something else'}; drop that first") from None
     await connection.execute(sql.of("set_status"), DROPPED)
-    return [f"the tables of the first version are dropped, with {size}"]
+    return [f"the tables of the first version are dropped, with {space}"]
 
 
 async def require_room(connection: Any) -> None:

@@ -22,6 +22,7 @@ from traksense_ingest.ops.adopt.database import (
     OLD,
     State,
     is_first_version,
+    size,
     state,
 )
 from traksense_ingest.ops.adopt.names import NameMaps, add_names_of_tables, from_files, require_free, save, saved
@@ -151,8 +152,8 @@ async def drop(url: str, *, yes: bool) -> list[str]:
     async with connected(url) as connection:
         found = await state(connection)
         if not yes and found and found.status == COPIED:
-            size = await connection.fetchval(sql.of("size"), OLD)
-            question = f"Drop the tables of the first version ({size})? There is no way back after it."
+            space = await size(connection, OLD)
+            question = f"Drop the tables of the first version ({space})? There is no way back after it."
             click.confirm(question, abort=True, err=True)
     async with migration_lock(url) as connection:
         return await drop_old(connection)

@@ -76,6 +76,14 @@ async def chunks(connection: Any, schema: str) -> Sequence[Chunk]:
     return [Chunk(row["name"]) for row in await connection.fetch(sql.of("leaves"), table)] or [Chunk(table)]
 
 
+async def size(connection: Any, schema: str) -> str:
+    """How much space the tables and aggregates of a schema take."""
+    found = await connection.fetchval(sql.of("size"), schema)
+    if await has_timescaledb(connection):
+        found += await connection.fetchval(sql.of("size_of_chunks"), schema)
+    return str(await connection.fetchval("SELECT pg_size_pretty($1::bigint)", found))
+
+
 async def has_relation(connection: Any, name: str) -> bool:
     """Whether there is a table or a view of this name."""
     return bool(await connection.fetchval(sql.of("aggregate_exists"), name))

@@ -312,6 +312,7 @@ SELECT old, new FROM adoption.point
 
 -- name: counts
 -- Rows by tenant; duplicates have a key that another row has too, and conflicts are those of them that say something else.
+-- Of a chunk, which without ONLY is read whether it is compressed or not.
 SELECT tenant_id::text AS tenant, sum(rows)::bigint AS rows, sum(rows - 1)::bigint AS duplicates,
     (sum(rows - 1) FILTER (WHERE least_ <> greatest_))::bigint AS conflicts
 FROM (
@@ -319,7 +320,7 @@ FROM (
     FROM (
         SELECT tenant_id, device_id, point_id, ts,
             hashtextextended(row(v_num, v_bool, v_text, unit, qual, meta)::text, 0) AS value
-        FROM ONLY {chunk}
+        FROM {chunk}
     ) AS row_
     GROUP BY tenant_id, device_id, point_id, ts
 ) AS key
@@ -395,8 +396,20 @@ SELECT count(*) FROM adoption.{table}
 SELECT count(*) FROM v2.ts_measure WHERE ts >= $1
 
 -- name: size
-SELECT pg_size_pretty(coalesce(sum(pg_total_relation_size(oid)), 0)) FROM pg_class
+-- In bytes, without chunks.
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
 WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'm')
+
+-- name: size_of_chunks
+-- In bytes, those of the aggregates too.
+SELECT coalesce(sum(hypertable_size(name::regclass)), 0)::bigint
+FROM (
+    SELECT format('%I.%I', hypertable_schema, hypertable_name) AS name FROM timescaledb_information.hypertables
+    WHERE hypertable_schema = $1
+    UNION ALL
+    SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name)
+    FROM timescaledb_information.continuous_aggregates WHERE view_schema = $1
+) AS hypertable
 
 -- name: rehearse
 -- Some rows of a chunk into a table with the same key: how long that takes. Dropped at the end of the transaction.

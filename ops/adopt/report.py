@@ -30,8 +30,7 @@ async def count_rows(connection: Any, schema: str) -> dict[str, Counts]:
     """Of the first version's tables, by the tenant's id."""
     found: dict[str, Counts] = {}
     for chunk in await chunks(connection, schema):
-        source = f"{schema}.ts_measure" if chunk.is_compressed else chunk.name
-        for row in await connection.fetch(sql.of("counts", chunk=source)):
+        for row in await connection.fetch(sql.of("counts", chunk=chunk.name)):
             before = found.get(row["tenant"], Counts(0, 0, 0))
             more = Counts(row["rows"], row["duplicates"], row["conflicts"] or 0)
             found[row["tenant"]] = Counts(*map(sum, zip(before, more, strict=True)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -187,7 +188,8 @@ async def test_compressed_chunks(old: OldDatabase) -> None:
     await old.owner.execute("ALTER TABLE ts_measure DISABLE ROW LEVEL SECURITY")
     await old.owner.execute("ALTER TABLE ts_measure SET (timescaledb.enable_columnstore)")
     await old.owner.execute("SELECT compress_chunk(chunk) FROM show_chunks('ts_measure') AS chunk")
-    await old.adopt("--dry-run")
+    printed = [line.split() for line in (await old.adopt("--dry-run")).splitlines()]
+    assert ["acme", "3013", "13", "3"] in printed
     await old.adopt()
     now = await stored(old)
     assert now.keys() == wanted.keys()
@@ -236,6 +238,8 @@ async def test_there_is_no_way_back_after_the_tables_are_dropped(old: OldDatabas
     await old.adopt()
     done = await old.migrate("--drop-v1", "--yes")
     assert done.returncode == 0, done.stderr
+    (space,) = re.findall(r"are dropped, with (\d+) kB", done.stdout)
+    assert int(space) > 500, "chunks and aggregates count too"
     assert await stored(old) == wanted
     assert not [name for name in (await schema_of(old))[0] if name[0] == "v1"]
     for option in ("--undo-adopt", "--adopt"):
