@@ -7,17 +7,16 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from traksense_ingest.ops.devices.table import Found, Selection, find, open_view
+from traksense_ingest.ops.output import Output
 from traksense_ingest.ops.terminal import at, duration, gap, number, printable
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import IngestError
@@ -27,14 +26,12 @@ COLOURS = {"online": "green", "late": "yellow", "silent": "red", "offline": "red
 LONG_AGO = timedelta(days=300)
 RIGHT_S = 1.0  # a clock that is off by less is right
 
-Show = Callable[[Found], None]
-
 
 def list_devices(settings: Settings, selection: Selection, limit: int, watch_s: float | None, *, as_json: bool) -> None:
     """The command. Raises IngestError; with `watch_s` only where the configuration is wrong."""
     if watch_s is None:
         found = asyncio.run(_read(settings, selection, limit))
-        (_json_line if as_json else _block)(found)
+        OUTPUT.once(found, as_json=as_json)
     else:
         asyncio.run(_show_always(settings, selection, limit, watch_s, as_json=as_json))
 
@@ -49,7 +46,7 @@ async def _show_always(settings: Settings, selection: Selection, limit: int, wat
     stop = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
-    with _output(as_json) as show:
+    with OUTPUT.again_and_again(as_json=as_json) as show:
         while not stop.is_set():
             try:
                 if found := await unless_stopped(stop, _read(settings, selection, limit)):
@@ -60,36 +57,6 @@ async def _show_always(settings: Settings, selection: Selection, limit: int, wat
                 print(error, file=sys.stderr, flush=True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), watch_s)
-
-
-@contextmanager
-def _output(as_json: bool) -> Iterator[Show]:
-    console = Console(highlight=False)
-    if as_json:
-        yield _json_line
-    elif console.is_terminal:
-        with Live(console=console, auto_refresh=False) as live:
-            yield lambda found: live.update(screen(found, datetime.now(UTC), console.width), refresh=True)
-    else:
-        yield _dated_block
-
-
-def _json_line(found: Found) -> None:
-    print(json.dumps(as_dict(found, datetime.now(UTC)), ensure_ascii=False), flush=True)
-
-
-def _dated_block(found: Found) -> None:
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
-    _block(found)
-    print(flush=True)
-
-
-def _block(found: Found) -> None:
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(screen(found, datetime.now(UTC), console.width))
-    else:
-        print("\n".join(lines(found)), flush=True)
 
 
 def as_dict(found: Found, now: datetime) -> dict[str, Any]:
@@ -162,3 +129,10 @@ def clock(skew_s: float | None) -> str:
     if abs(skew_s) < RIGHT_S:
         return "right"
     return f"{duration(abs(skew_s))} {'behind' if skew_s > 0 else 'ahead'}"
+
+
+OUTPUT: Output[Found] = Output(
+    lambda found: json.dumps(as_dict(found, datetime.now(UTC)), ensure_ascii=False),
+    lambda found: "\n".join(lines(found)),
+    lambda found, width, _: screen(found, datetime.now(UTC), width),
+)

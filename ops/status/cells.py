@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from traksense_ingest.ops.status.collector import StatusCollector
 from traksense_ingest.ops.status.report import Status
-from traksense_ingest.ops.status.run import block, run_with_daemon_threads
+from traksense_ingest.ops.status.run import OUTPUT, run_with_daemon_threads
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
@@ -69,5 +69,5 @@ async def _show(
     else:
         for number, (file, status) in enumerate(statuses.items()):
             print(f"{chr(10) if number else ''}=== {file}\n", flush=True)
-            block(status)
+            OUTPUT.once(status)
     return code

@@ -6,21 +6,18 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Collection, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.live import Live
-
+from traksense_ingest.ops.output import Output
 from traksense_ingest.ops.status.collector import StatusCollector
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.screen import plain, screen
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.runtime.service import EXIT_OK, unless_stopped
 
-Show = Callable[[Status], None]
+OUTPUT: Output[Status] = Output(Status.as_json, plain, screen)
 
 
 def show_status(
@@ -76,7 +73,7 @@ async def _show_once(
 ) -> int:
     async with StatusCollector(settings, patience_s, skipped) as collector:
         status = await collector.collect(sample_s)
-        (_json_line if as_json else block)(status)
+        OUTPUT.once(status, as_json=as_json)
         await collector.record()
         return status.exit_code
 
@@ -89,7 +86,7 @@ async def _show_always(
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)
     async with StatusCollector(settings, patience_s, skipped) as collector:
-        with _output(as_json) as show:
+        with OUTPUT.again_and_again(as_json=as_json) as show:
             while not stop.is_set():
                 if status := await unless_stopped(stop, collector.collect(min(period_s, 1.0))):
                     show(status)
@@ -97,34 +94,3 @@ async def _show_always(
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), period_s)
     return EXIT_OK
-
-
-@contextmanager
-def _output(as_json: bool) -> Iterator[Show]:
-    console = Console(highlight=False)
-    if as_json:
-        yield _json_line
-    elif console.is_terminal:
-        with Live(console=console, auto_refresh=False) as live:
-            yield lambda status: live.update(screen(status, *console.size), refresh=True)
-    else:
-        yield _dated_block
-
-
-def _json_line(status: Status) -> None:
-    print(status.as_json(), flush=True)
-
-
-def _dated_block(status: Status) -> None:
-    print(f"{status.at:%Y-%m-%d %H:%M:%S} UTC")
-    block(status)
-    print(flush=True)
-
-
-def block(status: Status) -> None:
-    """Print it, as wide as the terminal."""
-    console = Console(highlight=False)
-    if console.is_terminal:
-        console.print(screen(status, *console.size))
-    else:
-        print(plain(status))
