@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 
 from tests.support import first_version
+from tests.support.brokers import stack_on
 from tests.support.budget import IS_FULL, few_of
 from tests.support.first_version import TENANTS, Kind
 from tests.support.old_service import old_service
@@ -33,14 +34,8 @@ KILLS = 6 if IS_FULL else 3
 @pytest.fixture
 async def stack(services: Services, empty_database: str, tmp_path: Path) -> AsyncIterator[Stack]:
     """With a database that has nothing in it."""
-    broker, redis = services.broker(tmp_path), services.redis(tmp_path)
-    try:
-        stack = Stack(broker, redis.start(), empty_database, tmp_path)
+    async with stack_on(services.broker(tmp_path), services, empty_database, tmp_path) as stack:
         yield stack
-        await stack.close()
-    finally:
-        broker.kill()
-        redis.kill()
 
 
 @pytest.mark.parametrize("id_type", few_of(["uuid", "text"], 1))

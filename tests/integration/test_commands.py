@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.support.stack import Stack
@@ -35,15 +34,6 @@ def ack(cmd_id: str, **more: Any) -> tuple[str, bytes]:
     return "traksense/acme/plant/fridge/ack", json.dumps({"schema": "v1", "cmd_id": cmd_id, "ok": True} | more).encode()
 
 
-async def of_tenant(stack: Stack, tenant: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(stack.database_url)
-    try:
-        await connection.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
-        return [tuple(row) for row in await connection.fetch(VIEW)]
-    finally:
-        await connection.close()
-
-
 async def test_commands_of_version_1(stack: Stack) -> None:
     await stack.receiver(MQTT_TOPICS=TOPICS)
     writer = await stack.writer()
@@ -52,14 +42,14 @@ async def test_commands_of_version_1(stack: Stack) -> None:
     await stack.publish(ack("answered"), ack("failed", ok=False, err="door open"), ack("of another way"))
     await stack.has_rows("command", 4)
     await stack.has_rows("cmd_ack", 3)
-    assert await of_tenant(stack, "acme") == [
+    assert await stack.fetch_of_tenant("acme", VIEW) == [
         ("fridge", "answered", "defrost", True, True, None, True, False),
         ("fridge", "failed", "defrost", True, False, "door open", True, False),
         ("fridge", "late", "defrost", True, None, None, None, True),
         ("fridge", "of another way", None, False, True, None, None, False),
         ("fridge", "waits", "defrost", True, None, None, None, False),
     ]
-    assert await of_tenant(stack, "other") == []
+    assert await stack.fetch_of_tenant("other", VIEW) == []
     await writer.counts("ingest_messages_total", 6, type="cmd")
     await writer.counts("ingest_duplicates_total", 2, type="cmd")
 
@@ -131,10 +121,10 @@ async def test_migrate_sets_when_a_command_is_overdue(stack: Stack) -> None:
     await stack.append(*command("c1", 600))
     await stack.writer()
     await stack.has_rows("command", 1)
-    assert [row[-1] for row in await of_tenant(stack, "acme")] == [True], "60 s, if nobody says otherwise"
+    assert [row[-1] for row in await stack.fetch_of_tenant("acme", VIEW)] == [True], "60 s, if nobody says otherwise"
     done = await stack.command("migrate", INGEST_ACK_TIMEOUT_S=36_000)
     assert done.stdout.strip() == "command: overdue 36000 s after it was sent (before: 60 s)"
-    assert [row[-1] for row in await of_tenant(stack, "acme")] == [False]
+    assert [row[-1] for row in await stack.fetch_of_tenant("acme", VIEW)] == [False]
     async with pool_of(stack) as pool:
         assert await overdue(pool) == 0
     again = await stack.command("migrate", INGEST_ACK_TIMEOUT_S=36_000)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import asyncpg
 import pytest
 
 from tests.support.stack import Stack
@@ -21,27 +19,18 @@ def state(text: str, minute: int | None = None, device: str = "fridge") -> tuple
     return f"traksense/acme/plant/{device}/state", json.dumps(payload).encode()
 
 
-async def of_tenant(stack: Stack, tenant: str = "acme") -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(stack.database_url)
-    try:
-        await connection.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
-        return [tuple(row) for row in await connection.fetch(VIEW)]
-    finally:
-        await connection.close()
-
-
 async def test_the_newest_state_of_each_device_and_its_history(stack: Stack) -> None:
     await stack.receiver(MQTT_TOPICS="traksense/+/+/+/state")
     writer = await stack.writer()
     await stack.publish(state("online", 1), state("offline", 3), state("defrosting", 2), state("offline", 3))
     await stack.publish(state("defrosting", 5, "freezer"), ("traksense/acme/plant/will/state", b"offline"))
     await stack.has_rows("device_event", 5)
-    assert await of_tenant(stack) == [
+    assert await stack.fetch_of_tenant("acme", VIEW) == [
         ("freezer", True, "defrosting"),
         ("fridge", False, "offline"),
         ("will", False, "offline"),
     ]
-    assert await of_tenant(stack, "other") == []
+    assert await stack.fetch_of_tenant("other", VIEW) == []
     await writer.counts("ingest_messages_total", 6, type="state")
     await writer.counts("ingest_duplicates_total", 1, type="state")
     seen = {row["device_id"] for row in await stack.fetch("SELECT device_id FROM device")}
@@ -54,7 +43,7 @@ async def test_an_event_that_is_called_state_is_none(stack: Stack) -> None:
     await stack.append("traksense/acme/plant/fridge/event", json.dumps(event).encode())
     await stack.writer()
     await stack.has_rows("device_event", 2)
-    assert await of_tenant(stack) == [("fridge", False, "offline")]
+    assert await stack.fetch_of_tenant("acme", VIEW) == [("fridge", False, "offline")]
 
 
 async def test_a_retained_state_without_a_time_is_stored_if_it_is_news(stack: Stack) -> None:
@@ -66,7 +55,7 @@ async def test_a_retained_state_without_a_time_is_stored_if_it_is_news(stack: St
         await writer.counts("ingest_messages_total", number, type="state")
     rows = await stack.fetch("SELECT data ->> 'online' AS online FROM device_event ORDER BY ts")
     assert [row["online"] for row in rows] == ["true", "false", "true"]
-    assert await of_tenant(stack) == [("fridge", True, "online")]
+    assert await stack.fetch_of_tenant("acme", VIEW) == [("fridge", True, "online")]
     assert writer.metric("ingest_duplicates_total", type="state") == 2
     await stack.append(topic, b"online", received_at=1_767_268_900_000)
     await stack.has_rows("device_event", 4)

@@ -129,6 +129,15 @@ class Stack:
         finally:
             await connection.close()
 
+    async def fetch_of_tenant(self, tenant: str, query: str) -> list[tuple[Any, ...]]:
+        """What a query of views of the schema `tenant` gives while app.tenant_id is this one."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            await connection.execute("SELECT set_config('app.tenant_id', $1, false)", tenant)
+            return [tuple(row) for row in await connection.fetch(query)]
+        finally:
+            await connection.close()
+
     async def fetchval(self, query: str, *arguments: Any) -> Any:
         """One value."""
         return (await self.fetch(query, *arguments))[0][0]
