@@ -42,7 +42,7 @@ class NameMaps:
                 if dict[Any, str](theirs).get(old) != new:
                     id_ = old if isinstance(old, str) else "/".join(old)
                     raise Refused(
-                        f"--adopt: the {what} {id_} can't be called {new!r} any more: names are settled when the "
+                        f"--adopt: the {what} {id_} can't be called {new!r} any more: names are fixed when the "
                         "tables are moved"
                     )
 

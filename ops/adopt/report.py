@@ -106,7 +106,7 @@ def _show_tenants(console: Console, counts: Iterable[tuple[str, Counts]]) -> Non
 def _list(console: Console, what: str, lines: list[str]) -> None:
     if not lines:
         return
-    console.print(f"{len(lines)} {what}:")
+    console.print(f"{what}: {len(lines)}")
     for line in lines[:LISTED]:
         console.print(f"  {printable(line)}", markup=False, soft_wrap=True)
     if len(lines) > LISTED:

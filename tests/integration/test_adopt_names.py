@@ -82,7 +82,7 @@ async def test_a_name_that_is_another_ones_id(
 
 
 @pytest.mark.parametrize("old", ["text"], indirect=True)
-async def test_names_are_settled_when_the_tables_are_moved(old: OldDatabase, tmp_path: Path) -> None:
+async def test_names_are_fixed_when_the_tables_are_moved(old: OldDatabase, tmp_path: Path) -> None:
     """Otherwise a run that goes on with other names, or an undo between two, would store rows under both."""
     (tmp_path / "first.csv").write_text(f"{TENANTS[0]},north\n")
     (tmp_path / "other.csv").write_text(f"{TENANTS[2]},south\n")
@@ -102,7 +102,7 @@ async def test_names_are_settled_when_the_tables_are_moved(old: OldDatabase, tmp
 async def test_ids_in_files_that_no_row_has_are_listed(old: OldDatabase, tmp_path: Path) -> None:
     (tmp_path / "tenants.csv").write_text(f"{str(TENANTS[0]).upper()},north\n{str(TENANTS[1]).upper()},nobody\n")
     printed = await old.adopt("--dry-run", f"--tenant-map={tmp_path / 'tenants.csv'}")
-    assert "1 ids in the files that no row has:" in printed
+    assert "ids in the files that no row has: 1" in printed
     assert f"  tenant {TENANTS[1]}" in printed
     assert "north" in printed
 
