@@ -64,6 +64,16 @@ async def test_a_writer_adds_the_points_of_what_it_stores(stack: Stack) -> None:
     ]
 
 
+async def test_any_name_and_unit_is_written_as_it_is(stack: Stack, pool: Any) -> None:
+    names = ["", " a ", "NULL", '"', "\\", '\\"', "{}", "a,b", "{a,b}", "'", "%s", "a\nb", "\t", "é", "°", "😀", "\x01"]
+    readings = tuple((name, 1.0, None, None, name) for name in names)
+    entry = Entry("ingest:{0}", "1-0", b"t", b"{}", START, 1)
+    sightings = (Sighting("t", "d", "s", None, START),)
+    one = Decoded(entry, "telem", sightings, START, (Measures("t", "d", START, None, readings),))
+    await Tables(pool, DeviceRegistry()).write([one])
+    assert await points(pool) == [("d", name, name, START) for name in sorted(names)]
+
+
 async def test_a_point_is_first_seen_once_and_its_unit_follows(pool: Any) -> None:
     await Tables(pool, DeviceRegistry()).write([message("ab", "°C")])
     await Tables(pool, DeviceRegistry()).write([message("bc", "°F", 10), message("b", "K", 11)])

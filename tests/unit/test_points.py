@@ -12,7 +12,7 @@ from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Sighting
 from traksense_ingest.writer.store import devices, points
 from traksense_ingest.writer.store.devices import DeviceRegistry
-from traksense_ingest.writer.store.points import PointRow, rows_of
+from traksense_ingest.writer.store.points import NewPoints, PointsRow, rows_of
 
 START = datetime(2025, 10, 7, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def write(registry: DeviceRegistry, *batch: Measures) -> list[str]:
     sightings = [Sighting(one.tenant_id, one.device_id, "s", None, one.ts) for one in batch]
     due, new = registry.due(sightings), registry.new_points(batch)
     registry.committed(sightings, due, new)
-    return [f"{row.device_id}/{row.point_id}" for row in new]
+    return [f"{one.device_id}/{name}" for one in new for name, _ in one.units]
 
 
 def test_a_point_is_written_once() -> None:
@@ -41,12 +41,16 @@ def test_a_point_is_written_once() -> None:
     assert write(registry, message("abc"), message("a", device="other")) == ["other/a"]
 
 
-def test_of_several_readings_the_first_one_counts_and_rows_are_sorted_by_key() -> None:
-    rows = rows_of([message("b", second=2, unit="°C"), message("ab", second=1, unit="°F"), message("b", device="c")])
-    assert rows == [
-        PointRow("t", "c", "b", None, at(0)),
-        PointRow("t", "d", "a", "°F", at(1)),
-        PointRow("t", "d", "b", "°C", at(2)),
+def test_of_several_readings_of_a_point_the_first_one_counts() -> None:
+    new = DeviceRegistry().new_points([message("b", second=2, unit="°C"), message("ba", second=1, unit="°F")])
+    assert new == [NewPoints("t", "d", at(2), (("b", "°C"),)), NewPoints("t", "d", at(1), (("a", "°F"),))]
+
+
+def test_rows_are_in_the_order_of_their_key() -> None:
+    new = DeviceRegistry().new_points([message("ba", unit='"'), message("c", device="c")])
+    assert rows_of(new) == [
+        PointsRow("t", "c", at(0), '{"c"}', "{NULL}"),
+        PointsRow("t", "d", at(0), '{"a","b"}', r'{"\"","\""}'),
     ]
 
 

@@ -6,21 +6,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from itertools import groupby, islice
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
 from traksense_ingest.writer.decode.measures import Measures
 from traksense_ingest.writer.outcome import Sighting
 from traksense_ingest.writer.store.device_state import NOTHING, DeviceState, Heard, Key
-from traksense_ingest.writer.store.points import NONE, PointRow, PointSets, rows_of
+from traksense_ingest.writer.store.points import NONE, NewPoints, Points, PointSets
 
 REFRESH = timedelta(minutes=1)  # how old last_seen may be
 MIN_UPDATE_INTERVAL = timedelta(seconds=5)  # a meta that changes with each message must not update its row each time
 REMEMBERED = 100_000  # devices, some 40 MB; one that is evicted is written once more
 POINTS_EVERY_S = 3600  # points are written again: a unit may have changed, or somebody may have deleted rows
 
-_name = itemgetter(0)  # of a reading
+_name = itemgetter(0)  # of a reading, and of a point with its unit
 
 
 class DeviceRow(NamedTuple):
@@ -62,15 +62,20 @@ class DeviceRegistry:
         """Those of devices that this process has written nothing of, sorted by key."""
         return sorted(sighting for sighting in sightings if sighting[:2] not in self._written)
 
-    def new_points(self, messages: Iterable[Measures]) -> list[PointRow]:
-        """The points of a batch to write with it, sorted by key. Remembers nothing, as above."""
-        written, new = self._written, list[Measures]()
+    def new_points(self, messages: Iterable[Measures]) -> list[NewPoints]:
+        """The points of a batch to write with it, each once. Remembers nothing, as above."""
+        written, added, new = self._written, dict[Key, Points](), list[NewPoints]()
         for message in messages:
-            state = written.get((message.tenant_id, message.device_id))
+            key = message.tenant_id, message.device_id
+            state = written.get(key)
             known = state.points if state else NONE
-            if not known.issuperset(map(_name, message.readings)):
-                new.append(message.only(tuple(one for one in message.readings if one[0] not in known)))
-        return rows_of(new)
+            if known.issuperset(map(_name, message.readings)):
+                continue
+            known |= added.get(key, NONE)
+            if units := tuple((name, unit) for name, _, _, _, unit in message.readings if name not in known):
+                added[key] = known.union(map(_name, units))
+                new.append(NewPoints(*key, message.ts, units))
+        return new
 
     def rows(self, sightings: Iterable[Sighting], heard: Heard = NOTHING) -> list[DeviceRow]:
         """What to write of these, with what the batch has of them. Remembers nothing, as above."""
@@ -80,7 +85,7 @@ class DeviceRegistry:
         self,
         sightings: Iterable[Sighting],
         due: Iterable[Sighting],
-        points: Iterable[PointRow],
+        points: Iterable[NewPoints],
         heard: Heard = NOTHING,
     ) -> None:
         """The batch of these sightings is committed, and with it the rows that were due, and those of new points. A
@@ -115,11 +120,11 @@ class DeviceRegistry:
         if len(self._written) > REMEMBERED:
             self._forget_some()
 
-    def _remember(self, points: Iterable[PointRow]) -> None:
+    def _remember(self, points: Iterable[NewPoints]) -> None:
         """Those of a device of which no row was written are written again with its next message."""
-        for key, rows in groupby(points, key=itemgetter(0, 1)):
-            if known := self._written.get(key):
-                known.points = self._sets.joined(known.points, [row.point_id for row in rows])
+        for new in points:
+            if known := self._written.get(new[:2]):
+                known.points = self._sets.joined(known.points, [point for point, _ in new.units])
         if self._sets.are_too_many:
             self._sets.keep(state.points for state in self._written.values())
             while self._sets.are_too_many:

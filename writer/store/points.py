@@ -6,23 +6,31 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from traksense_ingest.writer.decode.measures import Measures
-
 Points = frozenset[str]  # the names of a device's points
+Units = tuple[tuple[str, str | None], ...]  # the unit of each of some points
 
 NONE: Points = frozenset()
 REMEMBERED = 500_000  # names in sets that differ, some 65 MB
 OF_ONE_DEVICE = 20_000  # one that makes up new names can't take all of the memory
 
 
-class PointRow(NamedTuple):
-    """A row of device_point."""
+class NewPoints(NamedTuple):
+    """Points of a device that a batch has to write, of one message."""
 
     tenant_id: str
     device_id: str
-    point_id: str
-    unit: str | None
     ts: datetime  # of the reading
+    units: Units
+
+
+class PointsRow(NamedTuple):
+    """The same as it is sent: rows of device_point that differ in their point and unit alone."""
+
+    tenant_id: str
+    device_id: str
+    ts: datetime
+    point_ids: str  # an array as PostgreSQL reads it, in order
+    units: str  # the same, one for each point
 
 
 class PointSets:
@@ -53,12 +61,24 @@ class PointSets:
         self._names = sum(map(len, self._sets))
 
 
-def rows_of(messages: Iterable[Measures]) -> list[PointRow]:
-    """A row for each of their points, of the first reading; sorted by key so that two writers can't deadlock."""
-    found: dict[tuple[str, str, str], PointRow] = {}
-    for message in messages:
-        for point, _, _, _, unit in message.readings:
-            key = message.tenant_id, message.device_id, point
-            if key not in found:
-                found[key] = PointRow(*key, unit, message.ts)
-    return sorted(found.values())
+def rows_of(new: Iterable[NewPoints]) -> list[PointsRow]:
+    """In the order of device_point's key, so that two writers can't deadlock. Most devices of a batch are of a few
+    kinds: the points of each are put in order and encoded once."""
+    encoded: dict[Units, tuple[str, str]] = {}
+    rows = []
+    for tenant, device, ts, units in new:
+        if units not in encoded:
+            in_order = sorted(units)
+            encoded[units] = array([point for point, _ in in_order]), array([unit for _, unit in in_order])
+        rows.append(PointsRow(tenant, device, ts, *encoded[units]))
+    return sorted(rows)
+
+
+def array(values: Iterable[str | None]) -> str:
+    """A text[] as PostgreSQL reads it."""
+    return "{" + ",".join("NULL" if value is None else _quoted(value) for value in values) + "}"
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

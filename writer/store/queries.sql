@@ -206,11 +206,13 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
 ON CONFLICT DO NOTHING
 
 -- name: upsert_points
--- Only points that are new to this process come here, and those of a device once an hour.
+-- Only points that are new to this process come here, and those of a device once an hour. A device's points are one array,
+-- as text: most devices of a batch have the same ones.
 INSERT INTO device_point AS old (tenant_id, device_id, point_id, unit, first_seen)
 SELECT tenant_id, device_id, point_id, unit, least(ts, now())
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    AS new (tenant_id, device_id, point_id, unit, ts)
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
+    AS new (tenant_id, device_id, ts, point_ids, units)
+CROSS JOIN LATERAL unnest(point_ids::text[], units::text[]) AS point (point_id, unit)
 ON CONFLICT (tenant_id, device_id, point_id) DO UPDATE SET unit = excluded.unit
 WHERE old.unit IS DISTINCT FROM excluded.unit
 
@@ -218,8 +220,9 @@ WHERE old.unit IS DISTINCT FROM excluded.unit
 -- A retained or replayed message may be the only one of its points, and says nothing new of one that is known.
 INSERT INTO device_point (tenant_id, device_id, point_id, unit, first_seen)
 SELECT tenant_id, device_id, point_id, unit, least(ts, now())
-FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
-    AS new (tenant_id, device_id, point_id, unit, ts)
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
+    AS new (tenant_id, device_id, ts, point_ids, units)
+CROSS JOIN LATERAL unnest(point_ids::text[], units::text[]) AS point (point_id, unit)
 ON CONFLICT DO NOTHING
 
 -- name: waiting_transactions

@@ -156,8 +156,8 @@ class Tables:
             retained = self._devices.unknown(_latest(rows.retained_sightings))
             await sql.execute(connection, sql.INSERT_RETAINED_DEVICES, retained)
             points = self._devices.new_points(rows.current)
-            await sql.execute(connection, sql.UPSERT_POINTS, points)
-            await sql.execute(connection, sql.INSERT_PAST_POINTS, self._devices.new_points(rows.past))
+            await sql.execute(connection, sql.UPSERT_POINTS, rows_of(points))
+            await sql.execute(connection, sql.INSERT_PAST_POINTS, rows_of(self._devices.new_points(rows.past)))
         self._devices.committed(sightings, due, points, heard_of)
         return changes
 
@@ -175,7 +175,7 @@ class Tables:
                     await _write_messages(connection, rows, copy)
                 sightings = one_of_each_device([*rows.sightings, *rows.retained_sightings, *rows.replayed_sightings])
                 await sql.execute(connection, sql.UPSERT_DEVICES, DeviceRegistry().rows(sightings))
-                await sql.execute(connection, sql.UPSERT_POINTS, rows_of(rows.measures))
+                await sql.execute(connection, sql.UPSERT_POINTS, rows_of(DeviceRegistry().new_points(rows.measures)))
                 await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 raise _RolledBack
 
