@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from traksense_ingest.ops.console.command import console
 from traksense_ingest.ops.devices.command import devices
 from traksense_ingest.ops.dlq.cli import dlq
 from traksense_ingest.ops.help import Group, completion
@@ -25,7 +26,12 @@ if TYPE_CHECKING:
 
 
 DNS_S = 10.0  # how long a name server may take to answer
-LOGGING = ("migrate", "receiver", "writer")  # their stderr is a log, which programs read under LOG_FORMAT=json
+LOGGING = (
+    "console",
+    "migrate",
+    "receiver",
+    "writer",
+)  # their stderr is a log, which programs read under LOG_FORMAT=json
 
 
 class Commands(Group):
@@ -161,6 +167,7 @@ def from_dns(resolver: Resolver | None = None) -> str:
 
 main.add_command(status)
 main.add_command(devices)
+main.add_command(console)
 main.add_command(dlq)
 main.add_command(import_)
 main.add_command(mapping)

@@ -26,8 +26,9 @@ REDIS = Port("redis", "redis", 6379, "UP_REDIS_PORT", "REDIS_URL")
 POSTGRES = Port("postgres", "postgres", 5432, "UP_POSTGRES_PORT", "DATABASE_URL")
 WRITER_METRICS = Port("writer", "metrics", 9100, "METRICS_PORT")
 RECEIVER_METRICS = Port("receiver", "metrics", 9101, "METRICS_PORT")
+CONSOLE = Port("console", "the console", 9180, "CONSOLE_PORT")
 
-PORTS = (MQTT, MQTT5, REDIS, POSTGRES, WRITER_METRICS, RECEIVER_METRICS)
+PORTS = (MQTT, MQTT5, REDIS, POSTGRES, WRITER_METRICS, RECEIVER_METRICS, CONSOLE)
 
 
 def metrics_url(port: int, host: str = "localhost") -> str:

@@ -27,8 +27,9 @@ from traksense_ingest.shared.streams.scripts import Scripts
 
 KEY = "ingest:{receivers}"
 WRITERS_KEY = "ingest:{writers}"
-_WRITER_FIELDS = ("process", "shards", "mappings", "reload_error", "waits")
-_FIELDS = (*_WRITER_FIELDS, "broker", "waiting", "appended", "appended_per_s", "stopped")
+_COMMON_FIELDS = ("process", "shards", "mappings", "reload_error", "waits")
+_WRITER_FIELDS = (*_COMMON_FIELDS, "rows_per_s", "p50_s", "p99_s")
+_FIELDS = (*_COMMON_FIELDS, "broker", "waiting", "appended", "appended_per_s", "stopped")
 PERIOD_S = 2.0
 CHECK_S = 0.2  # how soon it is sent after a component was lost, or is back
 REASON_MAX = 300  # characters
@@ -87,6 +88,9 @@ class Writer:
     mappings: Digests | None = None
     reload_error: str | None = None
     waits: Sequence[Wait] = ()
+    rows_per_s: float | None = None  # stored lately; None: of a version that does not say it
+    p50_s: float | None = None  # from the device's timestamp to COMMIT; None while nothing is stored
+    p99_s: float | None = None
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock
 
     def as_dict(self) -> dict[str, Any]:
@@ -211,6 +215,9 @@ def _writer(name: str, state: dict[str, Any], idle_s: float) -> Writer:
         mappings=_digests(state.get("mappings")),
         reload_error=_text(state.get("reload_error")),
         waits=_waits(state.get("waits"), idle_s),
+        rows_per_s=_seconds(state.get("rows_per_s")),
+        p50_s=_seconds(state.get("p50_s")),
+        p99_s=_seconds(state.get("p99_s")),
         idle_s=idle_s,
     )
 
@@ -228,6 +235,10 @@ def _waits(value: Any, idle_s: float) -> tuple[Wait, ...]:
 
 def _number(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def _seconds(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _text(value: Any) -> str | None:

@@ -1,0 +1,1 @@
+"""`traksense-ingest console`: web pages that answer the questions of the person on call."""

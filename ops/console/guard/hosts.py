@@ -1,0 +1,28 @@
+"""Which names the console answers to. Without this, a web page elsewhere could have its own name resolve to this
+machine (DNS rebinding), and read what the console shows."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def name_of(host: str) -> str:
+    """The value of a header Host without its port, in lower case."""
+    name, bracket, _ = host.lower().partition("]")
+    return name.removeprefix("[") if bracket else host.lower().partition(":")[0]
+
+
+def is_allowed(host: str, allowed: Collection[str]) -> bool:
+    """Whether a request with this header is for the console."""
+    return name_of(host) in allowed

@@ -1,0 +1,47 @@
+"""What the command line says of a console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from traksense_ingest.ops.console.guard.hosts import LOOPBACK, is_loopback, name_of
+from traksense_ingest.ops.console.guard.users import User
+from traksense_ingest.shared.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where it listens, and who may use it."""
+
+    host: str = "127.0.0.1"
+    port: int = 9180
+    users: Mapping[str, User] = field(default_factory=dict)  # none: whoever has the link is the operator
+    hosts: frozenset[str] = LOOPBACK  # the names of the header Host that it answers to
+    prefix: str = ""  # of all paths, behind a reverse proxy: /ingest
+    token: str | None = None  # for the first link; None: a random one
+
+    @classmethod
+    def checked(
+        cls,
+        host: str,
+        port: int,
+        users: Mapping[str, User],
+        names: tuple[str, ...],
+        prefix: str,
+        token: str | None,
+    ) -> Options:
+        """Raises ConfigurationError where anybody on the network could use the console."""
+        if not is_loopback(host) and not users:
+            raise ConfigurationError(
+                f"--host {host}: other machines reach this address, and there are no users; add one with "
+                "`traksense-ingest console user NAME --users FILE`, and pass --users FILE"
+            )
+        own = {name_of(host)} - {"0.0.0.0", "::"}  # noqa: S104  (no name for a browser)
+        prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
+        return cls(host, port, users, frozenset({*LOOPBACK, *own, *map(name_of, names)}), prefix, token)
+
+    def link(self, port: int, token: str) -> str:
+        """What to open in a browser, once."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{port}{self.prefix}/login?token={token}"

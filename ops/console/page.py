@@ -1,0 +1,68 @@
+"""A route of the console, and the one place where it is decided who may use it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from traksense_ingest.ops.console.guard.roles import Role
+from traksense_ingest.ops.console.guard.sessions import COOKIE, Session
+from traksense_ingest.ops.console.visit import Console, Visit
+
+Endpoint = Callable[[Visit], Awaitable[Response]]
+READING = ("GET", "HEAD")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A path, what answers it, and the lowest role that may use it. One that changes something takes POST alone."""
+
+    path: str
+    endpoint: Endpoint
+    role: Role = Role.VIEWER
+    is_post: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return ("POST",) if self.is_post else READING
+
+    def route(self, console: Console) -> Route:
+        """For Starlette."""
+
+        async def endpoint(request: Request) -> Response:
+            session = console.sessions.of(request.cookies.get(COOKIE))
+            visit = Visit(request, console, session)
+            if refusal := await self._refusal(visit):
+                return refusal
+            return await self.endpoint(visit)
+
+        return Route(self.path, endpoint, methods=list(self.methods))
+
+    async def _refusal(self, visit: Visit) -> Response | None:
+        role = visit.session.role if visit.session else Role.NOBODY
+        if role < self.role and visit.session is None and not self.is_post:
+            return visit.see_other("/login", next=visit.request.url.path.removeprefix(visit.console.options.prefix))
+        if role < self.role:
+            return await _refused(visit, f"This needs a user with the role {self.role.name.lower()}.")
+        if self.is_post and visit.request.headers.get("sec-fetch-site") != "same-origin":
+            return await _refused(visit, "The browser does not say that this comes from the console's own page.")
+        if self.is_post and not await _has_token(visit.session, visit):
+            return await _refused(visit, "The page is from an earlier session. Open it again, and repeat the action.")
+        return None
+
+
+async def _has_token(session: Session | None, visit: Visit) -> bool:
+    """A user who is not logged in has no token yet."""
+    if session is None:
+        return True
+    token = str((await visit.form()).get("token", ""))
+    return secrets.compare_digest(token.encode(), session.form_token.encode())
+
+
+async def _refused(visit: Visit, why: str) -> Response:
+    return await visit.render("error.html", 403, heading="Not allowed", text=why)

@@ -1,0 +1,33 @@
+"""The templates. All text is escaped: what devices send may have markup in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from traksense_ingest.ops.terminal import at, duration, number, printable
+
+FOLDER = Path(__file__).parent
+
+
+def _thousands(count: float) -> str:
+    """`12 345`, with narrow blanks that do not break."""
+    return f"{count:,.0f}".replace(",", "\u202f")
+
+
+TEMPLATES = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    enable_async=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {
+    "at": at,
+    "duration": duration,
+    "number": number,
+    "printable": printable,
+    "thousands": _thousands,
+}

@@ -1,0 +1,97 @@
+"""A request as a page sees it: who asks, what the pages share, and the answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.guard.roles import Role
+from traksense_ingest.ops.console.guard.sessions import Session, Sessions
+from traksense_ingest.ops.console.options import Options
+from traksense_ingest.ops.console.render import TEMPLATES
+from traksense_ingest.ops.status.verdict import verdict
+from traksense_ingest.shared.config import Settings
+
+log = logging.getLogger(__name__)
+
+FORM_MAX = 2 * 1024 * 1024  # bytes of one field: a mapping file, or a payload
+
+
+@dataclass(frozen=True)
+class Console:
+    """What all pages share."""
+
+    settings: Settings
+    options: Options
+    port: int
+    sessions: Sessions
+    feed: Feed
+
+    def announce(self) -> None:
+        """Log where it is; without users, with a link that opens it once."""
+        if self.options.users:
+            log.info("console: http://%s:%d%s/", self.options.host, self.port, self.options.prefix)
+        else:
+            link = self.options.link(self.port, self.sessions.one_time_token(self.options.token))
+            log.info("console: %s (opens it once)", link)
+
+    def announce_next(self) -> None:
+        """Log a link for another browser."""
+        log.info("console: another browser: %s", self.options.link(self.port, self.sessions.one_time_token()))
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request of one user."""
+
+    request: Request
+    console: Console
+    session: Session | None  # None: not logged in
+
+    @property
+    def settings(self) -> Settings:
+        return self.console.settings
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """The parameters of the URL."""
+        return self.request.query_params
+
+    @property
+    def is_operator(self) -> bool:
+        return self.session is not None and self.session.role >= Role.OPERATOR
+
+    async def form(self) -> FormData:
+        """The fields of a POST."""
+        return await self.request.form(max_files=0, max_part_size=FORM_MAX)
+
+    def url(self, path: str, **query: object) -> str:
+        """A path of the console with what stands before it; parameters that are None or empty are left out."""
+        given = {name: value for name, value in query.items() if value not in (None, "")}
+        return self.console.options.prefix + path + (f"?{urlencode(given, doseq=True)}" if given else "")
+
+    def see_other(self, path: str, **query: object) -> Response:
+        """Send the browser there with a GET."""
+        return RedirectResponse(self.url(path, **query), status_code=303)
+
+    async def render(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
+        """A page, with the verdict and who is logged in above it."""
+        if self.session is not None:
+            context["verdict"] = verdict(await self.console.feed.status())
+        text = await TEMPLATES.get_template(template).render_async(
+            visit=self,
+            url=self.url,
+            path=self.request.scope["path"].removeprefix(self.console.options.prefix),
+            now=datetime.now(UTC),
+            **context,
+        )
+        return HTMLResponse(text, status_code)
