@@ -29,7 +29,6 @@ from traksense_ingest.shared.runtime.retry import Backoff
 WINDOW = 200  # messages in flight: with a PUBACK after 50 ms still 4 000 messages/s
 KEEPALIVE_S = 15  # an unreachable broker is noticed after 1.5 times as long
 TIMEOUT_S = 5.0
-STATE = "state"  # the kind
 REFUSED = 0x80  # from here on a PUBACK's reason code is a refusal
 
 
@@ -85,6 +84,7 @@ class Lane:
         self._waiting: deque[Message] = deque()
         self._unacked: dict[int, Message] = {}  # by mid, in the order sent
         self._room = asyncio.Semaphore(WINDOW)
+        self._beside = 0  # messages without a PUBACK that have taken no room
         self._window = WINDOW  # what this connection's broker allows in flight
         self._paho: Paho | None = None  # while connected
         self._closing = asyncio.Event()
@@ -99,6 +99,7 @@ class Lane:
 
     def say(self, message: Message) -> None:
         """The same without waiting: for states, and for the few messages at the end of a run."""
+        self._beside += 1
         self._append(message)
 
     async def run(self) -> None:
@@ -159,6 +160,7 @@ class Lane:
         self._waiting.extendleft(reversed(self._unacked.values()))
         self._unacked.clear()
         if self._presence and self.connected.is_set():
+            self._beside += 1
             self._waiting.appendleft(self._presence.online())
             self.idle.clear()
         self._paho = paho
@@ -181,11 +183,16 @@ class Lane:
             self._notice.refused(str(code))
         else:
             self._tally.add(message)
-        if message.kind != STATE:  # which took no room
-            self._room.release()
+        self._make_room()
         self._send()
         if not self._unacked and not self._waiting:
             self.idle.set()
+
+    def _make_room(self) -> None:
+        if self._beside:
+            self._beside -= 1
+        else:
+            self._room.release()
 
     async def _until_lost(self, client: Client) -> None:
         """Wait for `close`; raises MqttError when the connection is lost before."""
