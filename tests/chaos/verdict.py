@@ -94,12 +94,12 @@ async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, ends: Se
     acknowledged = frozenset(load.record.confirmed)
     missing = acknowledged - stored
     payloads = {number: message(number).payload for number in missing}
+    # What has reached a receiver it must store, whether the broker lives or not.
+    received = seen.delivered.keys() | seen.acknowledged
     lost_by_broker = frozenset(
         number
         for number, payload in payloads.items()
-        # What has reached a receiver it must store, whether the broker lives or not.
-        if payload not in seen.delivered.keys() | seen.acknowledged
-        and any(end.explains(load.record.confirmed[number]) for end in ends)
+        if payload not in received and any(end.explains(load.record.confirmed[number]) for end in ends)
     )
     return Verdict(
         acknowledged,
