@@ -9,6 +9,7 @@ from itertools import islice
 import pytest
 
 from tests.unit.test_simulate_fleet import PLAN, START, decoded
+from traksense_ingest.ops.simulate import backend
 from traksense_ingest.ops.simulate.backend import COMMAND_SHARE, TAKES_S
 from traksense_ingest.ops.simulate.fleet import Fleet, Plan, fleet
 from traksense_ingest.ops.simulate.messages import Message
@@ -70,7 +71,8 @@ def test_a_device_takes_a_moment() -> None:
 
 
 @pytest.mark.parametrize("messages", [1, 2, 3, 50, 200])
-def test_no_command_waits_for_its_ack_when_a_short_run_ends(messages: int) -> None:
+def test_no_command_waits_for_its_ack_when_a_short_run_ends(messages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend, "COMMAND_SHARE", 0.5)
     for seed in range(20):
         plan = replace(COMMANDED, seed=seed, rate=10_000.0, messages=messages)
         commands, acks = commands_and_acks(list(fleet(plan)))
