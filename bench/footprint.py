@@ -26,7 +26,7 @@ from bench.stage import reached, started
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.debian import DEBIAN, EMBEDDED, Services, missing
 from traksense_ingest.ops.schema.migrate import migrate
-from traksense_ingest.ops.simulate.fleet import Device
+from traksense_ingest.ops.simulate.device import Device
 from traksense_ingest.ops.simulate.messages import Message, encode
 from traksense_ingest.ops.up.processes import Writer
 from traksense_ingest.shared.streams.client import connect

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 ROOT = "traksense"
 KINDS = ("telem", "ack", "event", "state", "cmd")
-FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in ("telem", "ack", "event"))  # what MQTT_TOPICS is by default
+ALL_FILTERS = tuple(f"{ROOT}/+/+/+/{kind}" for kind in KINDS)
+FILTERS = ALL_FILTERS[:3]  # what MQTT_TOPICS is by default: telem, ack and event
 NAME_MAX = 128  # characters of a tenant, a site or a device
 POINT_NAME_MAX, UNIT_MAX = 256, 64  # characters of a point's name and of a unit
 SHARED = "$share/"

@@ -1,4 +1,4 @@
 """`traksense-ingest simulate`: a fleet of devices that publish over real MQTT.
 
-signals → messages → fleet (pure, up to here) → run, over lanes → report
+signals → messages → device, backend → fleet (pure, up to here) → run, over lanes → report
 """

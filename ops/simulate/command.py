@@ -40,6 +40,13 @@ def format_names(_ctx: click.Context, _param: click.Parameter, value: str | None
 @option(
     "--bad", section="The fleet", type=click.FloatRange(0, 1), default=0.0, help="The share of bad messages, 0 to 1."
 )
+@option(
+    "--unanswered",
+    section="The fleet",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="The share of commands that no device acknowledges, 0 to 1.",
+)
 @option("--tenant", section="The fleet", callback=tenant_name, default="demo", help="The tenant in the topics.")
 @option(
     "--tenants",
@@ -75,7 +82,7 @@ def format_names(_ctx: click.Context, _param: click.Parameter, value: str | None
 @option(
     "--connections",
     type=click.IntRange(1, 1000),
-    show_default="1 to 4, by the rate",
+    show_default="1 to 4, by the rate; with states one for each of up to 200 devices",
     help="MQTT connections; a device always uses the same one.",
 )
 @option("--progress/--no-progress", default=True, help="A progress bar, where stdout is a terminal.")
@@ -89,6 +96,10 @@ def simulate(**options: Any) -> None:
 
     At the end, also after Ctrl-C, it prints how many rows each table of the database should have, with the SQL to
     compare. Events and ACKs are sent along with the telemetry, bad messages with --bad.
+
+    If MQTT_TOPICS has the topics of commands (traksense/+/+/+/cmd), a backend sends commands to some devices, which
+    acknowledge them a moment later. If it has those of states, each device has a connection of its own, says that it is
+    online and at the end offline, and has a last will. States are not counted as messages.
 
     Timestamps follow the rate: after an outage the devices send what they measured meanwhile. With the same --seed,
     only times and the ids made from them differ between runs; --start fixes these too.

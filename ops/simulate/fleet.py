@@ -1,40 +1,18 @@
-"""The fleet and its devices: a seed and a start in, the sequence of messages out. Pure: nothing here waits or sends."""
+"""The fleet and its backend: a seed and a start in, the sequence of messages out. Pure: nothing here waits or sends."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import count, islice
 from random import Random
 
+from traksense_ingest.ops.simulate.backend import Backend
+from traksense_ingest.ops.simulate.device import Device
 from traksense_ingest.ops.simulate.format_device import Example, FormatDevice
-from traksense_ingest.ops.simulate.messages import (
-    Body,
-    Message,
-    ack_v1,
-    encode,
-    event_v1,
-    parsec_v1,
-    pick,
-    point,
-    telem_v1,
-    ulid,
-)
-from traksense_ingest.ops.simulate.signals import PROFILES, Room
-from traksense_ingest.shared.messages import ROOT
-
-PARSEC_EVERY = 4  # every fourth device is a Parsec
-DEVICES_A_SITE = 10
-ACK_SHARE = 0.02
-REPEATED_SHARE = 0.25  # of the ACKs, which report the previous command once more
-FAILED_SHARE = 0.15  # of the commands
-ALARM_SHARE = 0.002
-MUTE_SHARE = 0.005  # of the readings of humidity: the sensor gave none
-ERRORS = ("timeout", "E_LOCKED: local mode", "setpoint out of range", "busy: defrosting")
-FIRMWARE = ("1.2.3", "1.3.0", "2.0.1")
+from traksense_ingest.ops.simulate.messages import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +25,9 @@ class Plan:
     rate: float = 20.0  # messages/s of all devices together
     tenants: tuple[str, ...] = ("demo",)
     bad: float = 0.0  # the share of messages that are bad, 0 to 1
+    states: bool = False  # whether devices say that they are online and offline; each has a connection of its own
+    commands: bool = False  # whether a backend sends commands, which the devices acknowledge
+    unanswered: float = 0.0  # the share of commands that no device acknowledges, 0 to 1
     examples: tuple[Example, ...] = ()  # of the formats that devices publish, in turn; none: version 1 and Parsec's
     messages: int | None = None
     duration: float | None = None  # s
@@ -69,123 +50,72 @@ class Plan:
         return index / self.rate
 
 
+class Fleet:
+    """All devices of a plan, and what they send: a sequence that may end before the plan does."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._start = plan.start
+        self._sent = 0  # messages of the sequence
+        self._devices = [_device(plan, number) for number in range(plan.devices)]
+        self._backend = Backend(_random(plan.seed, "commands"), plan.unanswered)
+
+    @property
+    def devices(self) -> list[Device]:
+        """Those that have a state: all that publish version 1."""
+        return [device for device in self._devices if isinstance(device, Device)]
+
+    @property
+    def now(self) -> datetime:
+        """When the next message of the sequence is sent."""
+        return self._start + timedelta(seconds=self._plan.due(self._sent))
+
+    def messages(self, start: datetime) -> Iterator[Message]:
+        """In the order in which they are sent, from a start on: the devices take turns. One counts as sent when the
+        next one is asked for."""
+        self._start = start
+        interval = self._plan.devices / self._plan.rate  # s from one message of a device to its next
+        chance, turns = _random(self._plan.seed, "faults"), count()
+        for index in islice(count(), self._plan.limit):
+            left = None if self._plan.limit is None else self._plan.limit - index
+            if due := self._backend.due(self.now, left):
+                yield due.message(self.now)
+                self._backend.acknowledged(due)
+            else:
+                turn = next(turns)
+                device = self._devices[turn % self._plan.devices]
+                if turn >= self._plan.devices:
+                    device.step(interval)
+                yield from self._turn(device, chance, left)
+            self._sent += 1
+
+    def unanswered(self) -> Iterator[Message]:
+        """The ACKs that are due after the sequence has ended early."""
+        while due := self._backend.due(self.now, 0):
+            yield due.message(self.now)
+            self._backend.acknowledged(due)
+            self._sent += 1
+
+    def _turn(self, device: Device | FormatDevice, chance: Random, left: int | None) -> Iterator[Message]:
+        if self._plan.commands and isinstance(device, Device) and self._backend.wants(device, left):
+            command = self._backend.command(device, self.now)
+            yield command.message
+            self._backend.sent(command)
+        else:
+            yield device.bad(self.now, chance) if chance.random() < self._plan.bad else device.message(self.now)
+
+
 def fleet(plan: Plan) -> Iterator[Message]:
-    """The messages in the order in which they are sent: the devices take turns."""
-    devices = [_device(plan, number) for number in range(plan.devices)]
-    interval = plan.devices / plan.rate  # s from one message of a device to its next
-    chance = _random(plan.seed, "faults")
-    for index in islice(count(), plan.limit):
-        device = devices[index % plan.devices]
-        if index >= plan.devices:
-            device.step(interval)
-        ts = plan.start + timedelta(seconds=plan.due(index))
-        yield device.bad(ts, chance) if chance.random() < plan.bad else device.message(ts)
+    """The whole sequence of a plan."""
+    return Fleet(plan).messages(plan.start)
 
 
 def _device(plan: Plan, number: int) -> Device | FormatDevice:
     tenant, rng = plan.tenants[number % len(plan.tenants)], _random(plan.seed, number)
     if plan.examples:
         return FormatDevice(number, tenant, plan.examples[number % len(plan.examples)], rng)
-    return Device(number, tenant, rng)
+    return Device(number, tenant, rng, is_commanded=plan.commands)
 
 
 def _random(seed: int, use: object) -> Random:
     return Random(f"{seed}/{use}")  # noqa: S311  (not a secret)
-
-
-class Device:
-    """A device, by its index in the fleet; the same random source makes the same device."""
-
-    def __init__(self, number: int, tenant: str, rng: Random) -> None:
-        self.number, self._rng = number, rng
-        self._room = Room(PROFILES[number % len(PROFILES)], rng)
-        self._is_parsec = number % PARSEC_EVERY == PARSEC_EVERY - 1
-        self._has_ids = rng.random() < 0.5  # whether its events have an event_id
-        self._is_terse = rng.random() < 0.3  # whether it omits the types of its points
-        self._firmware = rng.choice(FIRMWARE)
-        self._command: str | None = None
-        self._has_fault = False
-        self._events: deque[tuple[str, Body]] = deque([("boot", {"fw": self._firmware, "cause": "power_on"})])
-        name = f"{'parsec' if self._is_parsec else self._room.profile.name}-{number + 1:04d}"
-        self._prefix = f"{ROOT}/{tenant}/site-{number // DEVICES_A_SITE + 1:02d}/{name}"
-
-    def step(self, seconds: float) -> None:
-        """Advance the time: the room changes, and events are queued to be reported."""
-        door, was_too_warm = self._room.door, self._room.too_warm
-        self._room.step(seconds)
-        if self._room.door != door:
-            self._report("door_open" if self._room.door else "door_close", {"door": "main"})
-        if self._room.too_warm and not was_too_warm:
-            self._report("alarm", {"code": "HIGH_TEMP", "value": round(self._room.air, 2), "u": "°C"})
-        if self._rng.random() < ALARM_SHARE:
-            self._has_fault = not self._has_fault
-            self._report("alarm", {"code": "COMPRESSOR_FAULT", "active": self._has_fault})
-
-    def message(self, ts: datetime) -> Message:
-        """What it sends now: an event that is due, sometimes an ACK, mostly readings."""
-        if self._events:
-            return self._event(ts)
-        if self._rng.random() < ACK_SHARE:
-            return self._ack(ts)
-        body, points = self.telemetry(ts)
-        return self.message_of("telem", ts, encode(body))._replace(points=points)
-
-    def bad(self, ts: datetime, chance: Random) -> Message:
-        """Readings with something wrong with them."""
-        fault = pick(chance)
-        body, _ = self.telemetry(ts)
-        message = self.message_of("telem", ts, fault.spoil(body, ts))
-        return message._replace(fault=fault.name, error_class=fault.error_class)
-
-    def message_of(self, kind: str, ts: datetime, payload: bytes) -> Message:
-        """A message from this device."""
-        return Message(f"{self._prefix}/{kind}", payload, kind, ts, self.number)
-
-    def telemetry(self, ts: datetime) -> tuple[Body, int]:
-        """Its readings in its own format, and the number of points they make."""
-        if self._is_parsec:
-            return parsec_v1(ts, self._room.compressor, self._has_fault, round(self._room.rssi), self._firmware), 3
-        points = self._points()
-        return telem_v1(ts, points, {"fw": self._firmware, "model": self._room.profile.name}), len(points)
-
-    def _points(self) -> list[Body]:
-        room, rng = self._room, self._rng
-        humidity = None if rng.random() < MUTE_SHARE else round(room.humidity, 1)
-        points = [
-            point("temp_air", round(room.air + rng.gauss(0, 0.05), 2), "float", "°C"),
-            point("temp_evap", round(room.evaporator + rng.gauss(0, 0.1), 2), self._type("float"), "°C"),
-            point("setpoint", room.setpoint, self._type("num"), "°C"),
-            point("humidity", humidity, self._type("num"), "%"),
-            point("power", round(room.power * rng.gauss(1, 0.02), 1), self._type("float"), "W"),
-            point("rssi", round(room.rssi), self._type("int"), "dBm"),
-            point("compressor", room.compressor, self._type("bool")),
-            point("door", int(room.door), "bool"),
-            point("status", self._status(), "enum"),
-        ]
-        return [*points, point("defrost", room.defrosting, self._type("bool"))] if room.freezes else points
-
-    def _type(self, name: str) -> str | None:
-        return None if self._is_terse else name
-
-    def _status(self) -> str:
-        if self._has_fault:
-            return "FAULT"
-        if self._room.defrosting:
-            return "DEFROST"
-        return "RUN" if self._room.compressor else "STOP"
-
-    def _report(self, event_type: str, data: Body) -> None:
-        self._events.append((event_type, data))
-
-    def _event(self, ts: datetime) -> Message:
-        event_type, data = self._events.popleft()
-        event_id = ulid(ts, self._rng) if self._has_ids else None
-        return self.message_of("event", ts, encode(event_v1(ts, event_type, event_id, data)))
-
-    def _ack(self, ts: datetime) -> Message:
-        if self._command is None or self._rng.random() >= REPEATED_SHARE:
-            self._command = ulid(ts, self._rng)
-        err = self._rng.choice(ERRORS) if self._rng.random() < FAILED_SHARE else None
-        if err is None:
-            self._room.setpoint = self._room.profile.setpoint + self._rng.choice((-0.5, 0.0, 0.5))
-        return self.message_of("ack", ts, encode(ack_v1(ts, self._command, err)))._replace(cmd_id=self._command)

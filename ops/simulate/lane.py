@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import aiomqtt
 from paho.mqtt.client import Client as Paho
@@ -62,15 +64,27 @@ class Notice:
         self._refusals.add(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Of the one device that a connection belongs to."""
+
+    last_will: tuple[str, bytes]  # topic and payload, retained
+    online: Callable[[], Message]  # what it says when the connection is there again
+
+
 class Lane:
     """At least once and in order, over as many connections as it takes."""
 
-    def __init__(self, settings: Settings, identifier: str, tally: Tally, notice: Notice) -> None:
+    def __init__(
+        self, settings: Settings, identifier: str, tally: Tally, notice: Notice, presence: Presence | None = None
+    ) -> None:
         self._settings, self._identifier = settings, identifier
         self._tally, self._notice = tally, notice
+        self._presence = presence
         self._waiting: deque[Message] = deque()
         self._unacked: dict[int, Message] = {}  # by mid, in the order sent
         self._room = asyncio.Semaphore(WINDOW)
+        self._beside = 0  # messages without a PUBACK that have taken no room
         self._window = WINDOW  # what this connection's broker allows in flight
         self._paho: Paho | None = None  # while connected
         self._closing = asyncio.Event()
@@ -81,9 +95,12 @@ class Lane:
     async def put(self, message: Message) -> None:
         """Send a message, or keep it until there is a connection; waits while WINDOW messages are in flight."""
         await self._room.acquire()
-        self.idle.clear()
-        self._waiting.append(message)
-        self._send()
+        self._append(message)
+
+    def say(self, message: Message) -> None:
+        """The same without waiting: for states, and for the few messages at the end of a run."""
+        self._beside += 1
+        self._append(message)
 
     async def run(self) -> None:
         """Stay connected until `close`; raises ConfigurationError if the broker refuses the connection or QoS 1."""
@@ -104,8 +121,15 @@ class Lane:
         """Messages that were sent and have no PUBACK: they may have arrived."""
         return len(self._unacked)
 
+    def _append(self, message: Message) -> None:
+        self.idle.clear()
+        self._waiting.append(message)
+        self._send()
+
     async def _connection(self, backoff: Backoff) -> None:
-        options = {"keepalive": KEEPALIVE_S, "timeout": TIMEOUT_S, "max_inflight_messages": WINDOW}
+        options: dict[str, Any] = {"keepalive": KEEPALIVE_S, "timeout": TIMEOUT_S, "max_inflight_messages": WINDOW}
+        if self._presence:
+            options["will"] = aiomqtt.Will(*self._presence.last_will, qos=1, retain=True)
         client = mqtt.client(self._settings, self._identifier, **options)
         self._listen_to(client.paho)
         async with client:
@@ -119,6 +143,9 @@ class Lane:
             self._open(client.paho)
             try:
                 await self._until_lost(client)
+            except aiomqtt.MqttError:
+                self._tally.last_wills += self._presence is not None
+                raise
             finally:
                 self._paho = None
 
@@ -127,10 +154,15 @@ class Lane:
         paho.on_publish = self._on_puback
 
     def _open(self, paho: Paho) -> None:
-        """Continue where the last connection was lost: first the messages without a PUBACK."""
+        """Continue where the last connection was lost: first the messages without a PUBACK. The broker may have said
+        that the device is offline."""
         self._tally.sent_again += len(self._unacked)
         self._waiting.extendleft(reversed(self._unacked.values()))
         self._unacked.clear()
+        if self._presence and self.connected.is_set():
+            self._beside += 1
+            self._waiting.appendleft(self._presence.online())
+            self.idle.clear()
         self._paho = paho
         self._notice.up()
         self.connected.set()
@@ -139,7 +171,7 @@ class Lane:
     def _send(self) -> None:
         while self._paho and self._waiting and len(self._unacked) < self._window:
             message = self._waiting.popleft()
-            info = self._paho.publish(message.topic, message.payload, qos=1)
+            info = self._paho.publish(message.topic, message.payload, qos=1, retain=message.retain)
             self._unacked[info.mid] = message  # whatever the result: without a PUBACK it is sent again
 
     def _on_puback(self, _paho: Paho, _data: object, mid: int, code: ReasonCode, _about: Properties) -> None:
@@ -151,10 +183,16 @@ class Lane:
             self._notice.refused(str(code))
         else:
             self._tally.add(message)
-        self._room.release()
+        self._make_room()
         self._send()
         if not self._unacked and not self._waiting:
             self.idle.set()
+
+    def _make_room(self) -> None:
+        if self._beside:
+            self._beside -= 1
+        else:
+            self._room.release()
 
     async def _until_lost(self, client: Client) -> None:
         """Wait for `close`; raises MqttError when the connection is lost before."""

@@ -21,13 +21,14 @@ class Message(NamedTuple):
 
     topic: str
     payload: bytes
-    kind: str  # telem, ack or event
+    kind: str  # telem, ack, event, cmd or state
     ts: datetime
     device: int  # its index in the fleet
     points: int = 0  # rows to expect in ts_measure
     cmd_id: str | None = None
     fault: str | None = None  # what is wrong with it; None for a good message
     error_class: str | None = None  # the class of reason that it is dead-lettered for
+    retain: bool = False  # MQTT's RETAIN
 
 
 def encode(body: Body) -> bytes:
@@ -65,6 +66,16 @@ def parsec_v1(ts: datetime, runs: bool, has_fault: bool, rssi: int, firmware: st
 def ack_v1(ts: datetime, cmd_id: str, err: str | None) -> Body:
     """ack v1: the command was carried out, or why it wasn't."""
     return {"schema": "v1", "cmd_id": cmd_id, "ok": err is None, "ts_exec": rfc3339(ts), "err": err}
+
+
+def cmd_v1(ts: datetime, cmd_id: str, cmd: str, params: Body) -> Body:
+    """cmd v1: what a backend asks a device to do."""
+    return {"schema": "v1", "cmd_id": cmd_id, "cmd": cmd, "ts": rfc3339(ts), "params": params}
+
+
+def state_v1(ts: datetime | None, state: str) -> Body:
+    """state v1; a last will has no time, because it is written when the device connects."""
+    return {"schema": "v1", "state": state} | ({"ts": rfc3339(ts)} if ts else {})
 
 
 def event_v1(ts: datetime, event_type: str, event_id: str | None, data: Body) -> Body:

@@ -18,7 +18,8 @@ from rich.table import Table
 from traksense_ingest.ops.simulate.fleet import Plan
 from traksense_ingest.ops.simulate.messages import Message
 
-TIME_COLUMN = {"ts_measure": "ts", "cmd_ack": "ts_exec", "device_event": "ts"}
+TIME_COLUMN = {"ts_measure": "ts", "command": "sent_at", "cmd_ack": "ts_exec", "device_event": "ts"}
+KINDS = ("telem", "cmd", "ack", "event")
 
 
 @dataclass
@@ -29,7 +30,9 @@ class Tally:
     faults: Counter[tuple[str, str]] = field(default_factory=Counter)  # (what is wrong, class of reason)
     refused: Counter[str] = field(default_factory=Counter)  # reason of the broker (MQTT 5)
     points: int = 0
-    commands: int = 0  # distinct cmd_ids
+    acknowledged: int = 0  # distinct cmd_ids of ACKs
+    states: int = 0  # of connections, beside the messages
+    last_wills: int = 0  # that the broker may have published, when a connection was lost
     sent_again: int = 0  # after a loss of the connection; the broker may have had them already
     unconfirmed: int = 0  # sent, and no PUBACK at the end: they may have arrived
     first: datetime | None = None
@@ -41,23 +44,26 @@ class Tally:
         if message.fault is not None:
             self.faults[message.fault, message.error_class or ""] += 1
             return
+        self.first = min(self.first or message.ts, message.ts)
+        self.last = max(self.last or message.ts, message.ts)
+        if message.kind == "state":
+            self.states += 1
+            return
         self.kinds[message.kind] += 1
         # A device's timestamps are distinct, and so are a message's names: each point is a row.
         self.points += message.points
-        self.first = min(self.first or message.ts, message.ts)
-        self.last = max(self.last or message.ts, message.ts)
-        if message.cmd_id is not None:
-            self._add_command(message.device, message.cmd_id)
+        if message.kind == "ack" and message.cmd_id is not None:
+            self._add_ack(message.device, message.cmd_id)
 
-    def _add_command(self, device: int, cmd_id: str) -> None:
+    def _add_ack(self, device: int, cmd_id: str) -> None:
         # A device repeats only its latest command, so one id for each device is enough to know what is new.
         if self._last_command.get(device) != cmd_id:
-            self.commands += 1
+            self.acknowledged += 1
         self._last_command[device] = cmd_id
 
     @property
     def good(self) -> int:
-        """Good messages."""
+        """Good messages, states not counted."""
         return self.kinds.total()
 
     @property
@@ -86,8 +92,9 @@ class Tally:
         """Rows to expect in each table."""
         return {
             "ts_measure": self.points,
-            "cmd_ack": self.commands,
-            "device_event": self.events,
+            "command": self.kinds["cmd"],
+            "cmd_ack": self.acknowledged,
+            "device_event": self.events + self.states,
             "ingest_errors": self.bad,
         }
 
@@ -127,7 +134,8 @@ class Report:
             "seconds": round(self.seconds, 3),
             "rate": round(self.rate, 1),
             "published": tally.published,
-            "messages": {kind: tally.kinds[kind] for kind in ("telem", "ack", "event")},
+            "messages": {kind: tally.kinds[kind] for kind in KINDS},
+            "states": tally.states,
             "bad": {
                 "total": tally.bad,
                 "faults": {name: number for (name, _), number in sorted(tally.faults.items())},
@@ -138,6 +146,7 @@ class Report:
             "last_ts": tally.last.isoformat() if tally.last else None,
             "sent_again": tally.sent_again,
             "unconfirmed": tally.unconfirmed,
+            "last_wills": tally.last_wills,
             "refused": dict(tally.refused),
             "sql": self.queries,
         }
@@ -160,8 +169,10 @@ class Report:
 
     def _published(self) -> Table:
         table = _table("published", "messages")
-        for kind in ("telem", "ack", "event"):
+        for kind in KINDS:
             table.add_row(kind, str(self.tally.kinds[kind]))
+        if self.plan.states:
+            table.add_row("state (not one of the messages)", str(self.tally.states))
         for (name, error_class), number in sorted(self.tally.faults.items()):
             table.add_row(f"bad: {name} ({error_class})", str(number))
         return table
@@ -179,6 +190,7 @@ class Report:
                 tally.sent_again
             ),
             f"{tally.unconfirmed} sent without a PUBACK in the end: they may be stored": tally.unconfirmed,
+            f"{tally.last_wills} connections lost: their last wills may be more rows in device_event": tally.last_wills,
             f"{tally.refused.total()} refused by the broker: {', '.join(tally.refused)}": tally.refused.total(),
         }
         return [line for line, number in caveats.items() if number]

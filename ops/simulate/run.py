@@ -8,25 +8,28 @@ import math
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import aiomqtt
 import click
 from rich.console import Console
 
 from traksense_ingest.ops.progress import on_stderr, publish_columns
-from traksense_ingest.ops.simulate.fleet import Plan, fleet
+from traksense_ingest.ops.simulate.device import OFFLINE, ONLINE, Device
+from traksense_ingest.ops.simulate.fleet import Fleet, Plan
 from traksense_ingest.ops.simulate.formats import examples
-from traksense_ingest.ops.simulate.lane import Lane, Notice
+from traksense_ingest.ops.simulate.lane import Lane, Notice, Presence
 from traksense_ingest.ops.simulate.report import Report, Tally
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
-from traksense_ingest.shared.messages import NAME_MAX
+from traksense_ingest.shared.messages import NAME_MAX, plain, topic_of
 from traksense_ingest.shared.runtime.service import unless_stopped
 from traksense_ingest.shared.runtime.tasks import raise_sole_error
 
+OWN_CONNECTIONS_MAX = 200  # devices that by default have a connection each
 OVERTIME_S = 1.0  # how long beyond its duration a run may take that is behind schedule
 CLOSE_S = 1.0  # how long disconnecting may take
 GRACE_S = 5.0  # how long the last PUBACKs may take, when the run has to end
@@ -45,6 +48,7 @@ def session(
     duration: float | None,
     messages: int | None,
     bad: float,
+    unanswered: float,
     tenant: str,
     tenants: int,
     formats: tuple[str, ...],
@@ -57,18 +61,23 @@ def session(
     """Publish, and print what to expect; the parameters are the command's options. Raises Failed."""
     settings = config.load()
     _check_start(start, settings)
+    names = tenants_of(tenant, tenants)
+    are_stored = {kind: not formats and is_subscribed(settings, names, kind) for kind in ("state", "cmd")}
+    number = min(connections or connections_for(rate, devices, are_stored["state"]), devices)
     plan = Plan(
         start=start or datetime.now(UTC),
         seed=secrets.randbits(32) if seed is None else seed,
         devices=devices,
         rate=rate,
-        tenants=tenants_of(tenant, tenants),
+        tenants=names,
         bad=bad,
-        examples=examples(formats, tenants_of(tenant, tenants)[0], settings, with_bad=bad > 0),
+        states=are_stored["state"] and number == devices,
+        commands=are_stored["cmd"],
+        unanswered=unanswered,
+        examples=examples(formats, names[0], settings, with_bad=bad > 0),
         messages=messages,
         duration=duration,
     )
-    number = min(connections or connections_for(rate, devices), devices)
     report = _run(settings, plan, number, start is None, progress and sys.stdout.isatty())
     _print(report, as_json)
 
@@ -79,6 +88,12 @@ def tenants_of(name: str, number: int) -> tuple[str, ...]:
     if len(names[-1]) > NAME_MAX:
         raise Failed(f"--tenant: {names[-1]!r} has more than {NAME_MAX} characters")
     return names
+
+
+def is_subscribed(settings: Settings, tenants: Iterable[str], kind: str) -> bool:
+    """Whether receivers with these MQTT_TOPICS store what devices of these tenants send of a kind."""
+    topics = [aiomqtt.Topic(topic_of(tenant, "site-01", "device", kind)) for tenant in tenants]
+    return all(any(topic.matches(name) for name in plain(settings.mqtt_topics)) for topic in topics)
 
 
 def _check_start(start: datetime | None, settings: Settings) -> None:
@@ -125,24 +140,37 @@ async def publish(
     started = datetime.now(UTC)
     clock = asyncio.get_running_loop().time
     started_at = clock()
-    async with _lanes(settings, connections, tally, Notice(settings, say)) as lanes:
+    fleet = Fleet(plan)
+
+    def now() -> datetime:
+        return plan.start + timedelta(seconds=clock() - started_at)
+
+    presences = [_presence(device, now) for device in fleet.devices] if plan.states else [None] * connections
+    async with _lanes(settings, presences, tally, Notice(settings, say)) as lanes:
         if await unless_stopped(stop, _connected(lanes)):
             started, started_at = datetime.now(UTC), clock()
             plan = replace(plan, start=started) if starts_now else plan
-            await unless_stopped(stop, _feed(plan, lanes))
+            _say(plan, fleet, lanes, ONLINE, plan.start)
+            await unless_stopped(stop, _feed(plan, fleet, lanes))
+            _say_last(plan, fleet, lanes, now() if tally.last_wills else None)
             await _drain(plan, lanes, stop)
     return Report(plan, tally, started, clock() - started_at)
 
 
-def connections_for(rate: float, devices: int) -> int:
-    """How many connections a fleet takes by default: 1 to 4, one for each 500 messages/s."""
+def connections_for(rate: float, devices: int, states: bool) -> int:
+    """How many connections a fleet takes by default: 1 to 4, one for each 500 messages/s. With states each of up to 200
+    devices has one, since a connection has one last will."""
+    if states and devices <= OWN_CONNECTIONS_MAX:
+        return devices
     return min(4, max(1, math.ceil(rate / 500)), devices)
 
 
 @asynccontextmanager
-async def _lanes(settings: Settings, number: int, tally: Tally, notice: Notice) -> AsyncIterator[Sequence[Lane]]:
+async def _lanes(
+    settings: Settings, presences: Sequence[Presence | None], tally: Tally, notice: Notice
+) -> AsyncIterator[Sequence[Lane]]:
     name = f"simulate-{secrets.token_hex(4)}"  # with the number no more than the 23 characters of MQTT 3.1
-    lanes = [Lane(settings, f"{name}-{index}", tally, notice) for index in range(number)]
+    lanes = [Lane(settings, f"{name}-{index}", tally, notice, each) for index, each in enumerate(presences)]
     try:
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(lane.run(), name=f"lane {index}") for index, lane in enumerate(lanes)]
@@ -161,16 +189,33 @@ async def _connected(lanes: Sequence[Lane]) -> bool:
     return all([await lane.connected.wait() for lane in lanes])
 
 
-async def _feed(plan: Plan, lanes: Sequence[Lane]) -> None:
+def _presence(device: Device, now: Callable[[], datetime]) -> Presence:
+    return Presence(device.last_will(), lambda: device.state(now(), ONLINE))
+
+
+def _say(plan: Plan, fleet: Fleet, lanes: Sequence[Lane], state: str, ts: datetime) -> None:
+    for device in fleet.devices if plan.states else ():
+        lanes[device.number].say(device.state(ts, state))
+
+
+async def _feed(plan: Plan, fleet: Fleet, lanes: Sequence[Lane]) -> None:
     clock = asyncio.get_running_loop().time
     started_at = clock()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(None if plan.duration is None else plan.duration + OVERTIME_S):
-            for index, message in enumerate(fleet(plan)):
+            for index, message in enumerate(fleet.messages(plan.start)):
                 early = started_at + plan.due(index) - clock()
                 if early > 0:
                     await asyncio.sleep(early)
                 await lanes[message.device % len(lanes)].put(message)
+
+
+def _say_last(plan: Plan, fleet: Fleet, lanes: Sequence[Lane], now: datetime | None) -> None:
+    """The ACKs of a sequence that ended early, and that the devices are offline: now if it has to be later than what a
+    new connection said, else when the next message would be sent."""
+    for ack in fleet.unanswered():
+        lanes[ack.device % len(lanes)].say(ack)
+    _say(plan, fleet, lanes, OFFLINE, now or fleet.now)
 
 
 async def _drain(plan: Plan, lanes: Sequence[Lane], stop: asyncio.Event) -> None:

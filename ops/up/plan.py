@@ -13,6 +13,7 @@ from traksense_ingest.ops.embedded.ports import port_is_free
 from traksense_ingest.ops.embedded.redis_cluster import RedisCluster, cluster_options
 from traksense_ingest.shared import ports as defaults
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.messages import ALL_FILTERS
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ class Plan:
 def make_plan(
     settings: Settings, ports: Ports, directory: Path, *, shards: int | None = None, is_cluster: bool = False
 ) -> Plan:
-    """An embedded server for each one that no variable names; `shards` is what an option says."""
+    """An embedded server for each one that no variable names; `shards` is what an option says.
+
+    From its own broker the receiver takes states and commands too, unless MQTT_TOPICS says otherwise.
+    """
     named = settings.model_fields_set
     cluster = _cluster(ports, directory) if is_cluster else None
     broker = Broker(directory / "broker", ports.mqtt, ports.mqtt5)
@@ -120,10 +124,11 @@ def make_plan(
         "database_url": [postgres],
     }
     chosen = _chosen(named, shards, is_cluster=is_cluster)
+    topics = {} if {"mqtt_url", "mqtt_topics"} & named else {"MQTT_TOPICS": ",".join(ALL_FILTERS)}
     return Plan(
         stores=tuple(server for name, servers in stores.items() if name not in named for server in servers),
         brokers=() if "mqtt_url" in named else (broker,),
-        environment={**os.environ, **urls, **chosen, "METRICS_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
+        environment={**os.environ, **urls, **topics, **chosen, "METRICS_HOST": "127.0.0.1", "PYTHONUNBUFFERED": "1"},
         chosen=chosen,
         cluster=cluster,
     )

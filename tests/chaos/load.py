@@ -12,7 +12,16 @@ from typing import NamedTuple
 
 from tests.support.waiting import pause
 from traksense_ingest.ops.simulate.lane import Lane, Notice
-from traksense_ingest.ops.simulate.messages import Message, ack_v1, encode, event_v1, point, telem_v1
+from traksense_ingest.ops.simulate.messages import (
+    Message,
+    ack_v1,
+    cmd_v1,
+    encode,
+    event_v1,
+    point,
+    state_v1,
+    telem_v1,
+)
 from traksense_ingest.ops.simulate.report import Tally
 from traksense_ingest.shared.config import Settings
 
@@ -20,13 +29,14 @@ TENANTS = ("chaos0", "chaos1")
 POINTS = 3
 START = datetime(2025, 1, 1, tzinfo=UTC)
 _DEVICES = 20  # a tenant
-_KINDS = ("ack", "event", "poison")  # each one in twenty; telemetry for the rest
+_KINDS = ("cmd", "ack", "event", "state", "poison")  # each one in twenty; telemetry for the rest
+ACK_AFTER = len(TENANTS)  # numbers: an ACK is of the command before it, of the same tenant
 
 
 class Identity(NamedTuple):
     """What a message is recognized by."""
 
-    kind: str  # telem, ack, event or poison
+    kind: str  # telem, cmd, ack, event, state or poison
     number: int
 
 
@@ -34,11 +44,14 @@ def message(number: int) -> Message:
     """The message of this number: anybody who knows the number knows all of it."""
     identity = identity_of(number)
     ts = moment_of(number)
-    device = number // len(TENANTS) % _DEVICES
-    topic = f"traksense/{TENANTS[number % len(TENANTS)]}/site/device-{device}"
+    topic = f"traksense/{tenant_of(number)}/site/{device_of(number)}"
     match identity.kind:
+        case "cmd":
+            kind, payload = "cmd", encode(cmd_v1(ts, str(number), "chaos", {}))
         case "ack":
-            kind, payload = "ack", encode(ack_v1(ts, str(number), None))
+            kind, payload = "ack", encode(ack_v1(ts, str(number - ACK_AFTER), None))
+        case "state":
+            kind, payload = "state", encode(state_v1(ts, f"state {number}"))
         case "event":
             kind, payload = "event", encode(event_v1(ts, "chaos", str(number), {}))
         case "poison":
@@ -46,7 +59,7 @@ def message(number: int) -> Message:
         case _:
             points = [point(f"p{index}", number) for index in range(POINTS)]
             kind, payload = "telem", encode(telem_v1(ts, points, {}))
-    return Message(f"{topic}/{kind}", payload, kind, ts, device=number)
+    return Message(f"{topic}/{kind}", payload, kind, ts, device=number, retain=kind == "state")
 
 
 def identity_of(number: int) -> Identity:
@@ -54,6 +67,19 @@ def identity_of(number: int) -> Identity:
     # Alternating tenants take alternating numbers, so each tenant gets every kind.
     index = number // len(TENANTS) % 20
     return Identity(_KINDS[index] if index < len(_KINDS) else "telem", number)
+
+
+def tenant_of(number: int) -> str:
+    """Whose message it is."""
+    return TENANTS[number % len(TENANTS)]
+
+
+def device_of(number: int) -> str:
+    """The device's name. With each twenty messages of a tenant the kinds move on by one device."""
+    if identity_of(number).kind == "ack":
+        number -= ACK_AFTER
+    turn = number // len(TENANTS)
+    return f"device-{(turn + turn // 20) % _DEVICES}"
 
 
 def moment_of(number: int) -> datetime:

@@ -244,4 +244,5 @@ async def _pooling(directory: Path, port: int) -> AsyncIterator[Server | None]:
 def _share(index: int, shared: bool) -> dict[str, str]:
     """A receiver's name, and which messages are its own: a share of all, or a tenant's."""
     name = {"MQTT_CLIENT_ID": f"receiver-{index}"}
-    return name | ({"MQTT_SHARED_GROUP": "receivers"} if shared else {"MQTT_TOPICS": f"traksense/{TENANTS[index]}/#"})
+    topics = "traksense/#" if shared else f"traksense/{TENANTS[index]}/#"
+    return name | {"MQTT_TOPICS": topics} | ({"MQTT_SHARED_GROUP": "receivers"} if shared else {})

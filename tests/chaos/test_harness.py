@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 from tests.chaos import pipeline
 from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS, PROMOTION, short_form_of_nodes
-from tests.chaos.load import identity_of, message, moment_of
+from tests.chaos.load import TENANTS, identity_of, message, moment_of
 from tests.chaos.pipeline import Pipeline, restart_unresponsive
 from tests.chaos.proxy import SLOW_CHUNK, Proxy
 from tests.chaos.redis_faults import OF_REDIS
@@ -92,7 +93,24 @@ def test_every_message_is_another() -> None:
     sent = [message(number) for number in range(1000)]
     assert len({(each.topic, each.payload) for each in sent}) == 1000
     assert moment_of(1) - moment_of(0) == timedelta(milliseconds=1)
-    assert {identity_of(number).kind for number in range(1000)} == {"telem", "ack", "event", "poison"}
+    kinds = {"telem", "cmd", "ack", "event", "state", "poison"}
+    assert {identity_of(number).kind for number in range(1000)} == kinds
+    assert {(each.kind, each.topic) for each in sent if each.kind != "telem"} == {
+        (kind, f"traksense/{tenant}/site/device-{device}/{kind}")
+        for kind in ("cmd", "ack", "event", "state")
+        for tenant in TENANTS
+        for device in range(20)
+    }, "each device sends each kind"
+
+
+def test_an_ack_is_of_a_command_that_its_device_was_sent() -> None:
+    sent = [message(number) for number in range(1000)]
+    commands = {(each.topic, json.loads(each.payload)["cmd_id"]) for each in sent if each.kind == "cmd"}
+    acks = {
+        (each.topic.replace("/ack", "/cmd"), json.loads(each.payload)["cmd_id"]) for each in sent if each.kind == "ack"
+    }
+    assert acks == commands
+    assert len(acks) == 50
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 4096])

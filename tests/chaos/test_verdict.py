@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.chaos.fault import Fault
-from tests.chaos.load import POINTS, Load, identity_of, message
+from tests.chaos.load import POINTS, Load, device_of, identity_of, message
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.report import markdown
 from tests.chaos.run import Incident, Outcome, Watch
@@ -18,6 +18,7 @@ from tests.chaos.signs import error
 from tests.chaos.tap import Seen
 from tests.chaos.verdict import UNSAVED_S, BrokerEnd, Verdict, judge
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
 from traksense_ingest.ops.simulate.messages import Message
 from traksense_ingest.shared import config
 from traksense_ingest.shared.streams.snapshot import read_snapshot
@@ -63,14 +64,39 @@ async def test_all_is_well(pipeline: Stored) -> None:
 # What is done to the rows of the first message of a kind, and where the verdict has its number.
 WRONGS = (
     ("DELETE FROM ts_measure WHERE v_num = {}", "telem", "lost"),
-    ("DELETE FROM cmd_ack WHERE cmd_id = '{}'", "ack", "lost"),
+    ("DELETE FROM command WHERE cmd_id = '{}'", "cmd", "lost"),
+    ("DELETE FROM cmd_ack WHERE cmd_id::int = {} - 2", "ack", "lost"),
     ("DELETE FROM device_event WHERE event_id = '{}'", "event", "lost"),
+    ("DELETE FROM device_event WHERE data ->> 'state' = 'state {}'", "state", "lost"),
     ("DELETE FROM ingest_errors WHERE payload = 'poison {}'", "poison", "lost"),
     ("DELETE FROM ts_measure WHERE v_num = {} AND point_id = 'p1'", "telem", "damaged"),
     ("UPDATE ts_measure SET v_num = 0 WHERE v_num = {}", "telem", "damaged"),
+    ("UPDATE command SET sent_at = now() WHERE cmd_id = '{}'", "cmd", "damaged"),
+    ("UPDATE cmd_ack SET ok = false WHERE cmd_id::int = {} - 2", "ack", "damaged"),
     (
-        "INSERT INTO cmd_ack SELECT tenant_id, 'x', cmd_id, ok, NULL, NULL, payload FROM cmd_ack WHERE cmd_id='{}'",
+        "UPDATE device_event SET data = data || '{{\"online\": false}}' WHERE data ->> 'state' = 'state {}'",
+        "state",
+        "damaged",
+    ),
+    (
+        "INSERT INTO command SELECT tenant_id, 'x', cmd_id, sent_at, cmd, payload FROM command WHERE cmd_id = '{}'",
+        "cmd",
+        "duplicated",
+    ),
+    (
+        (
+            "INSERT INTO cmd_ack SELECT tenant_id, 'x', cmd_id, ok, NULL, NULL, payload FROM cmd_ack"
+            " WHERE cmd_id::int = {} - 2"
+        ),
         "ack",
+        "duplicated",
+    ),
+    (
+        (
+            "INSERT INTO device_event SELECT tenant_id, device_id, 'x', event_type, ts, data FROM device_event"
+            " WHERE data ->> 'state' = 'state {}'"
+        ),
+        "state",
         "duplicated",
     ),
 )
@@ -86,6 +112,37 @@ async def test_what_is_wrong_is_found(pipeline: Stored) -> None:
         await transaction.rollback()
         assert not verdict.is_good, statement
         assert getattr(verdict, group) == {number}, statement
+
+
+async def test_what_a_view_shows_wrongly_is_found(pipeline: Stored) -> None:
+    """Though the rows of the tables are right."""
+    _, _, connection = pipeline
+    for view, kind in (("command", "cmd"), ("device_state", "state")):
+        transaction = connection.transaction()
+        await transaction.start()
+        definition = await connection.fetchval("SELECT rtrim(pg_get_viewdef($1::regclass), ';')", f"tenant.{view}")
+        verdict = await verdict_after(pipeline, f"CREATE OR REPLACE VIEW tenant.{view} AS {definition} OFFSET 1")
+        await transaction.rollback()
+        assert len(verdict.damaged) == 2, "one of each tenant"
+        assert verdict.damaged <= set(numbers(kind))
+        assert not verdict.lost | verdict.duplicated | verdict.invented
+
+
+async def test_the_state_of_a_device_is_its_newest_one(pipeline: Stored) -> None:
+    stack, load, _ = pipeline
+    number, load.published = 806, 807
+    assert device_of(number) == device_of(6)
+    later = message(number)
+    await stack.append(later.topic, later.payload)
+    load.record.add(later)
+    await eventually(lambda: _has_state(stack, number))
+    assert (await verdict_after(pipeline, "SELECT 1")).is_good
+    statement = "UPDATE device_event SET ts = ts + interval '1 h' WHERE data ->> 'state' = 'state 6'"
+    assert (await verdict_after(pipeline, statement)).damaged == {6, number}
+
+
+async def _has_state(stack: Stack, number: int) -> bool:
+    return bool(await stack.fetchval(f"SELECT count(*) FROM device_event WHERE data ->> 'state' = 'state {number}'"))
 
 
 async def test_a_good_message_among_the_dead_letters_is_found(pipeline: Stored) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.chaos.load import POINTS, START, Load, identity_of, message
+from tests.chaos.load import ACK_AFTER, POINTS, START, TENANTS, Load, device_of, identity_of, message, tenant_of
 from tests.chaos.tap import Seen
 
 _STORED = {
@@ -19,10 +19,24 @@ _STORED = {
                count(*) = {POINTS} AND bool_and(v_num = (extract(epoch FROM ts - $1) * 1000)::bigint) AS whole,
                count(*) - count(DISTINCT point_id) AS twice
         FROM ts_measure GROUP BY ts""",
-    "ack": "SELECT cmd_id::bigint AS number, true AS whole, count(*) - 1 AS twice FROM cmd_ack GROUP BY cmd_id",
+    "cmd": """
+        SELECT cmd_id::bigint AS number, count(*) - 1 AS twice,
+               bool_and(cmd = 'chaos' AND (extract(epoch FROM sent_at - $1) * 1000)::bigint = cmd_id::bigint) AS whole
+        FROM command GROUP BY cmd_id""",
+    "ack": f"""
+        SELECT cmd_id::bigint + {ACK_AFTER} AS number, bool_and(ok) AS whole, count(*) - 1 AS twice
+        FROM cmd_ack GROUP BY cmd_id""",
     "event": """
-        SELECT event_id::bigint AS number, true AS whole, count(*) - 1 AS twice FROM device_event GROUP BY event_id""",
+        SELECT event_id::bigint AS number, true AS whole, count(*) - 1 AS twice
+        FROM device_event WHERE event_type <> 'state' GROUP BY event_id""",
+    "state": """
+        SELECT split_part(data ->> 'state', ' ', 2)::bigint AS number, count(*) - 1 AS twice,
+               bool_and(data = jsonb_build_object('online', true, 'state', data ->> 'state')) AS whole
+        FROM device_event WHERE event_type = 'state' GROUP BY data ->> 'state'""",
 }
+# What a tenant's own views show: of each command whether it is acknowledged, and the newest state of each device.
+_COMMANDS = "SELECT device_id, cmd_id::bigint, sent_at IS NOT NULL, acknowledged_at IS NOT NULL FROM tenant.command"
+_STATES = "SELECT device_id, split_part(state, ' ', 2)::bigint FROM tenant.device_state"
 # A message that MQTT delivers twice is two entries, each with its dead letter: the ledger has their number.
 _DEAD_LETTERS = "SELECT DISTINCT coalesce(payload_raw, convert_to(payload, 'UTF8')) AS payload FROM ingest_errors"
 
@@ -58,7 +72,7 @@ class Verdict:
     lost_by_broker: frozenset[int]  # acknowledged to the device, forgotten before it reached a receiver
     reached: frozenset[int]  # of what the pipeline lost, what reached a receiver's socket
     duplicated: frozenset[int]  # a row more than it has, under any tenant, device or id; or stored and dead-lettered
-    damaged: frozenset[int]  # stored in part, or not as it was sent
+    damaged: frozenset[int]  # stored in part, or not as it was sent; a command or a state that a view shows wrongly
     invented: frozenset[int]  # never published, or in another table than its own
 
     @property
@@ -80,12 +94,12 @@ async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, ends: Se
     acknowledged = frozenset(load.record.confirmed)
     missing = acknowledged - stored
     payloads = {number: message(number).payload for number in missing}
+    # What has reached a receiver it must store, whether the broker lives or not.
+    received = seen.delivered.keys() | seen.acknowledged
     lost_by_broker = frozenset(
         number
         for number, payload in payloads.items()
-        # What has reached a receiver it must store, whether the broker lives or not.
-        if payload not in seen.delivered.keys() | seen.acknowledged
-        and any(end.explains(load.record.confirmed[number]) for end in ends)
+        if payload not in received and any(end.explains(load.record.confirmed[number]) for end in ends)
     )
     return Verdict(
         acknowledged,
@@ -94,9 +108,39 @@ async def judge(connection: asyncpg.Connection, load: Load, seen: Seen, ends: Se
         lost_by_broker,
         reached=frozenset(number for number, payload in payloads.items() if payload in seen.delivered),
         duplicated=_numbers(row for _, row in rows if row["twice"]) | (letters & _numbers(row for _, row in rows)),
-        damaged=_numbers(row for _, row in rows if not row["whole"]),
+        damaged=_numbers(row for _, row in rows if not row["whole"]) | await _wrongly_shown(connection, stored),
         invented=frozenset(number for kind, number in found if not _belongs(kind, number, load.published)),
     )
+
+
+async def _wrongly_shown(connection: asyncpg.Connection, stored: frozenset[int]) -> frozenset[int]:
+    """The numbers of commands and states that the views of their tenant lack, or show in another way than the tables'
+    rows say."""
+    shown: set[tuple[Any, ...]] = set()
+    async with connection.transaction():
+        for tenant in TENANTS:
+            await connection.execute("SELECT set_config('app.tenant_id', $1, true)", tenant)
+            for query in (_COMMANDS, _STATES):
+                shown |= {(tenant, *row) for row in await connection.fetch(query)}
+    return frozenset(row[2] for row in shown ^ (_commands_of(stored) | _states_of(stored)))
+
+
+def _commands_of(stored: frozenset[int]) -> set[tuple[Any, ...]]:
+    """An ACK whose command the broker has lost is shown as well."""
+    sent = {number for number in stored if identity_of(number).kind == "cmd"}
+    acknowledged = {number - ACK_AFTER for number in stored if identity_of(number).kind == "ack"}
+    return {
+        (tenant_of(number), device_of(number), number, number in sent, number in acknowledged)
+        for number in sent | acknowledged
+    }
+
+
+def _states_of(stored: frozenset[int]) -> set[tuple[Any, ...]]:
+    newest: dict[tuple[str, str], int] = {}
+    for number in sorted(stored):
+        if identity_of(number).kind == "state":
+            newest[tenant_of(number), device_of(number)] = number
+    return {(*device, number) for device, number in newest.items()}
 
 
 def _numbers_of(payloads: set[bytes], published: int) -> frozenset[int]:

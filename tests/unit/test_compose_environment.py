@@ -27,6 +27,7 @@ from tests.support.compose import (
 from tests.support.handbook import DOCS
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.messages import ALL_FILTERS
 
 PAGES = [ROOT / "docker-compose.yml", ROOT / ".env.example", *ROOT.glob("README*.md"), *sorted(DOCS.rglob("*.md"))]
 
@@ -74,6 +75,17 @@ def test_each_use_of_a_variable_has_its_message_or_the_examples_default() -> Non
     assert set(REQUIRED.findall(TEXT)) == {name for name, value in EXAMPLE.items() if not value}
     defaults = {name: value for name, value in EXAMPLE.items() if value} | dict.fromkeys(OPTIONAL, "")
     assert dict(DEFAULTED.findall(TEXT)) == defaults
+
+
+def test_topics_are_the_same_for_all_who_need_them() -> None:
+    having = {name for name, service in OURS.items() if "MQTT_TOPICS" in service.get("environment", {})}
+    assert having == {"receiver", "ops", "simulate"}
+    assert len({OURS[name]["environment"]["MQTT_TOPICS"] for name in having}) == 1
+
+
+def test_the_topics_of_the_example_are_those_of_all_kinds() -> None:
+    (topics,) = re.findall(r"^#MQTT_TOPICS=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    assert tuple(topics.split(",")) == ALL_FILTERS
 
 
 @each_of_ours

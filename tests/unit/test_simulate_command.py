@@ -65,4 +65,9 @@ def test_help_teaches_by_example() -> None:
     ("rate", "devices", "connections"), [(1, 20, 1), (500, 20, 1), (501, 20, 2), (5000, 20, 4), (5000, 3, 3)]
 )
 def test_connections_by_rate(rate: float, devices: int, connections: int) -> None:
-    assert connections_for(rate, devices) == connections
+    assert connections_for(rate, devices, states=False) == connections
+
+
+@pytest.mark.parametrize(("devices", "connections"), [(20, 20), (200, 200), (201, 1)])
+def test_with_states_a_device_has_a_connection_of_its_own(devices: int, connections: int) -> None:
+    assert connections_for(20, devices, states=True) == connections

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.rows import points_in
 from tests.unit.test_simulate_fleet import decode
-from traksense_ingest.ops.simulate.fleet import PARSEC_EVERY, Device
+from traksense_ingest.ops.simulate.device import PARSEC_EVERY, Device
 from traksense_ingest.ops.simulate.messages import FAULTS, Fault, pick
 from traksense_ingest.shared.messages import POISON_REASONS
 from traksense_ingest.writer.outcome import Decoded, Rejected

@@ -31,13 +31,13 @@ def tally_of(*messages: Message) -> Tally:
 
 def test_rows_to_expect() -> None:
     tally = tally_of(TELEM, TELEM, ACK, EVENT, BAD)
-    assert tally.rows() == {"ts_measure": 18, "cmd_ack": 1, "device_event": 1, "ingest_errors": 1}
+    assert tally.rows() == {"ts_measure": 18, "command": 0, "cmd_ack": 1, "device_event": 1, "ingest_errors": 1}
     assert (tally.published, tally.good, tally.bad) == (5, 4, 1)
 
 
 def test_a_repeated_ack_is_one_command() -> None:
     other_device = ACK._replace(device=1)
-    assert tally_of(ACK, other_device, ACK, ACK._replace(cmd_id="c2")).commands == 3
+    assert tally_of(ACK, other_device, ACK, ACK._replace(cmd_id="c2")).acknowledged == 3
 
 
 def test_bad_messages_by_class() -> None:
@@ -49,7 +49,7 @@ def test_bad_messages_by_class() -> None:
 def test_the_queries_cover_the_times_and_tenants_of_the_run() -> None:
     tally = tally_of(ACK, TELEM, EVENT, BAD)
     query = rows_query(tally, ("demo", "o'brien"), START)
-    assert query.count("SELECT") == 4
+    assert query.count("SELECT") == 5
     assert "tenant_id IN ('demo', 'o''brien')" in query
     assert "ts BETWEEN '2025-10-07T15:30:00+00:00' AND '2025-10-07T15:30:02+00:00'" in query
     assert "tenant_id = 'demo' AND ts >= '2025-10-07T15:30:00+00:00'" in reasons_query(("demo",), START)
@@ -61,8 +61,14 @@ def test_a_run_that_published_nothing_expects_nothing() -> None:
 
 def test_json_is_one_object() -> None:
     report = json.loads(Report(PLAN, tally_of(ACK, TELEM, EVENT, BAD), START, 2.0).as_json())
-    assert report["expected_rows"] == {"ts_measure": 9, "cmd_ack": 1, "device_event": 1, "ingest_errors": 1}
-    assert report["messages"] == {"telem": 1, "ack": 1, "event": 1}
+    assert report["expected_rows"] == {
+        "ts_measure": 9,
+        "command": 0,
+        "cmd_ack": 1,
+        "device_event": 1,
+        "ingest_errors": 1,
+    }
+    assert report["messages"] == {"telem": 1, "cmd": 0, "ack": 1, "event": 1}
     assert report["bad"] == {"total": 1, "faults": {"not_json": 1}, "reasons": {"parse_error": 1}}
     assert (report["published"], report["rate"], report["seed"]) == (4, 2.0, 7)
 

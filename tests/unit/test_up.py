@@ -143,6 +143,16 @@ def test_everything_is_embedded_unless_a_variable_names_it(tmp_path: Path) -> No
     assert named.redis_url == "redis://elsewhere:6379/0"
 
 
+def test_states_and_commands_are_taken_from_its_own_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MQTT_TOPICS", raising=False)
+    topics = make_plan(settings(), PORTS, tmp_path).environment["MQTT_TOPICS"]
+    assert topics.split(",") == [f"traksense/+/+/+/{kind}" for kind in ("telem", "ack", "event", "state", "cmd")]
+    assert "MQTT_TOPICS" not in make_plan(settings(mqtt_url="mqtt://broker"), PORTS, tmp_path).environment
+    monkeypatch.setenv("MQTT_TOPICS", "plant/#")
+    named = make_plan(settings(mqtt_topics="plant/#"), PORTS, tmp_path)
+    assert named.environment["MQTT_TOPICS"] == "plant/#"
+
+
 def test_mqtt_5_has_a_port_of_its_own(tmp_path: Path) -> None:
     assert make_plan(settings(mqtt_protocol="5"), PORTS, tmp_path).mqtt_url == "mqtt://127.0.0.1:1884"
 
