@@ -48,7 +48,7 @@ LIMIT 1000
 -- name: latest
 SELECT device_id AS device, point_id AS point,
     coalesce(v_text, CASE WHEN v_bool THEN 'on' WHEN NOT v_bool THEN 'off' END, v_num::text, 'no reading') AS value, unit,
-    extract(epoch FROM now() - ts) AS age
+    extract(epoch FROM now() - ts)::float AS age
 FROM latest
 WHERE device_id = ANY (ARRAY[$device]::text[])
 ORDER BY device_id, point_id
@@ -96,7 +96,7 @@ WHERE $__timeFilter(sent_at)
 -- name: command_list
 SELECT sent_at AS sent, device_id AS device, cmd AS command,
     CASE WHEN ok THEN 'done' WHEN NOT ok THEN 'failed' WHEN is_overdue THEN 'overdue' ELSE 'waits' END AS answer,
-    extract(epoch FROM latency) AS latency, err AS error, cmd_id AS id
+    extract(epoch FROM latency)::float AS latency, err AS error, cmd_id AS id
 FROM command
 WHERE device_id = ANY (ARRAY[$device]::text[]) AND $__timeFilter(sent_at)
 ORDER BY sent_at DESC
