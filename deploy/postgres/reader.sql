@@ -27,10 +27,22 @@ SELECT EXISTS (
     DO $$ BEGIN RAISE 'this role is a superuser, has BYPASSRLS or is a member of another one: choose a new name'; END $$;
 \endif
 
+-- In the schema `tenant` its views would take the place of those that they read.
+SELECT EXISTS (
+    SELECT FROM pg_namespace AS schema WHERE nspname = :'role' AND NOT EXISTS (
+        SELECT FROM aclexplode(schema.nspacl) AS granted JOIN pg_roles AS role ON role.oid = granted.grantee
+        WHERE role.rolname = :'role'
+    )
+) AS is_taken \gset
+\if :is_taken
+    DO $$ BEGIN RAISE 'there is a schema with the name of the role: choose a new name'; END $$;
+\endif
+
 SELECT format('CREATE ROLE %I', :'role') WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
 ALTER ROLE :"role" LOGIN PASSWORD :'password';
 SELECT format('ALTER ROLE %I IN DATABASE %I SET app.tenant_id = %L', :'role', current_database(), :'tenant') \gexec
 SELECT format('ALTER ROLE %1$I IN DATABASE %2$I SET search_path = %1$I', :'role', current_database()) \gexec
+ALTER ROLE :"role" SET statement_timeout = '30s'; -- a query of a year without aggregates must not hold up `migrate`
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
 
 CREATE SCHEMA IF NOT EXISTS :"role";

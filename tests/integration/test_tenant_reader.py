@@ -68,6 +68,7 @@ async def test_it_reads_every_view_of_its_tenant(url: str, reader: Any) -> None:
     found = await tenants_in(reader)
     assert found.keys() == views
     assert found == {view: {TENANT} for view in views} | {"ingest_errors": set()}
+    assert await reader.fetchval("SHOW statement_timeout") == "30s"
 
 
 async def test_another_tenant_in_the_session_shows_nothing(reader: Any) -> None:
@@ -101,6 +102,17 @@ async def test_a_role_that_may_read_more_is_refused(url: str, options: str) -> N
         assert "choose a new name" in made.stderr
         assert await owner.fetch(VIEWS, role_in(url)) == []
         assert not await owner.fetchval("SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", role_in(url))
+
+
+@pytest.mark.parametrize("name", ["tenant", "public"])
+async def test_a_schema_of_others_is_refused(url: str, name: str) -> None:
+    async with connected(url) as owner:
+        before = await owner.fetch("SELECT * FROM pg_views WHERE schemaname = $1", name)
+        made = create_reader(url, name)
+        assert made.returncode == 3
+        assert "choose a new name" in made.stderr
+        assert await owner.fetch("SELECT * FROM pg_views WHERE schemaname = $1", name) == before
+        assert not await owner.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", name)
 
 
 async def test_what_is_missing_is_named(url: str) -> None:
