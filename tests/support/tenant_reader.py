@@ -28,7 +28,7 @@ INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, unit)
     FROM unnest($1::text[]) AS tenant, generate_series(1, 2) AS device, generate_series(1, 2) AS point,
         unnest('{0, 20, 300}'::integer[]) AS ago, generate_series(1, 30) AS n;
 INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen, interval_s, skew_s)
-    SELECT tenant, tenant || device, tenant, now(), now() - make_interval(mins => 60 * device - 60), 10, 90 * device
+    SELECT tenant, tenant || device, tenant, now(), now() - make_interval(mins => 60 * device - 60), 100, 90 * device
     FROM unnest($1::text[]) AS tenant, generate_series(1, 2) AS device;
 INSERT INTO device_point SELECT tenant, tenant || device, 'p' || point, CASE point WHEN 1 THEN '°C' END, now()
     FROM unnest($1::text[]) AS tenant, generate_series(1, 2) AS device, generate_series(1, 2) AS point;
