@@ -1,19 +1,15 @@
-"""The dashboard: `python -m deploy.grafana.dashboard` writes it to deploy/grafana/dashboards/traksense-ingest.json.
+"""The pipeline's dashboard: `python -m deploy.grafana.dashboard` writes it to dashboards/traksense-ingest.json.
 
 First what an operator asks at once, then a column for each stage, in the order in which a message passes them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
 from grafana_foundation_sdk.builders.dashboard import AnnotationQuery, Dashboard, QueryVariable
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     Panel,
@@ -22,11 +18,12 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
+from deploy.grafana.document import DASHBOARDS, as_json
 from deploy.grafana.overview import stats
 from deploy.grafana.panels import PROMETHEUS, WIDTH
 from deploy.grafana.stages import broker, database, stream, whole, writer
 
-PATH = Path(__file__).parent / "dashboards" / "traksense-ingest.json"
+PATH = DASHBOARDS / "traksense-ingest.json"
 
 
 def side_by_side(columns: Iterable[list[Builder[Panel]]]) -> Iterable[Builder[Panel]]:
@@ -88,13 +85,5 @@ def dashboard() -> Dashboard:
     return made
 
 
-def as_json() -> str:
-    """What is committed; the panels are numbered in their order."""
-    built: Any = dashboard().build()
-    for number, panel in enumerate(built.panels, 1):
-        panel.id_val = number
-    return json.dumps(built, cls=JSONEncoder, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-
-
 if __name__ == "__main__":
-    PATH.write_text(as_json())
+    PATH.write_text(as_json(dashboard()))

@@ -1,4 +1,4 @@
-"""The kinds of panel that the dashboard has."""
+"""The kinds of panel that the pipeline's dashboard has."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def stat(
         .datasource(PROMETHEUS)
         .with_target(Dataquery().ref_id("A").datasource(PROMETHEUS).expr(query).instant())
         .unit(unit)
-        .thresholds(_thresholds(colours))
+        .thresholds(thresholds(colours))
         .mappings([*_texts(texts), NO_DATA])
         .color_mode(BigValueColorMode.BACKGROUND)
         .graph_mode(BigValueGraphMode.NONE)
@@ -97,6 +97,7 @@ def _texts(texts: Mapping[float, str]) -> list[ValueMap]:
     return [ValueMap({str(value): ValueMappingResult(text)}) for value, text in texts.items()]
 
 
-def _thresholds(colours: Mapping[float | None, str]) -> ThresholdsConfig:
+def thresholds(colours: Mapping[float | None, str]) -> ThresholdsConfig:
+    """Colours that begin at a value and hold up to the next; None is the lowest."""
     steps = [Threshold(value, colour) for value, colour in colours.items()]
     return ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)

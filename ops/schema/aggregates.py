@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import asyncpg
+
 from traksense_ingest.ops.schema import Refused, sql
 from traksense_ingest.ops.schema.policies import is_enabled
 
@@ -55,9 +57,12 @@ async def drop_aggregates(connection: Any, names: Sequence[str]) -> list[str]:
                 "which can't be dropped without it"
             )
     unwanted = [existing[name] for name in reversed(BUCKETS) if name in existing and name not in names]
-    for one in unwanted:
-        await _replace_view(connection, one.name, has_aggregate=False)
-        await connection.execute(sql.DROP.format(name=one.name))
+    try:
+        for one in unwanted:
+            await _replace_view(connection, one.name, has_aggregate=False)
+            await connection.execute(sql.DROP.format(name=one.name))
+    except asyncpg.DependentObjectsStillExistError as error:
+        raise Refused(f"--drop-aggregates: {error}: {error.detail or 'something else'}; drop that first") from None
     return [f"aggregates.ts_measure_{one.name}: dropped, with {one.size}" for one in unwanted]
 
 

@@ -1,4 +1,4 @@
-"""The dashboard is what its script makes, and asks for what there is."""
+"""The pipeline's dashboard is what its script makes, and asks for what there is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import Any
 
 import yaml
 
-from deploy.grafana.dashboard import PATH, as_json
+from deploy.grafana.dashboard import PATH, dashboard
+from deploy.grafana.document import as_json
+from tests.support.grafana import cells_of
 from tests.support.prometheus import catalogue, names_in, panels, queries, rules
 from tests.unit.test_alerts import GAUGES_OF_THE_STREAMS
 
@@ -29,7 +31,7 @@ STAGES = {  # and what the first graph of each is about
 
 
 def test_the_committed_one_is_what_the_script_makes() -> None:
-    assert PATH.read_text() == as_json(), "run python -m deploy.grafana.dashboard"
+    assert PATH.read_text() == as_json(dashboard()), "run python -m deploy.grafana.dashboard"
 
 
 def test_it_asks_for_metrics_that_there_are() -> None:
@@ -65,12 +67,7 @@ def test_every_query_goes_to_the_data_source_that_is_provisioned() -> None:
 
 
 def test_panels_fill_their_rows_and_do_not_overlap() -> None:
-    cells = [
-        (x, y)
-        for place in (panel["gridPos"] for panel in panels())
-        for x in range(place["x"], place["x"] + place["w"])
-        for y in range(place["y"], place["y"] + place["h"])
-    ]
+    cells = cells_of(panels())
     assert len(cells) == len(set(cells))
     assert set(cells) == {(x, y) for x in range(24) for y in range(max(y for _, y in cells) + 1)}
 

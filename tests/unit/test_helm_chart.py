@@ -115,11 +115,15 @@ def test_every_name_begins_with_the_release() -> None:
     assert images == {"registry.example.com:5000/traksense-ingest:0.2.0"}
 
 
-def test_the_dashboard_and_the_rules_are_those_of_deploy() -> None:
+def test_the_dashboards_and_the_rules_are_those_of_deploy() -> None:
     found = things("-f", str(CHART / "ci" / "everything.yaml"))
-    dashboard = CHART.parents[1] / "grafana" / "dashboards" / "traksense-ingest.json"
-    shown = one(found, "ConfigMap", "-dashboard")["data"]["traksense-ingest.json"]
-    assert json.loads(shown) == json.loads(dashboard.read_text())
+    dashboards = sorted((CHART.parents[1] / "grafana" / "dashboards").glob("*.json"))
+    shown = one(found, "ConfigMap", "-dashboard")["data"]
+    assert {name: json.loads(text) for name, text in shown.items()} == {
+        path.name: json.loads(path.read_text()) for path in dashboards
+    }
+    without = with_values({"monitoring.dashboard.enabled": True})
+    assert list(one(without, "ConfigMap", "-dashboard")["data"]) == ["traksense-ingest.json"]
     rules = json.dumps(one(found, "PrometheusRule")["spec"])
     assert "externalLabels" not in rules
     assert "https://git.example.com/docs/operations.md#ingestreceiverdown" in rules
