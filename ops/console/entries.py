@@ -152,7 +152,7 @@ async def _before(client: Redis, stream: str, id_: str, most: int) -> list[Raw]:
 
 
 async def _read(command: Any, stream: str, first: str, last: str, most: int) -> list[Raw]:
-    """Some at once; fewer than `most` also if these are large."""
+    """A few, then as many at once as are known to be small; fewer than `most` also if they are large."""
     found: list[Raw] = []
     count = AT_ONCE
     while len(found) < most and not _is_large(found):
@@ -160,12 +160,17 @@ async def _read(command: Any, stream: str, first: str, last: str, most: int) -> 
         found += some
         if len(some) < count:
             break
-        first, count = f"({some[-1][0].decode()}", 2 * count
+        room = (BYTES_MAX - _size(found)) * len(found) // max(1, _size(found))  # entries like these
+        first, count = f"({some[-1][0].decode()}", max(1, min(2 * count, room))
     return found
 
 
 def _is_large(found: Sequence[Raw]) -> bool:
-    return sum(len(value) for _, fields in found for value in fields.values()) >= BYTES_MAX
+    return _size(found) >= BYTES_MAX
+
+
+def _size(found: Sequence[Raw]) -> int:
+    return sum(len(value) for _, fields in found for value in fields.values())
 
 
 async def _pending(client: Redis, stream: str, ids: Sequence[str]) -> dict[str, Pending]:
