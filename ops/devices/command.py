@@ -15,6 +15,7 @@ SECONDS = click.FloatRange(0, 86_400 * 366, min_open=True)
 
 @click.command(cls=Command)
 @option("--tenant", section=WHICH, help="Of this tenant.")
+@option("--name", section=WHICH, metavar="TEXT", help="With this text in the name, in upper or lower case.")
 @option(
     "--status",
     "statuses",
@@ -49,6 +50,7 @@ SECONDS = click.FloatRange(0, 86_400 * 366, min_open=True)
 )
 def devices(
     tenant: str | None,
+    name: str | None,
     statuses: tuple[str, ...],
     silent: bool,
     skewed: float | None,
@@ -60,7 +62,8 @@ def devices(
 
     Each device's status and since when, when it was last seen, at which interval it sends, and whether its clock is
     right. The interval is learned, or set by hand. A device is late after twice its interval and silent after five
-    times, and a minute more; offline if its last will says so. Those that are silent, offline or late come first.
+    times, and a minute more; offline if its last will says so. Those that are silent, offline or late come first, then
+    those whose clock is off by a minute or more.
 
     On a terminal times are in UTC, ages and intervals are rounded. In a pipe a device is one line: tenant, device,
     site, status, since, last seen, last reading, interval and skew in seconds, separated by tabs, after the counts and
@@ -82,4 +85,4 @@ def devices(
     from traksense_ingest.shared import config
 
     chosen = [*statuses, *["silent"] * silent] or None
-    list_devices(config.load(), Selection(tenant, chosen, skewed), limit, watch, as_json=as_json)
+    list_devices(config.load(), Selection(tenant, chosen, skewed, name), limit, watch, as_json=as_json)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from traksense_ingest.ops.database import opened
+from traksense_ingest.ops.devices.command import SKEWED_S
 from traksense_ingest.shared.config import redacted
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.messages import DEVICE_STATUSES
@@ -22,6 +23,26 @@ class Selection(NamedTuple):
     tenant: str | None = None
     statuses: Sequence[str] | None = None  # of shared.messages.DEVICE_STATUSES
     skewed_s: float | None = None  # clocks that are off by as much at least
+    name: str | None = None  # a text in the device's name, in upper or lower case
+
+
+class Counts(NamedTuple):
+    """How many devices there are."""
+
+    by_status: dict[str, int]
+    skewed: int  # whose clock is off by SKEWED_S or more
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_status.values())
+
+
+class Place(NamedTuple):
+    """Where a page of the list ends: the values that it is sorted by, of its last device."""
+
+    position: float
+    tenant: str
+    device: str
 
 
 class Found(NamedTuple):
@@ -43,7 +64,29 @@ async def open_view(url: str) -> AsyncIterator[Any]:
 
 async def find(connection: Any, selection: Selection, limit: int) -> Found:
     """The counts of all that are selected, and at most `limit` of them. Raises what asyncpg raises."""
-    counted = {row["status"]: row["devices"] for row in await connection.fetch(COUNT, *selection)}
-    counts = {status: counted.get(status, 0) for status in DEVICE_STATUSES}
-    rows = await connection.fetch(LIST, *selection, limit) if limit else []
-    return Found(counts, [dict(row) for row in rows])
+    counts = await count(connection, selection)
+    devices, _ = await read_page(connection, selection, limit) if limit else ([], None)
+    return Found(counts.by_status, devices)
+
+
+async def count(connection: Any, selection: Selection) -> Counts:
+    """Of all that are selected. Raises what asyncpg raises."""
+    rows = await connection.fetch(COUNT, *selection, SKEWED_S)
+    counted = {row["status"]: row["devices"] for row in rows}
+    return Counts({status: counted.get(status, 0) for status in DEVICE_STATUSES}, sum(row["skewed"] for row in rows))
+
+
+async def read_page(
+    connection: Any, selection: Selection, limit: int, after: Place | None = None
+) -> tuple[list[dict[str, Any]], Place | None]:
+    """At most `limit` rows of the view, after a place, and the place where they end if there are more.
+
+    Those that are silent, offline or late come first, then those whose clock is wrong; with `skewed_s` the clocks that
+    are furthest off. Raises what asyncpg raises.
+    """
+    rows = await connection.fetch(LIST, *selection, SKEWED_S, *(after or (None, None, None)), limit + 1)
+    devices = [dict(row) for row in rows[:limit]]
+    positions = [device.pop("position") for device in devices]
+    if len(rows) <= limit:
+        return devices, None
+    return devices, Place(positions[-1], devices[-1]["tenant_id"], devices[-1]["device_id"])

@@ -56,6 +56,11 @@ def content_of(payload: bytes) -> bytes:
         return payload
 
 
+def packing(payload: bytes) -> str:
+    """`gzip`, `zlib` or `zstd`; an empty text if it is not packed, or can't be unpacked as by `content_of`."""
+    return packing_of(payload) if content_of(payload) != payload else ""
+
+
 def _arrows(value: object, reason: str) -> Iterator[tuple[Path, str]]:
     """The paths to point at, and the note for each. For a missing field, the path of the object that lacks it."""
     for where, what in reversed(faults(reason)):

@@ -68,7 +68,7 @@ def balances(status: Status) -> Iterator[Text]:
         if are_folded(status.shards) and not (shard.missing or lost.get(shard.stream)):
             folded.append(shard)
         else:
-            yield from _balance(shard, lost.get(shard.stream, 0))
+            yield from balance_of(shard, lost.get(shard.stream, 0))
     if folded:
         yield Text(f"{_together(folded, status)}: {_sums(folded)}", style="green")
     if status.balanced and status.lost is None:
@@ -79,7 +79,7 @@ def balances(status: Status) -> Iterator[Text]:
 
 
 def _rows(status: Status) -> list[_Row]:
-    own = [_Row(shard.stream, [shard], _note(status.forecast(shard))) for shard in status.shards]
+    own = [_Row(shard.stream, [shard], in_words(status.forecast(shard))) for shard in status.shards]
     if not are_folded(status.shards):
         return own
     bad = [row for row in own if not _is_well(status, row.shards[0])]
@@ -132,7 +132,8 @@ def _colour(status: Status, shards: Sequence[StreamSnapshot]) -> str:
     return "yellow" if longest >= LONG_BACKLOG * status.cap else ""
 
 
-def _note(forecast: Forecast) -> str:
+def in_words(forecast: Forecast) -> str:
+    """`full in 4 min`, `empty in 3 s`, `keeps up`."""
     match forecast:
         case Forecast("full", seconds):
             return "full" if seconds is None else f"full, empty in {duration(seconds)}"
@@ -148,7 +149,8 @@ def _together(shards: Sequence[StreamSnapshot], status: Status) -> str:
     return number(len(shards), f"{others}stream")
 
 
-def _balance(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
+def balance_of(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
+    """The counts of a stream as a sum that one can check, and what is wrong with it."""
     if lost:
         yield Text(f"{shard.stream}: {lost} entries are lost: the stream was deleted with them in it", style="red")
     if shard.missing > 0:

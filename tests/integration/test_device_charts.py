@@ -1,0 +1,58 @@
+"""The chart of a point's last day: from the rows, or from an aggregate where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.support.shaped import connected
+from traksense_ingest.ops.devices.one import STEPS, Points, read_device
+from traksense_ingest.ops.devices.table import open_view
+from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
+
+ROWS = """
+WITH device AS (
+    INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen) VALUES ('t', 'd', 's', now(), now())
+), points AS (
+    INSERT INTO device_point SELECT 't', 'd', point, NULL, now() FROM unnest('{number,switch,text}'::text[]) AS point
+)
+INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num, v_bool, v_text)
+SELECT 't', 'd', 'number', ts, step, NULL::boolean, NULL FROM (
+    SELECT to_timestamp((floor(extract(epoch FROM now()) / 900) - step) * 900) AS ts, step
+    FROM generate_series(0, 200) AS step
+) AS steps
+UNION ALL SELECT 't', 'd', 'switch', now(), NULL, true, NULL
+UNION ALL SELECT 't', 'd', 'text', now(), NULL, NULL, 'RUN'
+"""
+DAY = [float(step) for step in reversed(range(STEPS))]
+
+
+async def days(url: str) -> list[Sequence[float | None] | None]:
+    """Of the points, by name."""
+    async with open_view(url) as connection:
+        found = await read_device(connection, "t", "d", None)
+    assert found is not None
+    assert isinstance(found.points, Points)
+    assert found.points.without_charts is None
+    return [point.day for point in found.points.shown]
+
+
+async def test_it_has_the_last_value_of_each_step(database: str) -> None:
+    async with connected(database) as owner:
+        await owner.execute(ROWS)
+    number, switch, text = await days(database)
+    assert number == DAY
+    assert switch == [None] * (STEPS - 1) + [1.0]
+    assert text is None
+
+
+@pytest.mark.timescaledb
+async def test_an_aggregate_says_the_same(timescale: str) -> None:
+    await shape(timescale, DesiredPolicies(aggregates=("1m", "5m")))
+    async with connected(timescale) as owner:
+        await owner.execute(ROWS)
+    number, switch, text = await days(timescale)
+    assert number == DAY
+    assert switch == [None] * (STEPS - 1) + [1.0]
+    assert text is None
