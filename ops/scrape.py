@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from http.client import HTTPException
 from typing import NamedTuple
 from urllib.error import HTTPError
@@ -77,20 +77,6 @@ def find_on_host(service: Port, metrics_port: int | None) -> str:
     started have put it; if it doesn't answer, where it should be."""
     ports = metrics_ports(service, metrics_port)
     return metrics_url(next((port for port in ports if service_on(HOST, port) == service.process), ports[0]), HOST)
-
-
-def quantile(before: Mapping[float, float], after: Mapping[float, float], q: float) -> float | None:
-    """A quantile in seconds of the observations in between, computed as PromQL's histogram_quantile does."""
-    gained = {bound: count - before.get(bound, 0) for bound, count in after.items()}
-    rank = q * max(gained.values(), default=0)
-    if not rank:
-        return None
-    lower, below = 0.0, 0.0
-    for bound, count in gained.items():
-        if count >= rank:
-            return lower if bound == float("inf") else lower + (bound - lower) * (rank - below) / (count - below)
-        lower, below = bound, count
-    return None
 
 
 def _all_answered(texts: Iterable[tuple[int, str]]) -> bool:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from rich.table import Table
 from rich.text import Text
 
+LONGEST_S = 3600  # the last bound of a histogram: of longer times it counts how many there are
 WIDE = 80  # columns of a terminal: from here on there are two blanks between the columns of a table
 
 
@@ -39,6 +40,15 @@ def duration(seconds: float | None) -> str:
         if seconds < most * length:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds / 86_400:.0f} d"
+
+
+def latency(seconds: float | None) -> str:
+    """`24 ms`, `1.3 s`, `> 1 h`."""
+    if seconds is None:
+        return "–"
+    if seconds >= LONGEST_S:
+        return "> 1 h"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def gap(width: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
@@ -43,6 +44,11 @@ class Distribution(Histogram):
         for bucket, count in zip(self._buckets, counts, strict=True):
             bucket.inc(count)
         self._sum.inc(sum(values))
+
+    def cumulative(self) -> dict[float, float]:
+        """How many values were at most each upper bound, the lowest bound first."""
+        counts = [bucket.get() for bucket in self._buckets]
+        return dict(zip(self._upper_bounds, accumulate(counts), strict=True))
 
 
 class Metrics:

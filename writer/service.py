@@ -52,6 +52,7 @@ from traksense_ingest.writer.watch.periodic import (
     watch_receivers,
     watch_streams,
 )
+from traksense_ingest.writer.watch.recent_figures import RecentFigures
 from traksense_ingest.writer.watch.snapshot_feed import SnapshotFeed
 from traksense_ingest.writer.watch.stuck_transactions import StuckTransactions
 
@@ -223,7 +224,8 @@ async def _watch(
         tasks.create_task(watch_consumers(clients, shards, redis), name="consumers")
         tasks.create_task(watch_receivers(clients, metrics), name="receivers")
         own = settings.ingest_shards
-        beating = watch_heartbeat(clients, process, own, routes.mappings, context.components)
+        figures = RecentFigures(metrics)
+        beating = watch_heartbeat(clients, process, own, routes.mappings, context.components, figures)
         tasks.create_task(beating, name="heartbeat")
         tasks.create_task(ShardCount(clients, own).watch(), name="shard count")
         tasks.create_task(routes.follow(), name="mappings")

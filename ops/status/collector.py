@@ -69,6 +69,7 @@ class StatusCollector:
         self._known: tuple[Rows | None, Snapshot | None] = None, None  # as last collected
         self._shards: Sequence[int] = ()  # as last searched for
         self._devices: Mapping[str, int] | None = None  # as last counted
+        self._bad_since: Mapping[str, float] = {}  # dependencies, by a monotonic clock
         self._checked_broker, self._recorded, self._searched, self._counted = _Last(), _Last(), _Last(), _Last()
 
     async def __aenter__(self) -> Self:
@@ -91,11 +92,18 @@ class StatusCollector:
             "dependencies": (broker, redis, database),
             "numbers": self._shards or range(self._settings.ingest_shards),
             "devices": self._devices,
+            "outages": self._outages(broker, redis, database),
             **nodes,
         }
         if now is None:
             return Status((), None, 0.0, **common, **await self._processes_alone(nodes))
         return self._status(common, before or now, now, rows)
+
+    def _outages(self, *dependencies: Dependency) -> Mapping[str, float]:
+        """How long each one that is bad has been so, as far as this collector has seen it."""
+        now = time.monotonic()
+        self._bad_since = {each.name: self._bad_since.get(each.name, now) for each in dependencies if each.is_bad}
+        return {name: now - since for name, since in self._bad_since.items()}
 
     async def _ask_stores(self, sample_s: float) -> tuple[Dependency, Snapshot | None, Dependency, Rows | None]:
         """Redis is asked after the database has answered, so that its state is the newer one."""

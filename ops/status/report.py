@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from traksense_ingest.ops.status import mappings
 from traksense_ingest.ops.status.dependency import Dependency, State
 from traksense_ingest.ops.status.nodes import as_json as nodes_as_json
+from traksense_ingest.ops.status.verdict import verdict
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED, EXIT_OK
 from traksense_ingest.shared.streams.heartbeat import Receiver, Wait, Writer, running
 from traksense_ingest.shared.streams.nodes import Node
@@ -57,6 +59,7 @@ class Status:
     nodes_error: str = ""  # why a cluster's nodes can't be shown
     numbers: Sequence[int] = ()  # of the shards, also of those that can't be read
     devices: Mapping[str, int] | None = None  # by status; None if that can't be read
+    outages: Mapping[str, float] = field(default_factory=dict)  # by dependency: seconds since it failed first
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -102,10 +105,18 @@ class Status:
         gained: int = getattr(shard, name) - getattr(self._before(shard), name)
         return max(0, gained) / max(self.seconds, 1e-9)
 
+    def growth(self, shard: StreamSnapshot) -> float:
+        """How its backlog grows, in entries/s; negative where it shrinks."""
+        return (shard.in_stream - self._before(shard).in_stream) / max(self.seconds, 1e-9)
+
+    def outage_s(self, component: str) -> float:
+        """For how long a dependency could not be used, as a process or the collector says; 0 if nobody knows."""
+        waits = (wait.seconds for _, wait in self.waits if wait.component == component)
+        return max(waits, default=0.0) or self.outages.get(component, 0.0)
+
     def forecast(self, shard: StreamSnapshot) -> Forecast:
         """How its backlog develops."""
-        growth = (shard.in_stream - self._before(shard).in_stream) / max(self.seconds, 1e-9)
-        return forecast(shard.in_stream, self.cap, self.rate(shard, "added"), growth)
+        return forecast(shard.in_stream, self.cap, self.rate(shard, "added"), self.growth(shard))
 
     def as_json(self) -> str:
         """One object in one line."""
@@ -116,6 +127,7 @@ class Status:
         return {
             "at": self.at.isoformat(timespec="milliseconds"),
             "ok": self.exit_code == EXIT_OK,
+            "verdict": verdict(self)._asdict(),
             "balanced": self.balanced,
             "cap": self.cap,
             "dependencies": {dependency.name: dependency.as_dict() for dependency in self.dependencies},
@@ -147,4 +159,8 @@ class Status:
         }
 
     def _before(self, shard: StreamSnapshot) -> StreamSnapshot:
-        return next((other for other in self.before if other.stream == shard.stream), shard)
+        return self._earlier.get(shard.stream, shard)
+
+    @cached_property
+    def _earlier(self) -> Mapping[str, StreamSnapshot]:
+        return {shard.stream: shard for shard in self.before}

@@ -27,33 +27,36 @@ from traksense_ingest.ops.status.processes import (
 )
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import backlogs, balances, line_count
+from traksense_ingest.ops.status.verdict import BAD, GOOD, WARNING, verdict
 from traksense_ingest.ops.terminal import printable
 
 PIPE = 10_000  # columns and lines: nothing is wrapped or left out for a program that reads it
 
+_LEVELS = {GOOD: "green", WARNING: "yellow", BAD: "red"}
 _COLOURS = {State.UP: "green", State.SKIPPED: "dim"}
 
 
 def screen(status: Status, width: int, height: int) -> Group:
-    """Dependencies, a cluster's nodes, receivers and which of them are gone, consumers, streams, and whether their
-    counts balance."""
+    """The verdict, dependencies, a cluster's nodes, receivers and which of them are gone, consumers, streams, and
+    whether their counts balance."""
+    first = [_verdict(status)]
     dependencies = [_dependency(dependency) for dependency in status.dependencies]
     nodes = _nodes(status, width)
     notes = [*wait_lines(status.waits), *gone_receivers(status.receivers), *_shard_counts(status), *_mappings(status)]
     receivers = [running_receivers(status.receivers, width), *notes]
     if status.now is None and status.receivers is None:
         unknown = Text("streams, receivers and writers: not known without Redis", style="red")
-        return _blocks(dependencies, *nodes, [unknown])
+        return _blocks(first, dependencies, *nodes, [unknown])
     if status.now is None:
         unknown = Text("streams: not known while one of them can't be read", style="red")
-        return _blocks(dependencies, *nodes, receivers, [unknown])
+        return _blocks(first, dependencies, *nodes, receivers, [unknown])
     sums = [*balances(status), *_devices(status)]
     tables = count_running(status.receivers) + line_count(status) + 2  # with their headings
     tables += node_line_count(status.nodes) + 1 if status.nodes else 0
-    # Five more: blank lines, and one for the shell's prompt.
-    left = height - _lines([*dependencies, *notes, *sums], width) - tables - 5
+    # Six more: blank lines, and one for the shell's prompt.
+    left = height - _lines([*first, *dependencies, *notes, *sums], width) - tables - 6
     lanes, streams = consumers(status.now, width, left), backlogs(status, width)
-    return _blocks(dependencies, *nodes, receivers, [lanes], [streams], sums)
+    return _blocks(first, dependencies, *nodes, receivers, [lanes], [streams], sums)
 
 
 def plain(status: Status) -> str:
@@ -100,6 +103,11 @@ def _lines(texts: Sequence[Text], width: int) -> int:
 def _blocks(*blocks: Sequence[RenderableType]) -> Group:
     """With a blank line between two of them."""
     return Group(*chain.from_iterable([Text(), *block] if index else block for index, block in enumerate(blocks)))
+
+
+def _verdict(status: Status) -> Text:
+    level, text = verdict(status)
+    return Text(text, style=f"bold {_LEVELS[level]}")
 
 
 def _dependency(dependency: Dependency) -> Text:

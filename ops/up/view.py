@@ -16,19 +16,20 @@ from rich.text import Text
 
 from traksense_ingest.ops.embedded import Server
 from traksense_ingest.ops.embedded.packages import package_directory
-from traksense_ingest.ops.scrape import Samples, quantile
+from traksense_ingest.ops.scrape import Samples
+from traksense_ingest.ops.terminal import latency
 from traksense_ingest.ops.up.plan import Plan, Ports
 from traksense_ingest.shared import ports as defaults
 from traksense_ingest.shared.config import redacted
 from traksense_ingest.shared.database_url import DatabaseUrl
 from traksense_ingest.shared.metrics import OUTAGE_REASONS
+from traksense_ingest.shared.quantile import quantile
 from traksense_ingest.shared.streams.redis_url import Kind, RedisUrl
 
 DEFAULT_PORTS = (defaults.MQTT.default, defaults.REDIS.default, defaults.POSTGRES.default)
 PAYLOAD = '{"schema":"v1","ts":"\'$(date -u +%FT%TZ)\'","points":[{"name":"temp","t":"float","v":4.2,"u":"°C"}]}'
 
 WINDOW_S = 5.0
-LONGEST_S = 3600  # the histogram's last bound: of longer times it counts how many there are
 
 
 def instructions(plan: Plan, ports: Ports, directory: Path) -> str:
@@ -180,8 +181,8 @@ def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, in
         _figure("backlog", f"{gauges.backlog:,}", "full: receivers wait" if gauges.is_paused else "in the stream"),
     )
     figures.add_row(
-        _figure("latency p50", _seconds(gauges.p50), "device to row"),
-        _figure("latency p99", _seconds(gauges.p99), "device to row"),
+        _figure("latency p50", latency(gauges.p50), "device to row"),
+        _figure("latency p99", latency(gauges.p99), "device to row"),
         _figure("dead letters", f"{gauges.dead_letters:,}", f"{gauges.duplicates:,} duplicate rows"),
     )
     waits = [Text(_listed(gauges.waits), style="red")] if gauges.waits else []
@@ -194,7 +195,7 @@ def line(gauges: Gauges) -> str:
     return (
         f"in {gauges.received_rate:.0f} messages/s, stored {gauges.points_rate:.0f} points/s "
         f"({gauges.points} in all), backlog {gauges.backlog}, "
-        f"p50 {_seconds(gauges.p50)}, p99 {_seconds(gauges.p99)}, dead letters {gauges.dead_letters}"
+        f"p50 {latency(gauges.p50)}, p99 {latency(gauges.p99)}, dead letters {gauges.dead_letters}"
         f"{'; ' if gauges.waits else ''}{_listed(gauges.waits)}"
     )
 
@@ -234,11 +235,3 @@ def _processes(processes: Sequence[Server], restarts: Mapping[str, int]) -> Text
         text.append(process.label)
         text.append(f" (restarted {restarts[process.label]}×)  " if restarts.get(process.label) else "  ", "yellow")
     return text
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return "–"
-    if value >= LONGEST_S:
-        return "> 1 h"
-    return f"{value * 1000:.0f} ms" if value < 1 else f"{value:.1f} s"

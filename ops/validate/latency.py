@@ -7,11 +7,12 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from traksense_ingest.ops.scrape import Samples, quantile
+from traksense_ingest.ops.scrape import Samples
 from traksense_ingest.ops.validate import sql
 from traksense_ingest.ops.validate.diagnosis import host_usage, missed, read_host
 from traksense_ingest.ops.validate.probe import Probe, telemetry
 from traksense_ingest.ops.validate.report import Figures, Finding
+from traksense_ingest.shared.quantile import quantile
 
 DEVICE, POINT = "check-5", "latency"
 MESSAGES = 100

@@ -1,7 +1,7 @@
 """Heartbeats of receivers and writers: two hashes beside the streams, with a field for each process.
 
 A receiver only appends; without its heartbeat Redis would have no trace of it. A writer is a consumer of the streams'
-group, and visible there; its heartbeat says with which mappings it runs.
+group, and visible there; its heartbeat says with which mappings it runs, how much it stores, and how late.
 
 Each says what it waits for, a writer once it has reached Redis and the database: /readyz and the metrics say that, too,
 but `status` knows no addresses of processes, and would have to reach each of them. A receiver that waits for one server
@@ -88,7 +88,7 @@ class Writer:
     mappings: Digests | None = None
     reload_error: str | None = None
     waits: Sequence[Wait] = ()
-    rows_per_s: float | None = None  # stored lately; None: of a version that does not say it
+    rows_per_s: float | None = None  # of ts_measure, in the last 10 s; None: of a version that does not say it
     p50_s: float | None = None  # from the device's timestamp to COMMIT; None while nothing is stored
     p99_s: float | None = None
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock

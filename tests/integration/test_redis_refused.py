@@ -52,7 +52,7 @@ async def test_a_wrong_password_is_one_line(guarded: Stack, service: str) -> Non
         if service == "status":
             checked = await guarded.status(REDIS_URL=url)
             assert (checked.returncode, checked.stderr) == (2, "")
-            assert "invalid username-password pair" in checked.stdout.splitlines()[1]
+            assert "invalid username-password pair" in checked.stdout.splitlines()[3]
             assert url.partition(":")[2].split(":")[1].split("@")[0] not in checked.stdout
         else:
             await stops(guarded.start(service, REDIS_URL=url), "REDIS_URL: redis: invalid username-password pair")

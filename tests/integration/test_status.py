@@ -25,11 +25,12 @@ async def test_all_is_well(stack: Stack) -> None:
     checked = await stack.status()
     assert (checked.returncode, checked.stderr) == (0, ""), checked.stdout
     lines = checked.stdout.splitlines()
-    assert [line.split()[:2] for line in lines[:3]] == [[dependency, "up"] for dependency in DEPENDENCIES]
+    assert (lines[0].partition(":")[0], lines[1]) == ("All is well", "")
+    assert [line.split()[:2] for line in lines[2:5]] == [[dependency, "up"] for dependency in DEPENDENCIES]
     assert "ingest:{0}: 21 added = 20 stored + 1 dead-lettered + 0 here (0 duplicate rows)" in lines
     assert max(map(len, lines)) <= 80
     code, report = await report_of(stack)
-    assert (code, report["ok"], report["balanced"]) == (0, True, True)
+    assert (code, report["ok"], report["balanced"], report["verdict"]["level"]) == (0, True, True, "good")
     (shown,) = report["receivers"]
     assert (shown["client_id"], shown["broker"], shown["waiting"], shown["appended"]) == ("edge-0", True, False, 21)
     assert len(report["shards"][0]["consumers"]) == 2

@@ -44,7 +44,7 @@ async def test_a_dependency_that_is_unreachable_is_a_line_and_the_rest_is_shown(
     await stop(stack)
     checked = await stack.status()
     assert (checked.returncode, checked.stderr) == (1, "")
-    lines = dict(zip(DEPENDENCIES, checked.stdout.splitlines()[:3], strict=True))
+    lines = dict(zip(DEPENDENCIES, checked.stdout.splitlines()[2:5], strict=True))
     states = {name: line.split()[1] for name, line in lines.items()}
     expected = dict.fromkeys(DEPENDENCIES, "up") | {dependency: "unreachable"}
     assert states == expected, checked.stdout
@@ -59,7 +59,7 @@ async def test_a_dependency_that_is_unreachable_is_a_line_and_the_rest_is_shown(
 async def test_each_line_says_what_to_do_next(stack: Stack) -> None:
     nowhere = {VARIABLES[dependency]: url_of(dependency, 1) for dependency in DEPENDENCIES}
     checked = await stack.status(**nowhere)
-    lines = checked.stdout.splitlines()
+    lines = checked.stdout.splitlines()[2:]
     assert (checked.returncode, checked.stderr, lines[3]) == (1, "", "")
     for dependency, line in zip(DEPENDENCIES, lines, strict=False):
         assert re.match(rf"{dependency} +unreachable +\S+://\S+: .*; start it, or fix {VARIABLES[dependency]}$", line)
@@ -124,7 +124,7 @@ async def test_with_nothing_but_its_defaults_each_silent_one_is_reported() -> No
             for dependency, port in zip(DEPENDENCIES, ports, strict=True)
         }
         done = await asyncio.to_thread(program.run, "ops", "status", environment=urls)
-    lines = done.stdout.splitlines()
+    lines = done.stdout.splitlines()[2:]
     assert (done.returncode, done.stderr, lines[3]) == (1, "", "")
     for dependency, line in zip(DEPENDENCIES, lines, strict=False):
         assert re.match(rf"{dependency} +unreachable .*: no answer within 2\.5 s; --timeout gives it longer$", line)
@@ -171,7 +171,7 @@ async def test_a_broker_that_says_nothing_is_hung_up_on() -> None:
 async def test_a_broker_that_refuses_us_is_a_mistake_to_fix(stack: Stack) -> None:
     async with Silent(b"\x20\x02\x00\x05").listening() as port:
         checked = await stack.status(MQTT_URL=url_of("broker", port))
-    line = checked.stdout.splitlines()[0]
+    line = checked.stdout.splitlines()[2]
     assert (checked.returncode, line.split()[1]) == (2, "refused")
     assert re.search(r"Not authori[sz]ed.*; fix MQTT_URL$", line)
     assert "secret" not in checked.stdout

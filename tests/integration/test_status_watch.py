@@ -45,7 +45,7 @@ async def test_watching_in_a_pipe_is_one_block_after_the_other(stack: Stack, tmp
     assert "Traceback" not in watching.output
     blocks = re.split(r"^[0-9-]{10} [0-9:]{8} UTC\n", watching.output, flags=re.MULTILINE)[1:]
     assert len(blocks) >= 3
-    assert all(block.startswith("broker    up") for block in blocks)
+    assert all("\n\nbroker    up" in block for block in blocks)
 
 
 async def test_watching_as_json_is_one_object_a_line_also_while_redis_comes_and_goes(

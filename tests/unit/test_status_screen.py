@@ -17,6 +17,8 @@ from traksense_ingest.shared.streams.heartbeat import Receiver, Wait, Writer
 from traksense_ingest.shared.streams.snapshot import ConsumerInfo
 
 SCREEN = """\
+1 receiver is gone: its session at the broker may hold messages.
+
 broker    up          mqtt://localhost:1883
 redis     up          redis://localhost:6379/0
 database  up          postgresql://traksense:***@localhost:5432/traksense
@@ -147,14 +149,15 @@ def test_a_pipe_gets_no_escape_codes_and_no_line_in_two(monkeypatch: pytest.Monk
 def test_what_is_down_is_red() -> None:
     down = replace(STATUS, dependencies=(Dependency("broker", "mqtt://broker", State.UNREACHABLE, "refused"), *UP[1:]))
     assert "\x1b[31mbroker    unreachable mqtt://broker: refused\x1b[0m" in rendered(down, 80, terminal=True)
-    assert not any("\x1b[31m" in line for line in rendered(replace(STATUS, receivers=()), 80, terminal=True)[:3])
+    assert not any("\x1b[31m" in line for line in rendered(replace(STATUS, receivers=()), 80, terminal=True)[:5])
 
 
 def test_without_redis_the_rest_is_shown() -> None:
     down = Dependency("redis", "redis://r", State.UNREACHABLE, "no answer within 1 s")
     status = Status((), None, 0.0, 50_000, dependencies=(UP[0], down, UP[2]))
     lines = rendered(status, 80)
-    assert lines[1] == "redis     unreachable redis://r: no answer within 1 s"
+    assert lines[0].startswith("Redis is unreachable: ")
+    assert lines[4] == "redis     unreachable redis://r: no answer within 1 s"
     assert lines[-1] == "streams, receivers and writers: not known without Redis"
     report = json.loads(status.as_json())
     assert (report["ok"], report["balanced"], report["shards"], report["receivers"]) == (False, None, [], None)
@@ -181,13 +184,13 @@ def test_who_waits_for_what_and_since_when() -> None:
     writer = Writer(name="edge-1", waits=(Wait("database", "the disk is full", 7200.0),))
     status = replace(STATUS, receivers=[at_start, working, lost], writers=[writer])
     lines = rendered(status, 120)
-    assert [line.split() for line in lines[5:8]] == [
+    assert [line.split() for line in lines[7:10]] == [
         ["starting", "–", "0", "0", "ms", "ago", "waits", "for", "Redis"],
         ["working", "up", "0", "0", "ms", "ago", "waits", "for", "Redis"],
         ["lost", "unreachable", "0", "0", "ms", "ago"],
     ]
     waits = "can't use redis (95 s): ingest:{0} on n1:7001: 0 of 1 replica confirmed the last messages"
-    assert lines[8:13] == [
+    assert lines[10:15] == [
         f"receiver starting {waits}",
         f"receiver working {waits}",
         "receiver lost can't use broker (3 s): [Errno 111] refused\\x1b[2J",
@@ -195,7 +198,7 @@ def test_who_waits_for_what_and_since_when() -> None:
         "what a receiver can't store in Redis is not acknowledged: it waits at the broker",
     ]
     lines = rendered(replace(STATUS, receivers=[replace(working, client_id=str(each)) for each in range(20)]), 120)
-    assert len([line for line in lines if "can't use" in line]) == 8
+    assert len([line for line in lines if "can't use redis (95 s)" in line]) == 8
     assert "and 12 more" in lines
 
 

@@ -97,14 +97,14 @@ def test_the_nodes_of_a_cluster() -> None:
     """Shards 1 and 3 are in slots 9687 and 1813."""
     status = replace(STATUS, nodes=NODES, numbers=range(4))
     lines = plain(status).splitlines()
-    assert [line.split() for line in lines[4:7]] == [
+    assert [line.split() for line in lines[6:9]] == [
         ["master", "state", "replicas"],
-        ["10.0.0.1:7001", "up", "1", "of", "2", *lines[5].partition("2  ")[2].split()],
-        ["10.0.0.2:7002", "unreachable", "0", *lines[6].partition("0  ")[2].split()],
+        ["10.0.0.1:7001", "up", "1", "of", "2", *lines[7].partition("2  ")[2].split()],
+        ["10.0.0.2:7002", "unreachable", "0", *lines[8].partition("0  ")[2].split()],
     ]
-    shown = [line.partition("shard")[2].removeprefix("s ").split(", ") for line in lines[5:7]]
+    shown = [line.partition("shard")[2].removeprefix("s ").split(", ") for line in lines[7:9]]
     assert sorted(shown[0] + shown[1]) == ["0", "1", "2", "3"]
-    assert lines[7:9] == [
+    assert lines[9:11] == [
         "10.0.0.4:7004, a replica of 10.0.0.1:7001, is unreachable",
         "10.0.0.5:7005, a master without slots, is unreachable",
     ]
@@ -129,7 +129,7 @@ def test_of_many_masters_those_with_unreachable_nodes_come_first() -> None:
     slots = [(range(number, number + 1),) for number in range(100)]
     masters = [Node(f"10.0.0.{number}:6379", True, number != 90, None, own) for number, own in enumerate(slots)]
     lines = plain(replace(STATUS, nodes=masters, numbers=())).splitlines()
-    assert lines[5].split()[:2] == ["10.0.0.90:6379", "unreachable"]
+    assert lines[7].split()[:2] == ["10.0.0.90:6379", "unreachable"]
     assert "and 88 more masters" in lines
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from traksense_ingest.ops.scrape import Service, quantile
+from traksense_ingest.ops.scrape import Service
 from traksense_ingest.shared.metrics import WriterMetrics
+from traksense_ingest.shared.quantile import quantile
 from traksense_ingest.shared.runtime.health import Health
 from traksense_ingest.shared.runtime.health_server import HealthServer
 

@@ -30,6 +30,7 @@ from traksense_ingest.writer.read.consumer import Consumer
 from traksense_ingest.writer.store.store import Storage
 from traksense_ingest.writer.watch.ledger import LedgerWatch
 from traksense_ingest.writer.watch.metrics_recorder import MetricsRecorder
+from traksense_ingest.writer.watch.recent_figures import RecentFigures
 from traksense_ingest.writer.watch.snapshot_feed import SnapshotFeed
 from traksense_ingest.writer.watch.stuck_transactions import StuckTransactions
 
@@ -79,7 +80,12 @@ async def watch_receivers(clients: Clients, metrics: WriterMetrics) -> None:
 
 
 async def watch_heartbeat(
-    clients: Clients, name: str, shards: int, mappings: LiveMappings[Any], components: Mapping[str, Component]
+    clients: Clients,
+    name: str,
+    shards: int,
+    mappings: LiveMappings[Any],
+    components: Mapping[str, Component],
+    figures: RecentFigures,
 ) -> None:
     """Register this writer every 2 s, and when a component is lost or back, for `traksense-ingest status`; at the end
     it is removed."""
@@ -97,6 +103,7 @@ async def watch_heartbeat(
                 mappings=mappings.digests,
                 reload_error=mappings.reload_error,
                 waits=heartbeat.waits_of(components),
+                **figures.read()._asdict(),
             )
             await heartbeat.register_writer(clients, state)
         except REDIS_ERRORS as error:
