@@ -19,6 +19,7 @@ from traksense_ingest.ops.adopt.database import (
     has_schema,
     has_timescaledb,
     relations,
+    set_schema,
     size,
     state,
 )
@@ -30,7 +31,6 @@ LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 OURS = (
     "ts_measure",
     "cmd_ack",
-    "command",
     "command",
     "device_event",
     "device",
@@ -55,8 +55,7 @@ async def move_aside(connection: Any) -> list[str]:
     await connection.execute(sql.of("create_state"))
     jobs = await _pause(connection, moved)
     await connection.execute(f"CREATE SCHEMA {OLD}")
-    for relation in moved:
-        await connection.execute(f"ALTER {relation.kind} public.{relation.name} SET SCHEMA {OLD}")
+    await set_schema(connection, "public", OLD)
     await connection.execute(sql.of("keep_relations"), [relation.name for relation in moved])
     await _let_in(connection, OLD)
     await connection.execute(sql.of("set_state"), COPYING, jobs)
@@ -87,8 +86,7 @@ async def undo(connection: Any) -> list[str]:
     ours = [row["name"] for row in found_ours]
     for row in found_ours:
         await connection.execute(f"ALTER {row['kind']} public.{row['name']} SET SCHEMA {NEW}")
-    for relation in await relations(connection, OLD):
-        await connection.execute(f"ALTER {relation.kind} {OLD}.{relation.name} SET SCHEMA public")
+    await set_schema(connection, OLD, "public")
     if found.jobs:
         await connection.execute(sql.of("schedule"), found.jobs, True)
     await connection.execute(f"DROP SCHEMA {OLD}")

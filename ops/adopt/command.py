@@ -16,25 +16,27 @@ from traksense_ingest.ops.adopt import compat, history, report, sql
 from traksense_ingest.ops.adopt.aside import drop_old, move_aside, require_room, undo
 from traksense_ingest.ops.adopt.copying import Copier
 from traksense_ingest.ops.adopt.database import (
+    ALL_ROWS,
     COPIED,
     COPYING,
     DROPPED,
     OLD,
     State,
     is_first_version,
+    require_readable,
     size,
     state,
+    transaction,
 )
 from traksense_ingest.ops.adopt.names import NameMaps, add_names_of_tables, from_files, require_free, save, saved
 from traksense_ingest.ops.progress import Reporter
 from traksense_ingest.ops.schema import Refused
-from traksense_ingest.ops.schema.migrate import lock, migration_lock
+from traksense_ingest.ops.schema.migrate import migration_lock
 from traksense_ingest.shared.database import connected, in_transaction
 from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.failure import describe
 
 BLOCKS_PER_MIB = 128
-ALL_ROWS = "SET row_security = off"  # an error instead of rows that are left out
 
 T = TypeVar("T")
 
@@ -76,6 +78,7 @@ async def plan(url: str, adoption: Adoption) -> None:
             schema = OLD
         else:
             raise Refused(_nothing_to_adopt(found))
+        await require_readable(connection, schema)
         if schema == "public":
             await require_room(connection)
         if found is not None:
@@ -96,10 +99,12 @@ async def begin(url: str, adoption: Adoption) -> list[str]:
     """
     maps = adoption.maps()
     async with migration_lock(url) as connection:
+        await connection.execute(ALL_ROWS)
         is_first = await is_first_version(connection)
         found = await state(connection)
         if not is_first and (found is None or found.status != COPYING):
             raise Refused(_nothing_to_adopt(found))
+        await require_readable(connection, "public" if is_first else OLD)
         if found is not None:  # rows were copied with these names
             known = await saved(connection)
             maps.require_known(known)
@@ -118,8 +123,7 @@ async def copy(url: str) -> list[str]:
     """Copy what is left. May be killed and run again; raises what asyncpg raises."""
     console = Console(stderr=True, highlight=False)
     async with connected(url, command_timeout=None) as connection:
-        await connection.execute(ALL_ROWS)
-        async with lock(connection):
+        async with transaction(connection):
             await history.create(connection)
             found = await state(connection)
         if found is None or found.status != COPYING:
@@ -129,9 +133,9 @@ async def copy(url: str) -> list[str]:
         async with reporter.watching(lambda: progress.done // BLOCKS_PER_MIB):
             await copier.run()
             await history.copy(connection)
-        async with lock(connection):
+        async with transaction(connection):
             await connection.execute(sql.of("set_copied"))
-        await report.show_result(connection, Console(highlight=False))
+            await report.show_result(connection, Console(highlight=False))
     return ["all rows of the first version are copied; `migrate --drop-v1` drops its tables, once you are sure"]
 
 

@@ -13,9 +13,8 @@ from typing import Any, Protocol
 import asyncpg
 
 from traksense_ingest.ops.adopt import sql
-from traksense_ingest.ops.adopt.database import COPYING, OLD, Chunk, chunks, has_relation, state
+from traksense_ingest.ops.adopt.database import COPYING, OLD, Chunk, blocks, chunks, has_relation, state, transaction
 from traksense_ingest.ops.schema import Refused
-from traksense_ingest.ops.schema.migrate import lock
 from traksense_ingest.shared import integrity
 from traksense_ingest.shared.messages import POISON_REASONS
 
@@ -47,9 +46,10 @@ class Copier:
 
     async def _require_all(self) -> None:
         """Raise Refused where rows are missing: somebody has changed the old tables meanwhile, or compressed them."""
-        rows = await self.connection.fetchval(sql.of("number_of", table=f"{OLD}.ts_measure"))
-        copied = await self.connection.fetchval(sql.of("copied_rows"))
-        left = await self.connection.fetchval(sql.of("incomplete_measures"))
+        async with transaction(self.connection):
+            rows = await self.connection.fetchval(sql.of("number_of", table=f"{OLD}.ts_measure"))
+            copied = await self.connection.fetchval(sql.of("copied_rows"))
+            left = await self.connection.fetchval(sql.of("incomplete_measures"))
         if rows != copied + left:
             await self.connection.execute(sql.of("forget_parts"))
             raise Refused(
@@ -59,20 +59,17 @@ class Copier:
 
     async def blocks(self) -> int:
         """How many are to be copied in all, done or not."""
-        return sum([await self._size(chunk) for chunk in await chunks(self.connection, OLD)])
-
-    async def _size(self, chunk: Chunk) -> int:
-        return int(await self.connection.fetchval(sql.of("blocks", chunk=chunk.name)))
+        return sum([await blocks(self.connection, chunk) for chunk in await chunks(self.connection, OLD)])
 
     async def _chunk(self, chunk: Chunk) -> None:
-        size = await self._size(chunk)
+        size = await blocks(self.connection, chunk)
         part = await self.connection.fetchrow(sql.of("part"), chunk.name)
         if part and part["is_done"]:
             self.progress.advance(size)
             return
         if chunk.is_compressed:
             await self.connection.execute(sql.of("decompress", chunk=chunk.name))
-            size = await self._size(chunk)
+            size = await blocks(self.connection, chunk)
         last, step = (part["position"] if part else size), BLOCKS
         self.progress.advance(size - last)
         while last > 0:
@@ -90,7 +87,7 @@ class Copier:
             await self.connection.execute(sql.of("set_part"), chunk.name, 0, True)
 
     async def _portion(self, chunk: Chunk, first: int, last: int) -> None:
-        async with lock(self.connection):
+        async with transaction(self.connection):
             await integrity.require(self.connection)
             await self._require_turn(chunk, last)
             take = sql.of("take_portion", chunk=chunk.name, first=first, last=last, **ROWS)
@@ -120,7 +117,7 @@ class Copier:
         part = await self.connection.fetchrow(sql.of("part"), table)
         if part and part["is_done"]:
             return
-        async with lock(self.connection):
+        async with transaction(self.connection):
             await integrity.require(self.connection)
             await copy()
             await self.connection.execute(sql.of("set_part"), table, 0, True)

@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from traksense_ingest.ops.adopt import sql
-from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, has_relation, has_timescaledb
+from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, has_relation, has_timescaledb, transaction
 from traksense_ingest.ops.schema.aggregates import replace_views
-from traksense_ingest.ops.schema.migrate import lock
 
 # A chunk of the history, and what is copied at once: some days of minutes are as many rows as some months of hours.
 INTERVALS = {"1m": timedelta(days=7), "5m": timedelta(days=30), "1h": timedelta(days=365)}
@@ -48,6 +47,6 @@ async def _copy_one(connection: Any, name: str) -> None:
     )
     for left in range(known["position"] if known else steps, 0, -1):
         start = limits["first"] + step * (left - 1)
-        async with lock(connection):
+        async with transaction(connection):
             await connection.execute(statement, start, start + step)
             await connection.execute(sql.of("set_part"), part, left - 1, left == 1)

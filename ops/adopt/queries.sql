@@ -70,6 +70,11 @@ WHERE class.relnamespace = to_regnamespace($1) AND class.relkind IN ('r', 'p', '
     AND class.relname ~ '^(ts_measure|ts_measure_tenant|ts_measure_(1m|5m|1h)(_tenant)?|cmd_ack|ingest_errors)$'
 ORDER BY class.relkind IN ('r', 'p'), aggregate.view_name IS NOT NULL, right(class.relname, 1) = 'm', class.relname DESC
 
+-- name: partitions
+-- Those of ts_measure that are in its schema, quoted: of a table that is partitioned without TimescaleDB.
+SELECT quote_ident(relname) AS name FROM pg_partition_tree(to_regclass($1 || '.ts_measure')) JOIN pg_class ON oid = relid
+WHERE level > 0 AND relnamespace = to_regnamespace($1) ORDER BY level, 1
+
 -- name: aggregates
 SELECT view_schema, view_name FROM timescaledb_information.continuous_aggregates
 
@@ -119,9 +124,22 @@ FROM timescaledb_information.chunks
 WHERE hypertable_schema = $1 AND hypertable_name = 'ts_measure'
 ORDER BY range_end DESC
 
+-- name: forced
+-- The tables of the first version of which this role sees some rows only, though it may be their owner.
+SELECT format('%I.%I', relnamespace::regnamespace, relname) AS name FROM pg_class
+WHERE (
+        oid IN (SELECT relid FROM pg_partition_tree(to_regclass($1 || '.ts_measure')))
+        OR oid IN (to_regclass($1 || '.ts_measure'), to_regclass($1 || '.cmd_ack'), to_regclass($1 || '.ingest_errors'))
+    )
+    AND relforcerowsecurity AND row_security_active(oid)
+ORDER BY 1
+
 -- name: leaves
--- Of a table that is partitioned without TimescaleDB.
-SELECT relid::regclass::text AS name FROM pg_partition_tree(to_regclass($1)) WHERE isleaf ORDER BY 1 DESC
+-- Of a table that is partitioned without TimescaleDB, newest first: a bound is a text that begins with the same words and a
+-- time. The partition for all other times comes last.
+SELECT format('%I.%I', relnamespace::regnamespace, relname) AS name
+FROM pg_partition_tree(to_regclass($1)) JOIN pg_class ON oid = relid
+WHERE isleaf ORDER BY pg_get_expr(relpartbound, oid) DESC
 
 -- name: is_hypertable
 SELECT EXISTS (
@@ -396,9 +414,12 @@ SELECT count(*) FROM adoption.{table}
 SELECT count(*) FROM v2.ts_measure WHERE ts >= $1
 
 -- name: size
--- In bytes, without chunks.
+-- In bytes, without chunks. Partitions may be in other schemas.
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
-WHERE relnamespace = to_regnamespace($1) AND relkind IN ('r', 'm')
+WHERE relkind IN ('r', 'm') AND (
+    relnamespace = to_regnamespace($1)
+    OR oid IN (SELECT relid FROM pg_partition_tree(to_regclass($1 || '.ts_measure')))
+)
 
 -- name: size_of_chunks
 -- In bytes, those of the aggregates too.

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from traksense_ingest.ops.adopt import sql
-from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, chunks, has_relation
+from traksense_ingest.ops.adopt.database import AGGREGATES, OLD, blocks, chunks, has_relation
 from traksense_ingest.ops.adopt.names import UUID, NameMaps
 from traksense_ingest.ops.terminal import duration, printable, table
 
@@ -115,10 +115,11 @@ def _list(console: Console, what: str, lines: list[str]) -> None:
 
 async def _seconds(connection: Any, schema: str, rows: int) -> float | None:
     """From the time that a portion takes here, into a table with the same key."""
-    newest = (await chunks(connection, schema))[0] if rows else None
-    if newest is None or newest.is_compressed:
-        return None
-    started = time.monotonic()
-    await connection.execute(sql.of("rehearse", chunk=newest.name, last=SAMPLE_BLOCKS))
-    sample = await connection.fetchval("SELECT count(*) FROM rehearsal")
-    return (time.monotonic() - started) * rows / sample if sample else None
+    for chunk in await chunks(connection, schema):
+        if chunk.is_compressed or not await blocks(connection, chunk):
+            continue
+        started = time.monotonic()
+        await connection.execute(sql.of("rehearse", chunk=chunk.name, last=SAMPLE_BLOCKS))
+        sample = await connection.fetchval("SELECT count(*) FROM rehearsal")
+        return (time.monotonic() - started) * rows / sample if sample else None
+    return None

@@ -1,4 +1,4 @@
--- Every statement of `devices`, and of the console's pages of devices. A name in a comment line starts one;
+-- Every statement of `devices` and `devices set`, and of the console's pages of devices. A name in a comment line starts one;
 -- ops/devices/table.py and one.py read them, and replace {selected} by that part. Selection has the values for it: $1
 -- to $4.
 
@@ -93,3 +93,15 @@ FROM ingest_errors
 WHERE id > (SELECT max(id) FROM ingest_errors) - $3
     AND tenant_id = $1 AND strpos('/' || topic || '/', '/' || $2::text || '/') > 0
 ORDER BY id DESC LIMIT $4
+
+-- name: set_interval
+-- Locked in the order in which writers lock them, so that they wait for each other. NULL: any device or site; learned.
+WITH chosen AS (
+    SELECT tenant_id, device_id FROM public.device
+    WHERE tenant_id = $1 AND ($2::text[] IS NULL OR device_id = ANY ($2)) AND ($3::text IS NULL OR site_id = $3)
+    ORDER BY tenant_id, device_id
+    FOR NO KEY UPDATE
+)
+UPDATE public.device SET expected_interval_s = $4
+FROM chosen WHERE device.tenant_id = chosen.tenant_id AND device.device_id = chosen.device_id
+RETURNING device.device_id

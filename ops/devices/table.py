@@ -14,6 +14,7 @@ from traksense_ingest.shared.messages import DEVICE_STATUSES
 from traksense_ingest.shared.sql import statements
 
 _statements = statements("traksense_ingest.ops.devices")
+SET_INTERVAL = _statements["set_interval"]
 COUNT, LIST = (_statements[name].replace("{selected}", _statements["selected"]) for name in ("count", "list"))
 
 

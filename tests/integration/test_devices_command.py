@@ -18,9 +18,9 @@ pytestmark = pytest.mark.long  # of `make test-all`
 
 DEVICES = """
 INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen, online_since, interval_s, skew_s)
-SELECT tenant, device, 'plant', now() - interval '9 days', now() - ago, now() - interval '8 days', 60, skew
+SELECT tenant, device, 'plant', now() - interval '9 days', now() - ago, now() - interval '8 days', 600, skew
 FROM (VALUES
-    ('acme', 'chiller', interval '10 s', 0.2), ('acme', 'freezer', interval '4 min', 10800),
+    ('acme', 'chiller', interval '10 s', 0.2), ('acme', 'freezer', interval '30 min', 10800),
     ('acme', 'valve', interval '2 h', NULL), ('acme', 'gateway', interval '3 h', -90),
     (E'b\\x1b', 'pump', interval '1 d', 5)
 ) AS one (tenant, device, ago, skew)
@@ -59,14 +59,14 @@ async def test_as_json_it_is_all_that_is_known(filled: Stack) -> None:
     assert report["counts"] == {"online": 0, "late": 1, "silent": 0, "offline": 0}
     (device,) = report["devices"]
     times = {name: datetime.fromisoformat(device.pop(name)) for name in ("since", "last_seen")}
-    assert (times["since"] - times["last_seen"]).total_seconds() == 180
+    assert (times["since"] - times["last_seen"]).total_seconds() == 1260
     assert device == {
         "tenant_id": "acme",
         "device_id": "freezer",
         "site_id": "plant",
         "status": "late",
         "last_reading": None,
-        "expected_interval_s": 60.0,
+        "expected_interval_s": 600.0,
         "skew_s": 10800.0,
     }
 
@@ -77,7 +77,7 @@ async def test_in_a_pipe_a_device_is_a_line(filled: Stack) -> None:
     assert (counts, empty) == ("1 online, 1 late, 2 silent, 1 offline", "")
     columns = first.split("\t")
     assert columns[:4] == ["acme", "valve", "plant", "silent"]
-    assert columns[6:] == ["–", "60", "–"]
+    assert columns[6:] == ["–", "600", "–"]
     assert second.startswith("b\\x1b\tpump\t"), "a name can not move the cursor"
 
 

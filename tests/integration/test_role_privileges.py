@@ -16,7 +16,7 @@ from traksense_ingest.ops.embedded import Server
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared.database import NotMigrated, check, migrations
 
-OURS = (5, 7, 10, 13, 14, 15, 16)  # migrations that may be run again, as docs/security.md says
+OURS = (5, 7, 10, 13, 14, 15, 16, 17)  # migrations that may be run again, as docs/security.md says
 AGAIN = "".join(migration.sql for migration in migrations() if migration.version in OURS)
 
 FORBIDDEN = [
@@ -48,10 +48,14 @@ FORBIDDEN = [
     "CREATE EXTENSION dblink",
     "SELECT * FROM tenant.ts_measure",
     "SELECT * FROM tenant.latest",
+    "SELECT * FROM tenant.command",
+    "SELECT * FROM tenant.device_state",
     "SELECT * FROM tenant.device_status",
     "SELECT * FROM tenant.latest_of('dev')",
     "DELETE FROM device_point",
     "TRUNCATE device_point",
+    "DELETE FROM sparkplug_birth",
+    "TRUNCATE sparkplug_birth",
     "SELECT * FROM apart.secrets",
     "CREATE TABLE tenant.mine ()",
     "SET ROLE postgres",

@@ -15,6 +15,7 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import Server
 
 TABLES = ("ts_measure", "cmd_ack", "command", "device_event", "device", "device_point", "ingest_errors")
+VIEWS = (*TABLES, "latest", "device_state", "device_status")  # of the schema tenant
 
 
 @pytest.fixture
@@ -27,6 +28,7 @@ async def filled(stack: Stack) -> Stack:
         await stack.append(f"traksense/{tenant}/s/dev/ack", ack)
         await stack.append(f"traksense/{tenant}/s/dev/event", event)
         await stack.append(f"traksense/{tenant}/s/dev/cmd", b'{"schema": "v1", "cmd_id": "without an answer"}')
+        await stack.append(f"traksense/{tenant}/s/dev/state", b"online")
         await stack.append(f"traksense/{tenant}/s/dev/telem", b"poison")
     await stack.append("nobody", b"poison")
     await stack.writer()
@@ -61,12 +63,17 @@ async def connected_as(stack: Stack, options: str, grant: str = "SELECT 1") -> A
 
 
 async def test_a_reader_sees_its_tenant_alone(reader: Any) -> None:
-    for source in (*TABLES, "latest", "latest_of('dev')"):
+    for source in (*VIEWS, "latest_of('dev')"):
         await sees_its_tenant_alone(reader, f"tenant.{source}")
 
 
+async def test_no_view_is_left_out(filled: Stack) -> None:
+    views = await filled.fetch("SELECT viewname FROM pg_views WHERE schemaname = 'tenant'")
+    assert {row["viewname"] for row in views} == {*VIEWS}
+
+
 async def test_so_does_who_was_given_the_tables_themselves(granted: Any) -> None:
-    for table in TABLES:
+    for table in (*TABLES, "device_status"):
         await sees_its_tenant_alone(granted, f"public.{table}")
 
 
@@ -92,7 +99,7 @@ async def is_denied(connection: Any, statement: str) -> None:
 
 async def test_a_reader_may_neither_write_nor_go_round_the_views(reader: Any) -> None:
     await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
-    for relation in (f"{schema}.{table}" for schema in ("tenant", "public") for table in TABLES):
+    for relation in (*(f"tenant.{view}" for view in VIEWS), *(f"public.{table}" for table in TABLES)):
         await is_denied(reader, f"DELETE FROM {relation}")
         await is_denied(reader, f"UPDATE {relation} SET tenant_id = 'one'")
         await is_denied(reader, f"INSERT INTO {relation} (tenant_id) VALUES ('one')")
@@ -109,9 +116,9 @@ async def test_a_function_of_the_readers_own_sees_no_other_rows(filled: Stack, r
         CREATE FUNCTION pg_temp.overhear(source text, tenant text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
         BEGIN RAISE NOTICE '% %', source, tenant; RETURN true; END $$""")
     await reader.execute("SELECT set_config('app.tenant_id', 'one', false)")
-    for table in TABLES:
-        await reader.fetch(f"SELECT * FROM tenant.{table} WHERE pg_temp.overhear('{table}', tenant_id)")
-    expected = {f"{table} one" for table in TABLES}
+    for view in VIEWS:
+        await reader.fetch(f"SELECT * FROM tenant.{view} WHERE pg_temp.overhear('{view}', tenant_id)")
+    expected = {f"{view} one" for view in VIEWS}
     await eventually(lambda: expected <= set(heard))
     assert set(heard) == expected
 
@@ -119,6 +126,9 @@ async def test_a_function_of_the_readers_own_sees_no_other_rows(filled: Stack, r
 DENIED = (
     "SELECT * FROM public.stream_ledger",
     "SELECT * FROM public.schema_migrations",
+    "SELECT * FROM public.sparkplug_birth",
+    "SELECT * FROM public.device_status",
+    "SELECT public.has_state('one', 'dev', '{}')",
     "CREATE TABLE tenant.mine ()",
     "CREATE TABLE public.mine ()",
     "CREATE OR REPLACE VIEW tenant.device AS SELECT * FROM public.device",

@@ -14,7 +14,7 @@ _TABLES = """
 CREATE TABLE public.ts_measure (
     tenant_id {id} NOT NULL, device_id {id} NOT NULL, point_id {id} NOT NULL, ts timestamptz NOT NULL,
     v_num double precision, v_bool boolean, v_text text, unit text, qual smallint DEFAULT 0, meta jsonb
-);
+) {partitions};
 CREATE INDEX ON ts_measure (tenant_id, device_id, point_id, ts DESC);
 CREATE INDEX ON ts_measure (tenant_id, ts DESC);
 CREATE INDEX ON ts_measure (device_id, ts DESC);
@@ -33,6 +33,23 @@ SELECT tenant_id, device_id, point_id, ts, v_num, v_bool, v_text, unit, qual, me
 WHERE tenant_id = current_setting('app.tenant_id', true)::{id};
 """
 
+# A day each, the newest of which have no rows yet, and one for all other times. The newest has the first name.
+_PARTITIONS = """
+DO $$
+DECLARE
+    day date;
+BEGIN
+    FOR number IN 1 .. 8 LOOP
+        day := current_date + 4 - number;
+        EXECUTE format(
+            'CREATE TABLE ts_measure_part_%s PARTITION OF ts_measure FOR VALUES FROM (%L) TO (%L)', number, day, day + 1
+        );
+    END LOOP;
+    CREATE TABLE ts_measure_rest PARTITION OF ts_measure DEFAULT;
+END
+$$;
+"""
+
 _PLATFORM = """
 CREATE TABLE public.tenancy_client (id serial PRIMARY KEY, uuid uuid, schema_name text UNIQUE);
 INSERT INTO tenancy_client (uuid, schema_name) VALUES ('{0}', 'acme'), ('{1}', 'frigo');
@@ -47,6 +64,7 @@ DECLARE
     name text;
 BEGIN
     FOREACH name IN ARRAY ARRAY['app_user', 'app_readonly', 'app_migrations'] LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM pg_roles WHERE rolname = name);
         BEGIN
             EXECUTE format('CREATE ROLE %I', name);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -92,13 +110,17 @@ class Kind(NamedTuple):
 
     id_type: str  # uuid, or text where somebody has changed it
     has_timescaledb: bool
+    is_partitioned: bool = False  # by PostgreSQL itself
 
 
 async def create(connection: Any, kind: Kind) -> None:
     """Its tables, without rows; the database is empty."""
     if kind.has_timescaledb:
         await connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-    await connection.execute(_TABLES.format(id=kind.id_type))
+    partitions = "PARTITION BY RANGE (ts)" if kind.is_partitioned else ""
+    await connection.execute(_TABLES.format(id=kind.id_type, partitions=partitions))
+    if kind.is_partitioned:
+        await connection.execute(_PARTITIONS)
     if kind.has_timescaledb:
         await connection.execute("ALTER TABLE ts_measure DISABLE ROW LEVEL SECURITY")
         await connection.execute(

@@ -17,6 +17,7 @@ from traksense_ingest.ops.cli import main
 from traksense_ingest.ops.help import PROGRAM, VARIABLE, Argument
 
 HEAVY = {"aiomqtt", "asyncio", "asyncpg", "paho", "prometheus_client", "pydantic", "redis", "rich"}
+SET = ("devices", "set")
 ORDER = [
     "up",
     "migrate",
@@ -63,7 +64,10 @@ def parse(words: list[str]) -> click.Context:
     """As click would, up to calling the command; raises UsageError."""
     context = main.make_context(PROGRAM, list(words))
     while isinstance(context.command, click.Group):
-        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        words = [*context._protected_args, *context.args]
+        if context.command.invoke_without_command and not words:
+            break
+        name, command, rest = context.command.resolve_command(context, words)
         assert command
         context = command.make_context(name, rest, parent=context)
     return context
@@ -151,6 +155,12 @@ def test_what_dlq_says_of_its_selectors_is_so() -> None:
         (["status", "--wach"], "Did you mean '--watch'?", "traksense-ingest status --help"),
         (["dlq", "list", "--tenent", "t"], "'--tenant'", "traksense-ingest dlq list --help"),
         (["dlq", "list", "--reason", "parse"], "'parse_error', ", "traksense-ingest dlq list --help"),
+        (["devices", "silent"], "No such command 'silent'", "traksense-ingest devices --help"),
+        (["devices", "--silent", "set", "t", "d"], "does not go with `set`", "traksense-ingest devices --help"),
+        ([*SET, "t", "--interval", "9"], "name devices, or give either", "traksense-ingest devices set --help"),
+        ([*SET, "t", "--all", "--site", "s", "--interval", "9"], "either", "traksense-ingest devices set --help"),
+        ([*SET, "t", "d", "--interval", "0.5"], "from 1 to 31622400", "traksense-ingest devices set --help"),
+        ([*SET, "t", "d", "--interval", "nan"], "nor 'learned'", "traksense-ingest devices set --help"),
         (["completion"], "bash", "traksense-ingest completion --help"),
     ],
 )
