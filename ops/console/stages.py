@@ -76,7 +76,7 @@ def _receivers(status: Status) -> Stage:
 
 def _streams(status: Status) -> Stage:
     redis = _dependency(status, "redis")
-    unit = "entries/s more"
+    unit = "entries/s growth"
     if status.now is None:
         worry = printable(redis.error) if redis else ""
         return Stage(

@@ -67,14 +67,14 @@ def _charts(samples: list[Sample]) -> list[Any]:
     moments = [sample.at.timestamp() for sample in samples]
     return [
         chart(
-            "Messages/s into and out of the streams",
+            "Messages/s, in and out",
             moments,
             [Series("in", "in", [s.in_rate for s in samples]), Series("out", "out", [s.out_rate for s in samples])],
             _rate,
             WINDOW_S,
         ),
         chart(
-            "From the device's timestamp to COMMIT",
+            "Latency, from device to COMMIT",
             moments,
             [Series("p50", "p50", [s.p50_s for s in samples]), Series("p99", "p99", [s.p99_s for s in samples])],
             latency,
