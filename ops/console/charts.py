@@ -2,11 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 BAR, GAP, HEIGHT = 4, 1, 24  # of a sparkline, in its own units
+PLOT_WIDTH, PLOT_HEIGHT = 600, 120  # of a chart, in its own units
+LONGEST_GAP_S = 8.0  # between two samples of one line: a database that does not answer delays them by some seconds
+
+
+class Series(NamedTuple):
+    """A line of a chart; `style` is its class in the style sheet. None is a gap."""
+
+    name: str
+    style: str
+    values: Sequence[float | None]
+
+
+class Chart(NamedTuple):
+    """For the template `chart.html`: the labels are text around the drawing, so that they keep their size on a small
+    screen. `ticks` are those of the vertical axis, the highest one first; `legend` has each line's name, style and
+    latest value."""
+
+    title: str
+    text: str  # the same in words
+    ticks: Sequence[str]
+    legend: Sequence[tuple[str, str, str]]
+    minutes: int
+    drawing: Markup
+
+
+def chart(
+    title: str,
+    moments: Sequence[float],
+    series: Sequence[Series],
+    words: Callable[[float | None], str],
+    window_s: float,
+) -> Chart:
+    """Lines over the last `window_s` seconds; `moments` are those of their values, the last one is now."""
+    highest = _round_above(max((value for each in series for value in each.values if value is not None), default=0.0))
+    end = moments[-1] if moments else 0.0
+    xs = [round(PLOT_WIDTH * (1 - (end - at) / window_s)) for at in moments]
+    longest = LONGEST_GAP_S / window_s * PLOT_WIDTH
+    lines = [
+        Markup('<path class="line {}" d="{}"/>').format(each.style, _path(xs, each.values, highest, longest))
+        for each in series
+    ]
+    text = "; ".join(_in_words(each, words) for each in series)
+    return Chart(
+        title,
+        f"{title}, the last {window_s / 60:.0f} minutes. {text}.",
+        [words(highest), words(highest / 2), words(0)],
+        [(each.name, each.style, _latest(each, words)) for each in series],
+        round(window_s / 60),
+        Markup(
+            '<svg class="plot" viewBox="0 0 {} {}" preserveAspectRatio="none" aria-hidden="true">'
+            '<path class="grid" d="M0 0H{}M0 {}H{}M0 {}H{}"/>{}</svg>'
+        ).format(
+            PLOT_WIDTH,
+            PLOT_HEIGHT,
+            PLOT_WIDTH,
+            PLOT_HEIGHT // 2,
+            PLOT_WIDTH,
+            PLOT_HEIGHT,
+            PLOT_WIDTH,
+            Markup("").join(lines),
+        ),
+    )
+
+
+def _path(xs: Sequence[int], values: Sequence[float | None], highest: float, longest_gap: float) -> str:
+    path, last = [], -math.inf
+    for x, value in zip(xs, values, strict=True):
+        if value is None:
+            last = -math.inf
+            continue
+        y = round(PLOT_HEIGHT - min(1.0, value / highest) * (PLOT_HEIGHT - 2) - 1)
+        path.append(f"{'L' if x - last <= longest_gap else 'M'}{x} {y}")
+        last = x
+    return "".join(path)
+
+
+def _round_above(value: float) -> float:
+    """1, 2, 5, 10, 20 … or 0.5, 0.2, …: the end of an axis."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 5, 10) if value <= step * power * (1 + 1e-9))
+
+
+def _latest(series: Series, words: Callable[[float | None], str]) -> str:
+    latest = series.values[-1] if series.values else None
+    return "–" if latest is None else words(latest)
+
+
+def _in_words(series: Series, words: Callable[[float | None], str]) -> str:
+    known = [value for value in series.values if value is not None]
+    if not known:
+        return f"{series.name}: nothing"
+    return f"{series.name}: now {_latest(series, words)}, from {words(min(known))} to {words(max(known))}"
 
 
 def bars(values: Sequence[float], label: str) -> Markup:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from traksense_ingest.ops.terminal import at, duration, number, printable
+from traksense_ingest.ops.terminal import at, duration, latency, number, printable
 
 FOLDER = Path(__file__).parent
 
@@ -27,6 +27,7 @@ TEMPLATES = Environment(
 TEMPLATES.filters |= {
     "at": at,
     "duration": duration,
+    "latency": latency,
     "number": number,
     "printable": printable,
     "thousands": _thousands,

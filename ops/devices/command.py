@@ -83,9 +83,9 @@ def devices(
     """Show which devices are silent.
 
     Each device's status and since when, when it was last seen, at which interval it sends, and whether its clock is
-    right. The interval is learned, or set with `devices set`. A device is late after twice its interval and silent after five
-    times, and a minute more; offline if its last will says so. Those that are silent, offline or late come first, then
-    those whose clock is off by a minute or more.
+    right. The interval is learned, or set with `devices set`. A device is late after twice its interval and silent
+    after five times, and a minute more; offline if its last will says so. Those that are silent, offline or late come
+    first, then those whose clock is off by a minute or more.
 
     On a terminal times are in UTC, ages and intervals are rounded. In a pipe a device is one line: tenant, device,
     site, status, since, last seen, last reading, interval and skew in seconds, separated by tabs, after the counts and

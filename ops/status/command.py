@@ -88,7 +88,8 @@ def status(
 ) -> None:
     """Show how the pipeline is doing.
 
-    Whether broker, Redis and database answer; the nodes of a Redis Cluster; receivers and writers; each stream's
+    First one sentence: what is wrong, what that means for the data, and how long the pipeline can go on. Then whether
+    broker, Redis and database answer; the nodes of a Redis Cluster; receivers and writers; each stream's
     backlog, rates, and how long until it is full or empty; and whether the counts balance: entries added = stored +
     dead-lettered + written off + still here, at any instant. With five or more streams, one line is the sum
     of all, only those that don't keep up have a line of their own, and a writer has one line instead of one for each

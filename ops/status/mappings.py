@@ -66,6 +66,11 @@ def as_json(found: Sequence[Group], failed: Sequence[tuple[str, str]]) -> dict[s
     }
 
 
+def own_mappings(mappings: Digests | None) -> str:
+    """Those that not every process has anyway, each with the beginning of its digest."""
+    return _listed({name: digest for name, digest in (mappings or {}).items() if name not in SHIPPED})
+
+
 def _differing(mappings: Digests, found: Sequence[Group]) -> Mapping[str, str]:
     return {name: digest for name, digest in mappings.items() if any(others.get(name) != digest for others, _ in found)}
 

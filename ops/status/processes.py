@@ -93,17 +93,18 @@ def consumers(shards: Sequence[StreamSnapshot], width: int, lines: int) -> Rende
 
 
 def _receiver(receiver: Receiver) -> Sequence[RenderableType]:
-    figures = _broker(receiver), f"{receiver.appended_per_s:.0f}", f"{duration(receiver.idle_s)} ago"
-    return safe_name(receiver.client_id), *figures, _note(receiver)
+    figures = broker_of(receiver), f"{receiver.appended_per_s:.0f}", f"{duration(receiver.idle_s)} ago"
+    return safe_name(receiver.client_id), *figures, receiver_note(receiver)
 
 
-def _broker(receiver: Receiver) -> str:
+def broker_of(receiver: Receiver) -> str:
     """A receiver that waits for Redis at its start has not tried to connect yet."""
     is_tried = not receiver.waits or any(wait.component == "broker" for wait in receiver.waits)
     return "up" if receiver.broker else "unreachable" if is_tried else "–"
 
 
-def _note(receiver: Receiver) -> str:
+def receiver_note(receiver: Receiver) -> str:
+    """What it waits for, in a word or two."""
     if any(wait.component == "redis" for wait in receiver.waits):
         return "waits for Redis"
     return "waits for room" if receiver.waiting else ""
@@ -158,6 +159,12 @@ def _lanes(known: Sequence[tuple[StreamSnapshot, ConsumerInfo]]) -> Iterator[tup
     for _, consumer in known:
         found.setdefault(re.sub(r"-\d+$", "", consumer.name), []).append(consumer)
     yield from found.items()
+
+
+def pending_by_writer(shards: Sequence[StreamSnapshot]) -> dict[str, int]:
+    """Entries that are delivered and not settled, by the name of the writer."""
+    known = [(shard, consumer) for shard in shards for consumer in shard.consumers]
+    return {writer: _pending(lanes) for writer, lanes in _lanes(known)}
 
 
 def _pending(consumers: Sequence[ConsumerInfo]) -> int:

@@ -30,12 +30,57 @@ class _Column(NamedTuple):
         return max(map(len, (self.heading, *self.cells)))
 
 
-class _Row(NamedTuple):
+class StreamRow(NamedTuple):
     """A stream, or several together."""
 
     name: str
     shards: Sequence[StreamSnapshot]
     note: str
+
+    @property
+    def in_stream(self) -> int:
+        return sum(shard.in_stream for shard in self.shards)
+
+    @property
+    def longest(self) -> int:
+        """Entries in the one that has most of them."""
+        return max(shard.in_stream for shard in self.shards)
+
+    @property
+    def oldest_s(self) -> float | None:
+        """The age of the oldest entry; None without entries."""
+        return max((shard.oldest_s for shard in self.shards if shard.in_stream), default=None)
+
+    def rate(self, status: Status, name: str) -> float:
+        """How a figure of all of them grows, per second."""
+        return sum(status.rate(shard, name) for shard in self.shards)
+
+    def level(self, status: Status) -> str:
+        """`bad` where one is full, `warning` where one nearly is."""
+        if self.longest >= status.cap:
+            return "bad"
+        return "warning" if self.longest >= LONG_BACKLOG * status.cap else "good"
+
+
+class Sums(NamedTuple):
+    """The counts of messages of some streams, of which the first is the sum of the next five and of `missing`.
+
+    Duplicates are rows, of which a message has several, so they are not part of the sum.
+    """
+
+    added: int
+    stored: int
+    dead_lettered: int
+    ignored: int
+    removed: int  # written off
+    in_stream: int
+    missing: int
+    duplicates: int
+
+    @classmethod
+    def of(cls, shards: Sequence[StreamSnapshot]) -> Sums:
+        """Of these streams together."""
+        return cls(*(sum(getattr(shard, name) for shard in shards) for name in cls._fields))
 
 
 def are_folded(shards: Sequence[StreamSnapshot]) -> bool:
@@ -46,18 +91,18 @@ def are_folded(shards: Sequence[StreamSnapshot]) -> bool:
 def backlogs(status: Status, width: int) -> Table:
     """A line for each stream, or for all of them and for each that is not well. None is wrapped; columns that a narrow
     terminal has no room for are left out."""
-    rows = _rows(status)
+    rows = rows_of(status)
     streams, *figures, notes = _fitting(_columns(status, rows), width)
     made = table_with_notes(width, streams.heading, *(figure.heading for figure in figures), no_wrap=True)
     cells = zip(streams.cells, *(figure.cells for figure in figures), notes.cells, strict=True)
     for row, texts in zip(rows, cells, strict=True):
-        made.add_row(*texts, style=_colour(status, row.shards))
+        made.add_row(*texts, style=_COLOURS[row.level(status)])
     return made
 
 
 def line_count(status: Status) -> int:
     """How many lines that takes, without the heading."""
-    return len(_rows(status))
+    return len(rows_of(status))
 
 
 def balances(status: Status) -> Iterator[Text]:
@@ -78,18 +123,19 @@ def balances(status: Status) -> Iterator[Text]:
         yield Text("once the cause is known: traksense-ingest status --accept-loss")
 
 
-def _rows(status: Status) -> list[_Row]:
-    own = [_Row(shard.stream, [shard], in_words(status.forecast(shard))) for shard in status.shards]
+def rows_of(status: Status) -> list[StreamRow]:
+    """Each stream, or the sum of all and those that don't keep up, the longest backlogs first."""
+    own = [StreamRow(shard.stream, [shard], in_words(status.forecast(shard))) for shard in status.shards]
     if not are_folded(status.shards):
         return own
     bad = [row for row in own if not _is_well(status, row.shards[0])]
     worst = sorted(bad, key=lambda row: -row.shards[0].in_stream)[:ROWS_MAX]
     well = len(own) - len(bad)
     note = "all keep up" if not bad else f"{well} keep{'s' * (well == 1)} up"
-    rows = [_Row(f"{len(own)} streams", status.shards, note), *(row for row in bad if row in worst)]
+    rows = [StreamRow(f"{len(own)} streams", status.shards, note), *(row for row in bad if row in worst)]
     if len(bad) > len(worst):
         others = [row.shards[0] for row in bad if row not in worst]
-        rows.append(_Row(f"{len(others)} more", others, "with shorter backlogs"))
+        rows.append(StreamRow(f"{len(others)} more", others, "with shorter backlogs"))
     return rows
 
 
@@ -97,25 +143,20 @@ def _is_well(status: Status, shard: StreamSnapshot) -> bool:
     return status.forecast(shard).trend == "keeping_up" and shard.in_stream < LONG_BACKLOG * status.cap
 
 
-def _columns(status: Status, rows: Sequence[_Row]) -> list[_Column]:
+def _columns(status: Status, rows: Sequence[StreamRow]) -> list[_Column]:
     """Of several streams: sums, the share of the fullest and the age of the oldest entry."""
-    lengths = [[shard.in_stream for shard in row.shards] for row in rows]
-    ages = [[shard.oldest_s for shard in row.shards if shard.in_stream] for row in rows]
     return [
         _Column("stream", [row.name for row in rows]),
-        _Column("backlog", [str(sum(each)) for each in lengths]),
-        _Column("cap", [f"{max(each) / status.cap:.0%}" for each in lengths]),
-        _Column("oldest", [duration(max(each, default=None)) for each in ages]),
-        *(_Column(heading, [_rate(status, row, name) for row in rows]) for heading, name in _RATES.items()),
+        _Column("backlog", [str(row.in_stream) for row in rows]),
+        _Column("cap", [f"{row.longest / status.cap:.0%}" for row in rows]),
+        _Column("oldest", [duration(row.oldest_s) for row in rows]),
+        *(_Column(heading, [f"{row.rate(status, name):.0f}" for row in rows]) for heading, name in _RATES.items()),
         _Column("", [row.note for row in rows]),
     ]
 
 
+_COLOURS = {"good": "", "warning": "yellow", "bad": "red"}
 _RATES = {"in/s": "added", "out/s": "settled"}
-
-
-def _rate(status: Status, row: _Row, name: str) -> str:
-    return f"{sum(status.rate(shard, name) for shard in row.shards):.0f}"
 
 
 def _fitting(columns: list[_Column], width: int) -> list[_Column]:
@@ -123,13 +164,6 @@ def _fitting(columns: list[_Column], width: int) -> list[_Column]:
         if sum(column.width + gap(width) for column in columns) - gap(width) > width:
             columns = [column for column in columns if column.heading != heading]
     return columns
-
-
-def _colour(status: Status, shards: Sequence[StreamSnapshot]) -> str:
-    longest = max(shard.in_stream for shard in shards)
-    if longest >= status.cap:
-        return "red"
-    return "yellow" if longest >= LONG_BACKLOG * status.cap else ""
 
 
 def in_words(forecast: Forecast) -> str:
@@ -163,13 +197,8 @@ def balance_of(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
 
 
 def _sums(shards: Sequence[StreamSnapshot]) -> str:
-    """Of messages. Duplicates are rows, of which a message has several, so they are not part of the sum."""
-
-    def total(name: str) -> int:
-        return sum(getattr(shard, name) for shard in shards)
-
-    removed = f" + {total('removed')} written off" if total("removed") else ""
-    ignored = f" + {total('ignored')} ignored" if total("ignored") else ""
-    settled = f"{total('stored')} stored + {total('dead_lettered')} dead-lettered{ignored}{removed}"
-    duplicates = number(total("duplicates"), "duplicate row")
-    return f"{total('added')} added = {settled} + {total('in_stream')} here ({duplicates})"
+    sums = Sums.of(shards)
+    removed = f" + {sums.removed} written off" if sums.removed else ""
+    ignored = f" + {sums.ignored} ignored" if sums.ignored else ""
+    settled = f"{sums.stored} stored + {sums.dead_lettered} dead-lettered{ignored}{removed}"
+    return f"{sums.added} added = {settled} + {sums.in_stream} here ({number(sums.duplicates, 'duplicate row')})"

@@ -63,7 +63,7 @@ def _losses(status: Status) -> Iterator[Verdict]:
     lost = sum(max(0, shard.missing) for shard in status.shards) + sum((status.lost or {}).values())
     if lost:
         entries = "1 entry has" if lost == 1 else f"{lost} entries have"
-        yield Verdict(BAD, f"{entries} left the streams without being stored: another client, or Redis, removed them.")
+        yield Verdict(BAD, f"{entries} left the streams without being stored.")
     elif status.balanced is False:
         yield Verdict(BAD, "A stream was deleted and recreated: its counts do not balance.")
 

@@ -34,7 +34,14 @@ async def test_all_is_well(stack: Stack) -> None:
     (shown,) = report["receivers"]
     assert (shown["client_id"], shown["broker"], shown["waiting"], shown["appended"]) == ("edge-0", True, False, 21)
     assert len(report["shards"][0]["consumers"]) == 2
+    await eventually(lambda: _says_its_figures(stack), "the writer's next heartbeat has its figures")
     assert "unreachable" not in receiver.log + writer.log
+
+
+async def _says_its_figures(stack: Stack) -> bool:
+    """The rows that it stored a second, and their latency."""
+    (writer,) = (await report_of(stack))[1]["writers"]
+    return bool(writer["rows_per_s"] and writer["p50_s"] and writer["p99_s"] >= writer["p50_s"])
 
 
 async def test_thousands_of_consumers_take_a_few_lines(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,7 @@ def still(in_stream: int, growth: int = 0) -> dict[str, Any]:
     return {"now": [now], "before": [replace(now, in_stream=in_stream - growth, added=now.added - growth)]}
 
 
+BROKER_KEEPS = "the broker keeps the messages"
 KEEPS = "receivers acknowledge nothing, so the broker keeps the messages"
 CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "redis": ({"dependencies": down("redis"), "now": None, "before": ()}, f"Redis is unreachable: {KEEPS}."),
@@ -52,11 +53,11 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "node": ({"nodes": [NODE]}, "1 node of the Redis Cluster is unreachable."),
     "removed": (
         {"now": [replace(CALM, added=CALM.added + 3)]},
-        "3 entries have left the streams without being stored: another client, or Redis, removed them.",
+        "3 entries have left the streams without being stored.",
     ),
     "lost": (
         {"lost": {CALM.stream: 1}},
-        "1 entry has left the streams without being stored: another client, or Redis, removed them.",
+        "1 entry has left the streams without being stored.",
     ),
     "recreated": (
         {"now": [replace(CALM, added=CALM.added - 3)]},
@@ -72,7 +73,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "database wrong": (
         {"dependencies": down("database", State.WRONG), **still(50_000)},
-        "The database answers, but can't be used: nothing is lost, a stream is full, and the broker keeps the messages.",
+        f"The database answers, but can't be used: nothing is lost, a stream is full, and {BROKER_KEEPS}.",
     ),
     "database from here": (
         {"dependencies": down("database")},
