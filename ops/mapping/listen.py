@@ -8,8 +8,10 @@ import contextlib
 import secrets
 import signal
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
 
 import aiomqtt
 import click
@@ -27,26 +29,47 @@ QOS = 1  # as receivers
 WAITING = 10_000  # messages that wait to be shown; aiomqtt warns of those that it leaves out
 
 
-async def listen(settings: Settings, filters: Sequence[str], seconds: float) -> AsyncGenerator[Message, None]:
-    """What comes within so many seconds, or until Ctrl-C. Raises IngestError if the broker can't be used."""
+async def listen_until_interrupted(
+    settings: Settings, filters: Sequence[str], seconds: float
+) -> AsyncGenerator[Message, None]:
+    """For a command: it says so on stderr once it listens, and Ctrl-C ends it."""
     stop = asyncio.Event()
     with contextlib.suppress(ValueError):  # not in the main thread: no signal arrives there
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    client = _client(settings)
+    subscribed = partial(_announce, settings, filters, seconds)
+    async with aclosing(listen(settings, filters, seconds, stop, subscribed=subscribed)) as messages:
+        async for message in messages:
+            yield message
+
+
+async def listen(
+    settings: Settings,
+    filters: Sequence[str],
+    seconds: float,
+    stop: asyncio.Event,
+    *,
+    subscribed: Callable[[], None] = lambda: None,
+    waiting: int = WAITING,
+) -> AsyncGenerator[Message, None]:
+    """What comes within so many seconds, or until `stop`. Raises IngestError if the broker can't be used.
+
+    `subscribed` is called once messages may come; at most `waiting` of them wait to be taken.
+    """
+    client = _client(settings, waiting)
     try:
         async with client:
             require_allowed(client.allowed, filters)
             lowered(filters, 0, await client.subscribe([(name, QOS) for name in filters]))
-            _announce(settings, filters, seconds)
+            subscribed()
             async for message in _until(client, seconds, stop):
                 yield message
     except (aiomqtt.MqttError, Unusable, OSError) as error:
         raise _unusable(settings, error) from error
 
 
-def _client(settings: Settings) -> Client:
+def _client(settings: Settings, waiting: int) -> Client:
     try:
-        return mqtt.client(settings, f"mapping-{secrets.token_hex(6)}", max_queued_incoming_messages=WAITING)
+        return mqtt.client(settings, f"mapping-{secrets.token_hex(6)}", max_queued_incoming_messages=waiting)
     except OSError as error:
         raise _unusable(settings, error) from error
 
