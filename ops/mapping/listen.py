@@ -12,9 +12,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import aiomqtt
 import click
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from traksense_ingest.ops.terminal import duration
 from traksense_ingest.shared import mqtt
@@ -50,12 +53,14 @@ async def listen(
     *,
     subscribed: Callable[[], None] = lambda: None,
     waiting: int = WAITING,
+    packet_max: int | None = None,
 ) -> AsyncGenerator[Message, None]:
     """What comes within so many seconds, or until `stop`. Raises IngestError if the broker can't be used.
 
-    `subscribed` is called once messages may come; at most `waiting` of them wait to be taken.
+    `subscribed` is called once messages may come; at most `waiting` of them wait to be taken. The broker
+    leaves out messages of more than `packet_max` bytes, if it has MQTT 5.
     """
-    client = _client(settings, waiting)
+    client = _client(settings, waiting, packet_max)
     try:
         async with client:
             require_allowed(client.allowed, filters)
@@ -67,9 +72,14 @@ async def listen(
         raise _unusable(settings, error) from error
 
 
-def _client(settings: Settings, waiting: int) -> Client:
+def _client(settings: Settings, waiting: int, packet_max: int | None) -> Client:
+    properties: Any = None
+    if packet_max is not None and mqtt.is_v5(settings):
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = packet_max
+    name = f"mapping-{secrets.token_hex(6)}"
     try:
-        return mqtt.client(settings, f"mapping-{secrets.token_hex(6)}", max_queued_incoming_messages=waiting)
+        return mqtt.client(settings, name, max_queued_incoming_messages=waiting, properties=properties)
     except OSError as error:
         raise _unusable(settings, error) from error
 
