@@ -14,16 +14,17 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from traksense_ingest.ops.console.guard.bodies import bounded
 from traksense_ingest.ops.console.guard.headers import HEADERS
 from traksense_ingest.ops.console.guard.hosts import is_allowed
 from traksense_ingest.ops.console.guard.sessions import COOKIE
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.pages import devices, login, pipeline, streams
+from traksense_ingest.ops.console.pages import devices, login, pipeline, playground, streams
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.shared.errors import IngestError
 
 STATIC = Path(__file__).parent / "static"
-PAGES: Sequence[Page] = (*login.PAGES, *pipeline.PAGES, *devices.PAGES, *streams.PAGES)
+PAGES: Sequence[Page] = (*login.PAGES, *pipeline.PAGES, *devices.PAGES, *playground.PAGES, *streams.PAGES)
 
 
 def make_app(console: Console) -> ASGIApp:
@@ -45,8 +46,9 @@ async def _healthz(_: Request) -> Response:
 
 async def _failed(visit: Visit, error: Exception) -> Response:
     if isinstance(error, HTTPException):
-        text = "There is no such page." if error.status_code == 404 else str(error.detail)
-        return await visit.render("error.html", error.status_code, heading="Not found", text=text)
+        is_missing = error.status_code == 404
+        heading, text = ("Not found", "There is no such page.") if is_missing else ("Not possible", str(error.detail))
+        return await visit.render("error.html", error.status_code, heading=heading, text=text)
     return await visit.render("error.html", 503, heading="Can't be shown now", text=str(error))
 
 
@@ -75,4 +77,4 @@ class Gate:
         prefix, path = self._console.options.prefix, scope["path"]
         if prefix and path != prefix and not path.startswith(f"{prefix}/"):
             path = prefix + path
-        await self._app({**scope, "path": path, "root_path": prefix}, receive, send_with_headers)
+        await self._app({**scope, "path": path, "root_path": prefix}, bounded(receive), send_with_headers)

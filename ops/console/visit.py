@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -16,8 +16,10 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from traksense_ingest.ops.console.feed import Feed
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
+from traksense_ingest.ops.console.listeners import Listeners
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.render import TEMPLATES
+from traksense_ingest.ops.mapping.playground.process import LimitedProcesses
 from traksense_ingest.ops.status.verdict import verdict
 from traksense_ingest.shared.config import Settings
 
@@ -35,6 +37,8 @@ class Console:
     port: int
     sessions: Sessions
     feed: Feed
+    listeners: Listeners = field(default_factory=Listeners)
+    processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 
     def announce(self) -> None:
         """Log where it is; without users, with a link that opens it once."""

@@ -14,7 +14,7 @@ import click
 from traksense_ingest.ops.mapping.columns import screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import named_files, spec_of
 from traksense_ingest.ops.mapping.excerpt import excerpt
-from traksense_ingest.ops.mapping.tests import untested
+from traksense_ingest.ops.mapping.tests import reports_of, untested
 from traksense_ingest.ops.mapping.warnings import warnings_of
 from traksense_ingest.ops.terminal import number
 from traksense_ingest.shared import config
@@ -24,7 +24,7 @@ from traksense_ingest.shared.mapping.mappings import Mappings
 from traksense_ingest.shared.runtime.service import EXIT_FAILED, EXIT_MISCONFIGURED
 
 FAULT, WARNING = "error", "warning"
-_HINT = re.compile(r"^(.*); (did you mean [^?]+\?)$", re.DOTALL)  # shown first: what is allowed may be long
+_HINT = re.compile(r"^(.*); (did you mean [^?]+\?)$", re.DOTALL)
 
 
 def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
@@ -32,13 +32,14 @@ def lint_mappings(specs: Sequence[str], *, strict: bool, as_json: bool) -> None:
     spec = spec_of(specs, config.load())
     try:
         mappings = load(spec)
+        reports = reports_of(mappings)
     except MappingError as error:
         faults = [_as_asked(fault) for fault in error.faults] if specs else list(error.faults)
         _show(FAULT, faults, as_json=as_json)
         if not as_json:
             click.echo(f"{number(len(error.faults), 'error')}")
         sys.exit(EXIT_MISCONFIGURED)
-    warnings = sorted([*warnings_of(mappings), *untested(mappings)])
+    warnings = sorted([*warnings_of(mappings), *untested(reports)])
     _show(WARNING, warnings, as_json=as_json)
     if not as_json:
         click.echo(_summary(mappings, len(warnings)))
@@ -84,8 +85,12 @@ def as_dict(severity: str, fault: Fault) -> dict[str, Any]:
 def lines(severity: str, fault: Fault, width: int | None) -> Iterator[str]:
     """Where and what, then the line of the file with a caret."""
     word = "warning: " if severity == WARNING else ""
-    what = _HINT.sub(r"\2 \1", fault.what)
-    text = ": ".join(part for part in (str(fault.place or ""), word + fault.where, what) if part)
+    text = ": ".join(part for part in (str(fault.place or ""), word + fault.where, what_of(fault)) if part)
     yield from wrapped(text, width)
     if fault.place:
         yield from excerpt(fault.place, width)
+
+
+def what_of(fault: Fault) -> str:
+    """What is wrong; what was probably meant comes first, since what is allowed may be long."""
+    return _HINT.sub(r"\2 \1", fault.what)

@@ -8,11 +8,16 @@ import contextlib
 import secrets
 import signal
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import aiomqtt
 import click
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from traksense_ingest.ops.terminal import duration
 from traksense_ingest.shared import mqtt
@@ -27,26 +32,54 @@ QOS = 1  # as receivers
 WAITING = 10_000  # messages that wait to be shown; aiomqtt warns of those that it leaves out
 
 
-async def listen(settings: Settings, filters: Sequence[str], seconds: float) -> AsyncGenerator[Message, None]:
-    """What comes within so many seconds, or until Ctrl-C. Raises IngestError if the broker can't be used."""
+async def listen_until_interrupted(
+    settings: Settings, filters: Sequence[str], seconds: float
+) -> AsyncGenerator[Message, None]:
+    """For a command: it says so on stderr once it listens, and Ctrl-C ends it."""
     stop = asyncio.Event()
     with contextlib.suppress(ValueError):  # not in the main thread: no signal arrives there
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop.set)
-    client = _client(settings)
+    subscribed = partial(_announce, settings, filters, seconds)
+    async with aclosing(listen(settings, filters, seconds, stop, subscribed=subscribed)) as messages:
+        async for message in messages:
+            yield message
+
+
+async def listen(
+    settings: Settings,
+    filters: Sequence[str],
+    seconds: float,
+    stop: asyncio.Event,
+    *,
+    subscribed: Callable[[], None] = lambda: None,
+    waiting: int = WAITING,
+    packet_max: int | None = None,
+) -> AsyncGenerator[Message, None]:
+    """What comes within so many seconds, or until `stop`. Raises IngestError if the broker can't be used.
+
+    `subscribed` is called once messages may come; at most `waiting` of them wait to be taken. The broker
+    leaves out messages of more than `packet_max` bytes, if it has MQTT 5.
+    """
+    client = _client(settings, waiting, packet_max)
     try:
         async with client:
             require_allowed(client.allowed, filters)
             lowered(filters, 0, await client.subscribe([(name, QOS) for name in filters]))
-            _announce(settings, filters, seconds)
+            subscribed()
             async for message in _until(client, seconds, stop):
                 yield message
     except (aiomqtt.MqttError, Unusable, OSError) as error:
         raise _unusable(settings, error) from error
 
 
-def _client(settings: Settings) -> Client:
+def _client(settings: Settings, waiting: int, packet_max: int | None) -> Client:
+    properties: Any = None
+    if packet_max is not None and mqtt.is_v5(settings):
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = packet_max
+    name = f"mapping-{secrets.token_hex(6)}"
     try:
-        return mqtt.client(settings, f"mapping-{secrets.token_hex(6)}", max_queued_incoming_messages=WAITING)
+        return mqtt.client(settings, name, max_queued_incoming_messages=waiting, properties=properties)
     except OSError as error:
         raise _unusable(settings, error) from error
 

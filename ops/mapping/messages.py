@@ -28,19 +28,28 @@ def message_dict(message: Message) -> dict[str, Any]:
     return found | ({"retained": True} if message.retained else {})
 
 
+def bytes_of(hexadecimal: str) -> bytes:
+    """A payload in hexadecimal, with or without blanks; raises ValueError."""
+    try:
+        return bytes.fromhex(hexadecimal)
+    except ValueError:
+        raise ValueError("two hexadecimal digits for each byte, as 0a1b2c") from None
+
+
 def read_capture(file: Path) -> Iterator[Message]:
     """The messages of a capture; raises ConfigurationError with the line that is none."""
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield _parsed(line, f"{file}:{number}")
+                    yield parsed_line(line, f"{file}:{number}")
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigurationError(f"{file}: can't be read: {what}") from None
 
 
-def _parsed(line: str, where: str) -> Message:
+def parsed_line(line: str, where: str) -> Message:
+    """The message of a line; raises ConfigurationError, which begins with `where`."""
     try:
         value = json.loads(line)
         topic, received = value["topic"], datetime.fromisoformat(value["received_at"])

@@ -15,8 +15,8 @@ from traksense_ingest.ops.advice import ingest_error
 from traksense_ingest.ops.database import each_row
 from traksense_ingest.ops.dlq.dead_letter import Selection, dead_letter_from
 from traksense_ingest.ops.dlq.table import LETTERS, open_table
-from traksense_ingest.ops.mapping.listen import listen, now
-from traksense_ingest.ops.mapping.messages import read_capture
+from traksense_ingest.ops.mapping.listen import listen_until_interrupted, now
+from traksense_ingest.ops.mapping.messages import bytes_of, read_capture
 from traksense_ingest.ops.mapping.options import Given
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.database import in_transaction
@@ -56,7 +56,7 @@ class Source:
     def _messages(self, settings: Settings, filters: Sequence[str]) -> AsyncGenerator[Message, None]:
         if self.live is not None:
             topic = [self.given.topic] if self.given.topic else None
-            return listen(settings, uncovered(topic or self.filters or filters), self.live)
+            return listen_until_interrupted(settings, uncovered(topic or self.filters or filters), self.live)
         if self.capture is not None:
             return _listed(read_capture(self.capture))
         if self.letter is not None:
@@ -81,9 +81,9 @@ def message_of(given: Given) -> Message:
 def _payload(given: Given) -> bytes:
     if given.hexadecimal is not None:
         try:
-            return bytes.fromhex(given.hexadecimal)
-        except ValueError:
-            raise click.UsageError("--hex: two hexadecimal digits for each byte, as 0a1b2c") from None
+            return bytes_of(given.hexadecimal)
+        except ValueError as error:
+            raise click.UsageError(f"--hex: {error}") from None
     if given.payload_file is not None:
         try:
             return given.payload_file.read_bytes()
@@ -93,11 +93,17 @@ def _payload(given: Given) -> bytes:
 
 
 async def _letter(settings: Settings, id_: int) -> AsyncGenerator[Message, None]:
+    message = await message_of_letter(settings, id_)
+    if message is None:
+        raise IngestError(f"{id_}: there is no such dead letter; `traksense-ingest dlq list` has the ids")
+    yield message
+
+
+async def message_of_letter(settings: Settings, id_: int) -> Message | None:
+    """The message of a dead letter; None if there is none of this id. Raises IngestError."""
     async with open_table(settings.database_url) as connection:
         row = await connection.fetchrow(LETTERS, *Selection(ids=(id_,)).arguments)
-    if row is None:
-        raise IngestError(f"{id_}: there is no such dead letter; `traksense-ingest dlq list` has the ids")
-    yield _message_of_letter(row)
+        return None if row is None else _message_of(row)
 
 
 async def _letters(settings: Settings, selection: Selection) -> AsyncGenerator[Message, None]:
@@ -106,10 +112,10 @@ async def _letters(settings: Settings, selection: Selection) -> AsyncGenerator[M
         in_transaction(connection, readonly=True),
     ):
         async for row in each_row(connection, LETTERS, *selection.arguments, at_once=AT_ONCE):
-            yield _message_of_letter(row)
+            yield _message_of(row)
 
 
-def _message_of_letter(row: Any) -> Message:
+def _message_of(row: Any) -> Message:
     letter = dead_letter_from(row)
     return Message(letter.topic, letter.payload, letter.received_at or letter.ts)
 

@@ -30,7 +30,7 @@ def run(specs: Sequence[str], *, shows_coverage: bool, as_json: bool) -> None:
     for report, file in reports:
         for result in report.results:
             if as_json:
-                click.echo(json.dumps(_as_dict(result, file), ensure_ascii=False))
+                click.echo(json.dumps(as_dict(result, file), ensure_ascii=False))
             elif not result.passed:
                 click.echo("\n".join(_failure(result, file, width)) + "\n")
         for unreached in report.unreached if shows_coverage else ():
@@ -47,9 +47,9 @@ def reports_of(mappings: Mappings) -> list[tuple[Report, str]]:
     return [(run_tests(file, mappings), file.routes[0].place.file) for file in named_files(mappings)]
 
 
-def untested(mappings: Mappings) -> Iterator[Fault]:
+def untested(reports: Sequence[tuple[Report, str]]) -> Iterator[Fault]:
     """Routes that no test reaches."""
-    for report, _ in reports_of(mappings):
+    for report, _ in reports:
         for unreached in report.unreached:
             if not unreached.where:
                 yield Fault(unreached.place, unreached.route, "no test reaches it")
@@ -57,15 +57,20 @@ def untested(mappings: Mappings) -> Iterator[Fault]:
 
 def _failure(result: Result, file: str, width: int | None) -> Iterator[str]:
     yield from wrapped(f"{file}:{result.test.line}: {result.mapping}: {printable(result.test.name)}: failed", width)
-    by = f"taken by {result.route}" if result.route else "no route takes it"
-    yield from wrapped(f"{printable(result.test.message.topic)}: {by}", width, "  ")
+    yield from wrapped(f"{printable(result.test.message.topic)}: {taker(result)}", width, "  ")
     for problem in result.problems:
         yield from wrapped(printable(problem), width, "  ")
     if isinstance(result.outcome, Rejected) and result.test.poison is None:
         yield from payload_lines_of(result.test.message.payload, result.outcome.reason, full=True)
 
 
-def _as_dict(result: Result, file: str) -> dict[str, Any]:
+def taker(result: Result) -> str:
+    """Which route has taken the test's message."""
+    return f"taken by {result.route}" if result.route else "no route takes it"
+
+
+def as_dict(result: Result, file: str) -> dict[str, Any]:
+    """For JSON."""
     return {
         "mapping": result.mapping,
         "test": result.test.name,

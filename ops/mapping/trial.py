@@ -29,6 +29,8 @@ from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.runtime.service import EXIT_FAILED
 from traksense_ingest.writer.outcome import AwaitsBirth, Decoded, Deferred, Ignored, Outcome, Rejected
 
+NO_ROUTE = "no route matches this topic"
+
 
 def try_messages(spec: str | None, source: Source, save: Path | None, *, is_verbose: bool, as_json: bool) -> None:
     """The command; without a spec by INGEST_MAPPINGS. Exits with 1 if a single message is not stored."""
@@ -87,7 +89,7 @@ class _Trial:
 
 def as_dict(message: Message, outcome: Outcome, considered: list[Considered]) -> dict[str, Any]:
     """For JSON: the message, the outcome, and its rows or the reason."""
-    found = message_dict(message) | {"outcome": verdict_of(outcome), "route": _label(considered)}
+    found = message_dict(message) | {"outcome": verdict_of(outcome), "route": label_of(considered)}
     match outcome:
         case Decoded():
             return found | {"rows": rows_of(outcome)}
@@ -106,9 +108,9 @@ def lines(
     retained = ", retained" if message.retained else ""
     yield from columns([[printable(message.topic), f"{rfc3339(message.received)}{retained}"]], width)
     if is_verbose:
-        for text in [*_whys(considered)] or ["no route matches this topic"]:
-            yield from wrapped(text, width, "  ")
-    yield from wrapped(_heading(outcome, _label(considered)), width)
+        whys = [f"{label}: {why}" for label, why in whys_of(considered)] or [NO_ROUTE]
+        yield from (line for text in whys for line in wrapped(text, width, "  "))
+    yield from wrapped(heading_of(outcome, label_of(considered)), width)
     match outcome:
         case Decoded():
             yield from screen(rows_of(outcome), width)
@@ -128,23 +130,26 @@ def _payload(payload: bytes, reason: str, *, full: bool) -> Iterator[str]:
         yield from hexdump(payload, HEX_LINES, wrong_byte(reason))
 
 
-def _label(considered: list[Considered]) -> str | None:
+def label_of(considered: list[Considered]) -> str | None:
+    """The name of the route that takes a message."""
     route = taker_of(considered)
     return route.label if route else None
 
 
-def _whys(considered: list[Considered]) -> Iterator[str]:
+def whys_of(considered: list[Considered]) -> Iterator[tuple[str, str]]:
+    """For each route of the topic its name, and whether it takes the message and why not."""
     taker = taker_of(considered)
     for route, takes, why_not in considered:
         if not takes:
-            yield f"{route.label}: no, {printable(why_not)}"
+            yield route.label, f"no, {printable(why_not)}"
         elif route is taker:
-            yield f"{route.label}: takes it"
+            yield route.label, "takes it"
         else:
-            yield f"{route.label}: not asked, since {taker.label if taker else ''} takes it"
+            yield route.label, f"not asked, since {taker.label if taker else ''} takes it"
 
 
-def _heading(outcome: Outcome, taker: str | None) -> str:
+def heading_of(outcome: Outcome, taker: str | None) -> str:
+    """One line: the route, and what comes of the message."""
     by = f"{taker}: " if taker else ""
     match outcome:
         case Decoded():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as Dict
 from dataclasses import fields, is_dataclass
 
 from traksense_ingest.ops.mapping.cover import Filters
@@ -14,15 +15,18 @@ from traksense_ingest.shared.mapping.model import Mapping, Route
 from traksense_ingest.shared.mapping.points import Place
 from traksense_ingest.shared.mapping.text import Capture, Path, Root, TopicPattern
 
+Texts = Dict[str, str]  # by their names
 
-def warnings_of(mappings: Mappings) -> list[Fault]:
-    """Of the files that were named, in their order; what only their tests can show is not among them."""
+
+def warnings_of(mappings: Mappings, texts: Texts | None = None) -> list[Fault]:
+    """Of the files that were named, in their order; what only their tests can show is not among them. `texts` are files
+    that are not on the disk."""
     named = named_files(mappings)
     own = {route.place.file for file in named for route in file.routes}
     found = [warning for warning in _unreachable(mappings.routes) if warning.place and warning.place.file in own]
     for file in named:
         found += _unused_captures(file)
-        found += _unused_variables(file)
+        found += _unused_variables(file, texts or {})
         found += _trusting_envelopes(file)
     return sorted(found + list(_overlapping(named)))
 
@@ -95,8 +99,9 @@ def _paths(value: object) -> Iterator[Path]:
             yield from _paths(getattr(value, field.name))
 
 
-def _unused_variables(file: Mapping) -> Iterator[Fault]:
-    text = file.file.read_text(encoding="utf-8", errors="replace")
+def _unused_variables(file: Mapping, texts: Texts) -> Iterator[Fault]:
+    given = texts.get(str(file.file))
+    text = file.file.read_text(encoding="utf-8", errors="replace") if given is None else given
     for name, _ in file.vars:
         if f"${{{name}}}" not in text:
             yield Fault(_place_of(name, text, file), "vars", f"{name} is never used: ${{{name}}} is nowhere")

@@ -34,12 +34,42 @@ def load(spec: str = "", library: File = LIBRARY) -> Mappings:
     after it. Raises MappingError with all errors of all files."""
     faults: list[Fault] = []
     chosen = list(entries(spec, faults))
-    before = [_built_in(name, library) for name in FIRST]
     named = [read for entry in chosen for read in _read_entry(entry, library, faults)]
+    return _among_built_in(named, faults, library)
+
+
+def load_format(name: str, given: Dict[str, str], library: File = LIBRARY) -> Mappings:
+    """One of the library, with the values of its variables; a path is no name of it. Raises MappingError."""
+    if name not in (names := formats(library)):
+        raise MappingError([_no_format(name, names)])
+    faults: list[Fault] = []
+    return _among_built_in(_read_entry(Chosen(name, name, given), library, faults), faults, library)
+
+
+def load_text(text: str, shown: str, given: Dict[str, str], library: File = LIBRARY) -> Mappings:
+    """A mapping that is on no disk, and that can name no file there. `shown` is how errors name it. Raises
+    MappingError."""
+    content = text.encode(errors="surrogatepass")
+    read = read_mapping(content, File(shown), shown, given, may_name_files=False)
+    faults = _undeclared(Chosen(shown, shown, given), [read])
+    return _among_built_in([read], faults, library)
+
+
+def variables(query: str) -> dict[str, str]:
+    """What follows the ? of an entry of INGEST_MAPPINGS: `tenant=acme&site=x`. Raises MappingError."""
+    faults: list[Fault] = []
+    found = dict(_settings(query, query, faults))
+    if faults:
+        raise MappingError(faults)
+    return found
+
+
+def _among_built_in(named: Sequence[Read], faults: list[Fault], library: File) -> Mappings:
+    before = [_built_in(name, library) for name in FIRST]
     names = {read.name for read in named}
     after = [_built_in(name, library) for name in LAST if name not in names]
     reads = [*before, *named, *after]
-    faults += [fault for read in reads for fault in read.faults]
+    faults = faults + [fault for read in reads for fault in read.faults]
     faults += _repeated(reads)
     if faults:
         raise MappingError(sorted(dict.fromkeys(faults), key=_place_first))
@@ -75,10 +105,16 @@ def _settings(text: str, query: str, faults: list[Fault]) -> Iterator[tuple[str,
 def _read_entry(entry: Chosen, library: File, faults: list[Fault]) -> list[Read]:
     paths = list(_paths(entry, library, faults))
     reads = [_read_file(path, shown, entry.vars) for path, shown in paths]
-    declared = frozenset[str]().union(*(read.declared for read in reads))
-    if reads and all(read.name for read in reads):  # else the variables of one are not known
-        faults += [_no_variable(entry, name, declared) for name in entry.vars if name not in declared]
+    faults += _undeclared(entry, reads)
     return reads
+
+
+def _undeclared(entry: Chosen, reads: Sequence[Read]) -> list[Fault]:
+    """Variables that are set, and that none of its files has."""
+    declared = frozenset[str]().union(*(read.declared for read in reads))
+    if not (reads and all(read.name for read in reads)):  # the variables of one are not known
+        return []
+    return [_no_variable(entry, name, declared) for name in entry.vars if name not in declared]
 
 
 def _paths(entry: Chosen, library: File, faults: list[Fault]) -> Iterator[tuple[File, str]]:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.console import Browser, console, links_of, scripts_of, text_of
+from tests.support.console_of_devices import Browser, console, links_of, scripts_of, text_of
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.long  # of `make test-all`

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.console import Browser, console, links_of, scripts_of, text_of
+from tests.support.console_of_devices import Browser, console, links_of, scripts_of, text_of
 from tests.support.redis_users import acl, as_user
 from tests.support.stack import Stack
 from traksense_ingest.shared.streams.keys import GROUP, key_of

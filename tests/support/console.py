@@ -1,113 +1,163 @@
-"""`traksense-ingest console` as a process, and a browser that is logged in by its link."""
+"""`traksense-ingest console` as a process, and a browser that keeps cookies and sends forms as a page does."""
 
 from __future__ import annotations
 
-import asyncio
+import json
 import os
 import re
+import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
-from html.parser import HTMLParser
+from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+from tests.support.process import EXIT_TIMEOUT_S, OURS
 from tests.support.program import Program
-from tests.support.stack import Stack
 from tests.support.waiting import eventually
+from traksense_ingest.ops.console.guard.users import ROLES, User
 
-LINK = re.compile(r"console: http://127\.0\.0\.1:(\d+)(/login\?token=\S+)")
+READY = re.compile(r"console: (http://\S+)")
+PASSWORD = "correct horse"
+TIMEOUT_S = 30.0
 
 
-class Answer(NamedTuple):
-    """Of the console."""
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
 
     status: int
+    headers: Mapping[str, str]  # names in lower case
     text: str
-    headers: Mapping[str, str]
+
+    @property
+    def location(self) -> str:
+        """Where the browser is sent."""
+        return self.headers["location"]
 
 
+@dataclass
 class Browser:
-    """Its cookie, and the token for forms."""
+    """One session of one user. `post` sends the token of the last page, and says that it comes from the same site."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._cookie = ""
-        self._token = ""
+    port: int
+    host: str = ""  # the header Host; empty: the address
+    cookies: dict[str, str] = field(default_factory=dict)
+    token: str = ""
 
-    async def log_in(self, link: str) -> None:
-        """By a link that the console has printed."""
-        self._cookie = (await self.get(link)).headers["set-cookie"].partition(";")[0]
-        found = re.search(r'name="token" value="([^"]+)"', (await self.get("/")).text)
-        assert found
-        self._token = found[1]
+    def get(self, path: str, **headers: str) -> Answer:
+        """Without following a redirect."""
+        return self._ask("GET", path, None, headers)
 
-    async def get(self, path: str, **query: object) -> Answer:
-        """A page."""
-        return await asyncio.to_thread(self._ask, "GET", path + (f"?{urlencode(query)}" if query else ""), None)
+    def post(self, path: str, fields: Mapping[str, str] | None = None, **headers: str) -> Answer:
+        """A form; headers are given with underscores."""
+        given = {"token": self.token, **(fields or {})}
+        sent = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        return self._ask("POST", path, urlencode(given), sent)
 
-    async def post(self, path: str, fields: Mapping[str, str]) -> Answer:
-        """As a form of the console's own page does."""
-        return await asyncio.to_thread(self._ask, "POST", path, urlencode({"token": self._token, **fields}))
+    def log_in(self, name: str, password: str = PASSWORD, **fields: str) -> Answer:
+        """With a name and a password."""
+        answer = self.post("/login", {"name": name, "password": password, **fields})
+        if answer.status == 303:
+            self.get(answer.location)  # each page has the token for the forms
+        return answer
 
-    def _ask(self, method: str, path: str, body: str | None) -> Answer:
-        headers = {"Cookie": self._cookie, "Sec-Fetch-Site": "same-origin"}
-        if body is not None:
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        with closing(HTTPConnection("127.0.0.1", self._port, timeout=60)) as connection:
-            connection.request(method, path, body, headers)
+    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.cookies:
+            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if self.host:
+            sent.setdefault("host", self.host)
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)) as connection:
+            connection.request(method, path, body, sent)
             response = connection.getresponse()
-            text = response.read().decode()
-            return Answer(response.status, text, {name.lower(): value for name, value in response.getheaders()})
+            text = response.read().decode(errors="replace")
+            for line in response.headers.get_all("set-cookie") or ():
+                name, _, value = line.partition(";")[0].partition("=")
+                self.cookies[name] = value.strip('"')
+            found = re.search(r'name="token" value="([^"]+)"', text)
+            self.token = found[1] if found else self.token
+            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+
+
+class Console:
+    """The process. It ends with the block of `running`."""
+
+    def __init__(self, environment: Mapping[str, str], directory: Path, *arguments: str) -> None:
+        self.log_path = directory / f"console-{len(list(directory.glob('console-*.log')))}.log"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        with self.log_path.open("wb") as log:
+            self.popen = Program(
+                "ops", "console", "--port", "0", *arguments, environment={**clean, **environment}, stdout=log
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything it has written so far."""
+        return self.log_path.read_text()
+
+    @property
+    def links(self) -> list[str]:
+        """The addresses that it has printed, the newest last."""
+        return READY.findall(self._said) + re.findall(r"another browser: (http://\S+)", self._said)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.links[0]).port or 0
+
+    def browser(self, host: str = "") -> Browser:
+        """One that is not logged in."""
+        return Browser(self.port, host)
+
+    def operator(self) -> Browser:
+        """One that has opened the newest link."""
+        browser, link = self.browser(), urlsplit(self.links[-1])
+        answer = browser.get(f"{link.path}?{link.query}")
+        assert answer.status == 303, answer.text
+        assert browser.get(answer.location).status == 200
+        return browser
+
+    async def says(self, text: str) -> None:
+        """Wait for a text in its log."""
+        await eventually(lambda: text in self.log or self.popen.poll() is not None, lambda: f"{text!r}: {self.log}")
+        assert text in self.log, self.log
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(EXIT_TIMEOUT_S)
+
+    @property
+    def _said(self) -> str:
+        """The messages of the log, in either of its formats."""
+        return "\n".join(_message(line) for line in self.log.splitlines())
 
 
 @asynccontextmanager
-async def console(stack: Stack, directory: Path, **variables: object) -> AsyncIterator[Browser]:
-    """A console of a stack for as long as the block, and a browser that is logged in."""
-    log = directory / "console.log"
-    given = stack.addresses | {name: str(value) for name, value in variables.items()}
-    with log.open("wb") as file:
-        program = Program("ops", "console", "--port", "0", environment={**os.environ, **given}, stdout=file)
+async def running(environment: Mapping[str, str], directory: Path, *arguments: str) -> AsyncIterator[Console]:
+    """A console that answers, with these variables, for as long as the block."""
+    console = Console(environment, directory, *arguments)
     try:
-        found = await eventually(lambda: LINK.search(log.read_text()), log.read_text)
-        browser = Browser(int(found[1]))
-        await browser.log_in(found[2])
-        yield browser
+        await console.says("console: http://")
+        yield console
     finally:
-        program.terminate()
-        assert program.wait(60) == 0, log.read_text()
+        console.popen.kill()
+        console.popen.wait()
 
 
-class _Texts(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+def add_user(users: Path, name: str, role: str = "viewer") -> None:
+    """A line of the file of users, with PASSWORD."""
+    with users.open("a") as file:
+        file.write(f"{User.with_password(name, ROLES[role], PASSWORD).line()}\n")
+    users.chmod(0o600)
 
 
-def text_of(page: str) -> str:
-    """What a reader sees of it, in one line."""
-    parser = _Texts()
-    parser.feed(page)
-    return " ".join(" ".join(parser.texts).split())
-
-
-def links_of(page: str) -> list[str]:
-    """Where its links lead, in order."""
-    parser = _Texts()
-    parser.feed(page)
-    return [attributes["href"] or "" for tag, attributes in parser.tags if tag == "a"]
-
-
-def scripts_of(page: str) -> list[str | None]:
-    """The sources of its scripts: nothing that a device sends may be one."""
-    parser = _Texts()
-    parser.feed(page)
-    return [attributes.get("src") for tag, attributes in parser.tags if tag == "script"]
+def _message(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    record = json.loads(line)
+    return str(record["message"])

@@ -82,7 +82,7 @@ def test_a_file_that_exists_is_refused_before_anything_is_listened_to(monkeypatc
     def listen(*_arguments: object) -> None:
         raise AssertionError("nothing is listened to")
 
-    monkeypatch.setattr(sources, "listen", listen)
+    monkeypatch.setattr(sources, "listen_until_interrupted", listen)
     Path("plant.yaml").touch()
     result = mapping("new", "--live", "1s", "plant/#", "-o", "plant.yaml")
     assert (result.exit_code, result.stderr) == (2, "--output=plant.yaml: File exists\n")

@@ -6,9 +6,9 @@ import asyncio
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -39,20 +39,35 @@ def draft(source: Source, tenant: str | None, name: str | None, output: Path | N
     messages = asyncio.run(_collected(source, settings))
     if not messages:
         raise IngestError("no message came: is the topic filter right, and does the device send now?")
-    mappings, library = everything(tenant)
-    found = sorted_by_reader(messages, Engine(mappings, settings))
-    made = draft_of(found.samples, tenant, name, list(library)).draft(settings) if found.samples else None
+    drafting = drafting_from(messages, tenant, name, settings)
+    found, made = drafting.found, drafting.made
     if made and output:
         write_new(output, made.text.encode(), "--output")
     if as_json:
-        click.echo(json.dumps(_as_dict(found, made, library, tenant), ensure_ascii=False))
+        click.echo(json.dumps(_as_dict(drafting, tenant), ensure_ascii=False))
         return
     if made and not output:
         click.echo(made.text, nl=False)
-    said = [*_facts(found, library, tenant), _outcome(found, made, output)]
+    said = [*facts(drafting, tenant), outcome(found, made, output)]
     click.echo("\n".join(line for text in said for line in wrapped(text, screen_width())), err=True)
     if made:
         click.echo("\n".join(_next_steps(made, output, settings)), err=True)
+
+
+class Drafting(NamedTuple):
+    """What comes of messages."""
+
+    found: Sorted
+    made: Draft | None  # None: nothing is left to draft from
+    library: dict[str, Format]
+
+
+def drafting_from(messages: Sequence[Message], tenant: str | None, name: str | None, settings: Settings) -> Drafting:
+    """A draft from those that the library doesn't read. Raises IngestError."""
+    mappings, library = everything(tenant)
+    found = sorted_by_reader(messages, Engine(mappings, settings))
+    made = draft_of(found.samples, tenant, name, list(library)).draft(settings) if found.samples else None
+    return Drafting(found, made, library)
 
 
 def _check(tenant: str | None, name: str | None) -> None:
@@ -73,7 +88,8 @@ async def _collected(source: Source, settings: Settings) -> list[Message]:
     return found
 
 
-def _as_dict(found: Sorted, made: Draft | None, library: dict[str, Format], tenant: str | None) -> dict[str, Any]:
+def _as_dict(drafting: Drafting, tenant: str | None) -> dict[str, Any]:
+    found, made, library = drafting
     return {
         "known": [
             {"mapping": name, "setting": _setting(name, library, tenant), "messages": count}
@@ -96,7 +112,8 @@ def _setting(name: str, library: dict[str, Format], tenant: str | None) -> str |
     return library[name].setting({"tenant": tenant} if tenant else {}) if name in library else None
 
 
-def _outcome(found: Sorted, made: Draft | None, output: Path | None) -> str:
+def outcome(found: Sorted, made: Draft | None, output: Path | None = None) -> str:
+    """What was drafted, in a line."""
     if made is None:
         return "nothing to draft from" + (": no file was written" if output else "")
     routes, tests = len(made.mapping.routes), len(made.mapping.tests)
@@ -105,7 +122,9 @@ def _outcome(found: Sorted, made: Draft | None, output: Path | None) -> str:
     return f"{into}drafted from {number(len(found.samples), 'message')}: {counts}"
 
 
-def _facts(found: Sorted, library: dict[str, Format], tenant: str | None) -> Iterator[str]:
+def facts(drafting: Drafting, tenant: str | None) -> Iterator[str]:
+    """What is not in the draft, and why; a paragraph each."""
+    found, library = drafting.found, drafting.library
     for name, count in found.known.most_common():
         setting = _setting(name, library, tenant)
         how = assignment(setting) if setting else "no mapping is needed"

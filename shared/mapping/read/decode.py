@@ -39,12 +39,15 @@ KEYS = (*INSIDE, *(key for keys in _OWN_KEYS.values() for key in keys))
 class FileReader:
     """Reads the files that a mapping names: codecs and payloads. What it read is part of the mapping's digest."""
 
-    folder: File
+    folder: File | None  # None: it may name none
     read: dict[str, bytes]
 
     def content(self, at: Cursor) -> bytes:
         """A file's bytes; none, and an error, where it can't be read."""
         name = at.text("a file's name")
+        if self.folder is None:
+            at.fault("no file can be read here; write what is in it into the mapping itself")
+            return b""
         try:
             with (self.folder / name).open("rb") as file:
                 content = file.read(FILE_MAX + 1)

@@ -37,15 +37,19 @@ class Read:
     name_place: Place | None = None
 
 
-def read_mapping(content: bytes, file: File, shown: str, given: Dict[str, str]) -> Read:
-    """A file's content. `shown` is how errors name it; `given` are the values of its variables. Raises nothing."""
+def read_mapping(content: bytes, file: File, shown: str, given: Dict[str, str], *, may_name_files: bool = True) -> Read:
+    """A file's content. `shown` is how errors name it; `given` are the values of its variables. Raises nothing.
+
+    With `may_name_files` false, a codec or a payload in another file is an error: nothing is read.
+    """
     reader = Reader(shown)
     try:
         node = compose(_decoded(content), lambda at, what: reader.fault(at, "", what))
     except Invalid as invalid:
         fault = Fault(Place(shown, invalid.line, invalid.column), "", str(invalid))
         return Read(None, (*reader.faults, fault))
-    return _read(reader, node, content, file, given)
+    files = FileReader(file.parent if may_name_files else None, {})
+    return _read(reader, node, content, file, given, files)
 
 
 def _decoded(content: bytes) -> str:
@@ -59,12 +63,11 @@ def _decoded(content: bytes) -> str:
         raise Invalid(line, error.start - before.rfind(b"\n"), "not UTF-8") from None
 
 
-def _read(reader: Reader, node: Node, content: bytes, file: File, given: Dict[str, str]) -> Read:
+def _read(reader: Reader, node: Node, content: bytes, file: File, given: Dict[str, str], files: FileReader) -> Read:
     variables = _variables(Cursor(reader, node), given)
     if b"${" in content:
         node = substituted(_without_vars(node), variables, lambda at, what: reader.fault(at, "", what))
     keys = Cursor(reader, node).keys(*KEYS, what="version, name and routes")
-    files = FileReader(file.parent, {})
     _check_version(keys)
     at = keys.required("name", "the mapping's name, such as my-device")
     name = at.matching(NAME, "a name of lower case letters, digits, - and _") if at else ""

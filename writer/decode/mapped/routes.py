@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping as Dict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from traksense_ingest.shared.mapping.faults import Fault, MappingError
 from traksense_ingest.shared.mapping.mappings import Mappings
+from traksense_ingest.shared.mapping.model import Route
 from traksense_ingest.shared.mapping.topic_cache import TopicCache
 from traksense_ingest.shared.messages import EMPTY, MAPPING, ROOT
 from traksense_ingest.writer.decode.decode import Clock, Decoder, reject_for, utc_now
@@ -45,6 +48,7 @@ class MappedRoutes:
         aliases: Aliases | None = None,
         reached: Reached | None = None,
     ) -> None:
+        """Raises MappingError for codecs that can't be compiled."""
         self._limits = FormatLimits(max_payload_bytes, max_future_s)
         self._check = RangeCheck(clock, max_future_s)
         self._readers = Readers(self._limits)
@@ -53,13 +57,24 @@ class MappedRoutes:
         self._v1 = V1(Decoder(max_payload_bytes, max_future_s, clock))
         self._has_named = bool(mappings.named)
         routes = mappings.routes
-        self._routes = tuple(CompiledRoute(route, self._readers, self._check, reached) for route in routes)
+        self._routes = self._compiled(routes)
         self._openers: Dict[str, Opener] = {
             route.label: Opener(route, route.envelope, self._limits, self._check) for route in routes if route.envelope
         }
         self._router = mappings.router()
         self._plain_topics: TopicCache[Topic] = TopicCache(PLAIN_BYTES, _size_of_plain)
         self._bounds: TopicCache[tuple[Bound, ...]] = TopicCache(BOUNDS_BYTES, _size_of_bounds)
+
+    def _compiled(self, routes: Sequence[Route]) -> tuple[CompiledRoute, ...]:
+        found, faults = [], []
+        for route in routes:
+            try:
+                found.append(CompiledRoute(route, self._readers, self._check, self._reached))
+            except ValueError as error:
+                faults.append(Fault(route.place, f"{route.label}: decode", str(error)))
+        if faults:
+            raise MappingError(faults)
+        return tuple(found)
 
     def decode(self, entry: Entry) -> Outcome:
         """What becomes of an entry. Never raises, whatever the entry holds."""

@@ -1,0 +1,89 @@
+"""Browsers that listen to a topic for some seconds: one of a session at a time, and bounded in what they keep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from functools import partial
+from typing import NamedTuple
+
+from starlette.requests import Request
+
+from traksense_ingest.ops.console.bounded import bounded
+from traksense_ingest.ops.console.guard.sessions import Session
+from traksense_ingest.ops.mapping.listen import listen
+from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.mapping.expected import Message
+
+SECONDS = 10.0
+PATIENCE_S = 10.0  # to connect and to subscribe
+MESSAGES, BYTES = 20, 512 * 1024  # that are kept, of topics and payloads
+PACKET_MAX = 2 * 1024 * 1024  # bytes; the broker leaves out larger messages
+WAITING = 100  # messages that the client holds while others are taken
+AT_ONCE = 8  # of all sessions: each is a connection to the broker
+
+log = logging.getLogger(__name__)
+
+
+class Heard(NamedTuple):
+    """What came, and whether it ended before its time because that is all that is kept."""
+
+    messages: list[Message]
+    is_full: bool
+
+
+class Listeners:
+    """Those that listen at this moment."""
+
+    def __init__(self) -> None:
+        self._stops: dict[int, asyncio.Event] = {}  # by the session
+
+    async def hear(self, session: Session, request: Request, settings: Settings, topic: str) -> Heard:
+        """Listen until the time is over, enough has come, the browser has left, or the session listens once more.
+        Raises IngestError."""
+        if earlier := self._stops.pop(id(session), None):
+            earlier.set()
+        if len(self._stops) >= AT_ONCE:
+            raise IngestError(f"{AT_ONCE} browsers listen at this moment; try again in {SECONDS:g} s")
+        stop = self._stops[id(session)] = asyncio.Event()
+        leaving = asyncio.create_task(_stopped_by_leaving(request, stop), name="leaving")
+        try:
+            async with bounded("MQTT_URL", settings.mqtt_url, SECONDS + PATIENCE_S):
+                return await _heard(settings, topic, stop, partial(_say, session, topic))
+        finally:
+            leaving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await leaving
+            if self._stops.get(id(session)) is stop:
+                del self._stops[id(session)]
+
+
+async def _stopped_by_leaving(request: Request, stop: asyncio.Event) -> None:
+    """The form has been read: all that can still come is that the browser has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    log.info("console: a browser that listened has left")
+    stop.set()
+
+
+def _say(session: Session, topic: str) -> None:
+    log.info("console: %s listens to %r", session.user, topic, extra={"user": session.user})
+
+
+async def _heard(settings: Settings, topic: str, stop: asyncio.Event, subscribed: Callable[[], None]) -> Heard:
+    found: list[Message] = []
+    size = 0
+    coming = listen(settings, [topic], SECONDS, stop, subscribed=subscribed, waiting=WAITING, packet_max=PACKET_MAX)
+    async with aclosing(coming) as messages:
+        async for message in messages:
+            size += len(message.topic) + len(message.payload)
+            if found and size > BYTES:
+                return Heard(found, is_full=True)
+            found.append(message)
+            if len(found) >= MESSAGES:
+                return Heard(found, is_full=True)
+    return Heard(found, is_full=False)

@@ -1,0 +1,120 @@
+"""A function in a process of its own, which ends with its answer, or at a limit.
+
+A mapping that somebody tries may run for ever, or need all memory: codecs in JavaScript, or a number of a million
+digits. A thread can't be ended; a process can. It is forked from one that has imported everything, and that has no
+threads and no connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import multiprocessing
+import resource
+import signal
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from typing import Any, NamedTuple
+
+from traksense_ingest.ops.terminal import duration
+from traksense_ingest.shared.errors import IngestError
+
+ANSWER_MAX = 16 * 1024 * 1024  # bytes
+AT_ONCE = 2
+PRELOADED = ["traksense_ingest.ops.mapping.playground.answer"]
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(IngestError):
+    """It has reached a limit, or failed; the text says which."""
+
+
+class Limits(NamedTuple):
+    """What a process may use."""
+
+    cpu_s: int = 5
+    longest_s: float = 20.0  # with what other processes need meanwhile
+    memory: int = 512 * 1024 * 1024  # bytes of addresses, of which Python with all modules has 90 MB
+
+
+class LimitedProcesses:
+    """Runs functions of modules with arguments that can be pickled, two at once; what they return is JSON."""
+
+    def __init__(self, limits: Limits = Limits()) -> None:  # noqa: B008  (it can't be changed)
+        self._limits = limits
+        self._context = multiprocessing.get_context("forkserver")
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What it returns. Raises Stopped at a limit, and IngestError where the function does."""
+        async with self._turns:
+            found = await asyncio.to_thread(self._run, function, arguments)
+        if "error" in found:
+            raise IngestError(found["error"])
+        if "stopped" in found:
+            raise Stopped(f"it was stopped: {found['stopped']}")
+        if "bug" in found:
+            log.error("a trial of a mapping has failed, which is a bug: %s", found["bug"])
+            raise Stopped("it has failed, which is a bug; the console's log has more")
+        return found["value"]
+
+    def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
+        with _started(self._context, function, arguments, self._limits) as (process, answer):
+            if not answer.poll(self._limits.longest_s):
+                return {"stopped": f"it ran for more than {duration(self._limits.longest_s)}"}
+            try:
+                found: dict[str, Any] = json.loads(answer.recv_bytes(ANSWER_MAX))
+            except EOFError:
+                process.join(self._limits.longest_s)
+                return self._ended_with(process.exitcode)
+            except OSError:
+                return {"stopped": f"its answer has more than {ANSWER_MAX // 1024**2} MiB"}
+            return found
+
+    def _ended_with(self, code: int | None) -> dict[str, Any]:
+        """Without an answer."""
+        if code == -signal.SIGXCPU:
+            return {"stopped": f"it needed more than {self._limits.cpu_s} s of processor time"}
+        return {"bug": f"its process ended with {code}"}
+
+
+@contextmanager
+def _started(
+    context: ForkServerContext, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits
+) -> Iterator[tuple[ForkServerProcess, Connection]]:
+    """A process, and the end of a pipe where its answer comes; it is killed at the end of the block."""
+    context.set_forkserver_preload(PRELOADED)
+    answer, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_answered, args=(theirs, function, arguments, limits), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield process, answer
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        answer.close()
+
+
+def _answered(answer: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits) -> None:
+    """In the new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the console
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
+    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    try:
+        found = {"value": function(*arguments)}
+    except IngestError as error:
+        found = {"error": str(error)}
+    except MemoryError:
+        found = {"stopped": f"it needed more than {limits.memory // 1024**2} MiB of memory"}
+    except Exception:
+        found = {"bug": traceback.format_exc()}
+    answer.send_bytes(json.dumps(found).encode())

@@ -1,0 +1,159 @@
+"""The playground: what a form says, what a mapping makes of it as data, and the limits of the process."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.support.mapping_files import TOPIC, reading, readings
+from traksense_ingest.ops.console.playground import Form, Wrong
+from traksense_ingest.ops.mapping.playground.answer import Chosen, Kind, drafted, tried
+from traksense_ingest.ops.mapping.playground.payload import HEAD, Line, payload_lines
+from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, Limits, Stopped
+from traksense_ingest.shared import config
+from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.mapping.expected import Message
+from traksense_ingest.shared.mapping.faults import MappingError
+from traksense_ingest.shared.mapping.load import load_format, load_text, variables
+
+RECEIVED = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
+
+
+def result(text: str, payload: bytes = reading(), topic: str = TOPIC) -> dict[str, Any]:
+    return tried(Chosen(Kind.TEXT, text=text), Message(topic, payload, RECEIVED), config.load())
+
+
+def test_a_text_that_is_on_no_disk_is_tried_with_version_1_around_it() -> None:
+    found = result(readings())
+    assert found["trial"]["heading"] == "readings/reading: 1 row"
+    assert found["tests"]["heading"] == "1 of 1 test passes"
+    assert list(found["digests"]) == ["v1", "readings", "parsec", "je02", "v1-unknown"]
+
+
+def test_faults_have_their_place_and_the_word_there() -> None:
+    (fault,) = result(readings().replace("path: ts", "path: ts, format: unixms"))["faults"]
+    assert (fault["file"], fault["line"], fault["column"]) == ("mapping.yaml", 7, 30)
+    assert fault["excerpt"]["at"] == "unixms"
+    assert fault["what"].startswith("did you mean unix_ms?")
+
+
+def test_a_codec_that_does_not_compile_is_a_fault_of_its_route() -> None:
+    decode = "    decode: {js: {code: 'function ('}}\n    points"
+    (fault,) = result(readings().replace("    points", decode))["faults"]
+    assert (fault["line"], fault["where"]) == (5, "readings/reading: decode")
+    assert fault["what"].startswith("js: SyntaxError")
+
+
+def test_an_unused_variable_is_found_in_the_text() -> None:
+    (warning,) = result("vars: {x: y}\n" + readings())["warnings"]
+    assert (warning["line"], warning["what"]) == (1, "x is never used: ${x} is nowhere")
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "codec.js"])
+def test_no_other_file_is_read(name: str) -> None:
+    with pytest.raises(MappingError, match="no file can be read here"):
+        load_text(readings().replace("payload: '", f"payload_file: {name} #'"), "mapping.yaml", {})
+
+
+def test_a_format_is_named_by_no_path() -> None:
+    with pytest.raises(MappingError, match="the library has no mapping"):
+        load_format("../mappings/khomp", {})
+    with pytest.raises(MappingError, match="khomp has no variable x"):
+        load_format("khomp", {"x": "1,/etc/passwd.yaml"})
+    with pytest.raises(MappingError, match="expected name=value"):
+        variables("tenant")
+
+
+def test_a_draft_says_which_mapping_of_the_library_reads_all_messages() -> None:
+    settings = config.load()
+    found = drafted([Message("plant/north/7", b'{"temp": 4.2}', RECEIVED)], settings)
+    assert (found["reader"], found["said"]) == (None, ["drafted from 1 message: 1 route and 1 test, which passes"])
+    assert 'topics: "plant/{site}/{device}"' in found["text"]
+    geo = b'[{"bn":"f803320100024e1a","bt":1795881600},{"n":"rssi","u":"dBW","v":-71}]'
+    known = drafted([Message("tenants/umc/sites/a/assets/b/telemetry", geo, RECEIVED)], settings)
+    assert (known["reader"], known["text"]) == ("khomp", None)
+
+
+def test_a_wrong_value_is_noted_on_its_line() -> None:
+    lines = payload_lines(b'{"ts": "noon", "a": [1]}', "parse_error: m/r: ts: Input should be a number")
+    assert lines[1] == Line(2, '  "ts": "noon",', "ts: Input should be a number")
+    assert [line.note for line in lines if line.number != 2] == [None] * (len(lines) - 1)
+
+
+def test_text_that_ends_too_early_and_bytes_are_noted_too() -> None:
+    reason = "parse_error: payload: unexpected end at line 2 column 3"
+    assert payload_lines(b'{\n"a"', reason)[1].note == "column 3: payload: unexpected end at line 2 column 3"
+    (line,) = payload_lines(b"ab\xff", "parse_error: payload: not UTF-8 at byte 2")
+    assert (line.number, line.note) == (None, "byte 2")
+
+
+def test_of_a_long_payload_what_is_near_is_left() -> None:
+    lines = payload_lines(b"[" + b"1," * 500 + b'"x"]', "parse_error: [500]: wrong")
+    assert [line.note for line in lines if line.note] == ["[500]: wrong"]
+    assert len(lines) < HEAD + 20
+    assert "… 453 lines" in [line.text for line in lines]
+
+
+@pytest.mark.parametrize("payload", [b"a\r\nb", b"\xff", b"a\0", "\u202e".encode(), b"\x1b[31m"])
+def test_a_payload_that_a_form_would_change_is_shown_in_hexadecimal(payload: bytes) -> None:
+    form = Form().with_message(Message("t", payload, RECEIVED, retained=True))
+    assert (form.is_hex, form.payload, form.is_retained) == (True, payload.hex(), True)
+    assert form.message == Message("t", payload, RECEIVED, retained=True)
+
+
+def test_lines_of_a_form_end_as_they_were() -> None:
+    form = Form.of({"topic": "t", "payload": "{\r\n}", "text": "a: 1\r\nname: plant-7\r\n"})
+    assert (form.payload, form.text, form.file_name) == ("{\n}", "a: 1\nname: plant-7\n", "plant-7.yaml")
+
+
+@pytest.mark.parametrize(
+    ("form", "field"),
+    [
+        (Form(payload="x"), "topic"),
+        (Form(topic="a/#"), "topic"),
+        (Form(topic="a", payload="0", is_hex=True), "payload"),
+        (Form(topic="a", received="noon"), "received"),
+        (Form(topic="a", received="9999-12-31T23:59:59-10:00"), "received"),
+    ],
+)
+def test_what_is_wrong_is_said_at_its_field(form: Form, field: str) -> None:
+    with pytest.raises(Wrong) as wrong:
+        _ = form.message
+    assert wrong.value.field == field
+
+
+def test_a_shared_subscription_is_refused() -> None:
+    with pytest.raises(Wrong, match="take messages from the receivers"):
+        _ = Form(topic="$share/g/plant/#").filter
+
+
+def _endless() -> None:
+    while True:
+        pass
+
+
+def _hungry() -> int:
+    return len(bytearray(2**30))
+
+
+def _failing() -> None:
+    raise IngestError("no message came")
+
+
+async def test_a_process_ends_with_its_answer_or_at_a_limit(caplog: pytest.LogCaptureFixture) -> None:
+    processes = LimitedProcesses(Limits(cpu_s=1))
+    assert await processes.run(sorted, [2, 1]) == [1, 2]
+    with pytest.raises(Stopped, match="more than 1 s of processor time"):
+        await processes.run(_endless)
+    with pytest.raises(Stopped, match="more than 512 MiB of memory"):
+        await processes.run(_hungry)
+    with pytest.raises(IngestError, match="no message came"):
+        await processes.run(_failing)
+    with pytest.raises(Stopped, match="a bug"):
+        await processes.run(int, "x")
+    assert "ValueError" in caplog.text
+    with pytest.raises(Stopped, match="it ran for more than 100 ms"):
+        await LimitedProcesses(Limits(longest_s=0.1)).run(time.sleep, 60)
