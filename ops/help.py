@@ -86,16 +86,22 @@ class Group(Command, click.Group):
 
 def moment(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
     """An RFC 3339 timestamp with Z or an offset, from 2000 on, in UTC; raises BadParameter."""
-    if value is None:
-        return None
     try:
-        parsed = datetime.fromisoformat(value)
+        return None if value is None else moment_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def moment_of(text: str) -> datetime:
+    """The same of a text; raises ValueError."""
+    try:
+        parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not an RFC 3339 timestamp such as 2025-10-07T15:30:00Z") from None
+        raise ValueError(f"{text!r} is not an RFC 3339 timestamp such as 2025-10-07T15:30:00Z") from None
     if parsed.tzinfo is None:
-        raise click.BadParameter(f"{value!r} has no Z or offset, unlike 2025-10-07T15:30:00Z")
+        raise ValueError(f"{text!r} has no Z or offset, unlike 2025-10-07T15:30:00Z")
     if parsed < _EARLIEST:
-        raise click.BadParameter(f"{value!r} is before 2000-01-01")
+        raise ValueError(f"{text!r} is before 2000-01-01")
     return parsed.astimezone(UTC)
 
 
