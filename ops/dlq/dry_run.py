@@ -1,4 +1,4 @@
-"""`dlq replay --dry-run`, and the console's: what a writer of this version would make of each dead letter. Nothing is stored."""
+"""`dlq replay --dry-run`, and the console's: what a writer of this version would make of each dead letter."""
 
 from __future__ import annotations
 
