@@ -15,7 +15,7 @@ from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
 from traksense_ingest.ops.dlq.dry_run import REJECTED, forecast_of
 from traksense_ingest.ops.dlq.hexdump import HEX_LINES, hex_of
-from traksense_ingest.ops.dlq.payload import Row, kind_of_payload, rows, wrong_byte
+from traksense_ingest.ops.dlq.payload import Row, content_of, kind_of_payload, rows, wrong_byte
 from traksense_ingest.ops.dlq.table import LETTERS, NEIGHBOURS, open_table
 from traksense_ingest.ops.forecast import Forecast, Forecaster
 from traksense_ingest.shared.mapping.faults import MappingError
@@ -38,7 +38,7 @@ async def show(visit: Visit) -> Response:
         letter = dead_letter_from(row)
         neighbours = await connection.fetchrow(NEIGHBOURS, letter.id)
         box = await box_of(connection, visit.console.replays)
-    found = await asyncio.to_thread(rows, letter.payload, letter.reason, full=is_full, width=WIDTH)
+    found = await asyncio.to_thread(_rows, letter, is_full)
     return await visit.render(
         "letter.html",
         letter=letter,
@@ -52,6 +52,12 @@ async def show(visit: Visit) -> Response:
         is_shortened=any(row.hidden for row in found),
         box=box,
     )
+
+
+def _rows(letter: DeadLetter, is_full: bool) -> list[Row]:
+    """The payload, unpacked; none where it is no text, which is shown in hex."""
+    is_text = letter.is_text or content_of(letter.payload) != letter.payload
+    return rows(letter.payload, letter.reason, full=is_full, width=WIDTH) if is_text else []
 
 
 def _forecast(visit: Visit, letter: DeadLetter) -> Forecast | str:
