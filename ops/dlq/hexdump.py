@@ -58,7 +58,7 @@ def hexdump(data: bytes, lines: int | None = None, mark: int | None = None) -> I
 def _first(lines: int | None, mark: int | None) -> int:
     if lines is None or mark is None or mark < lines * HEX_WIDTH:
         return 0
-    return max(0, mark // HEX_WIDTH - HEX_BEFORE) * HEX_WIDTH
+    return max(0, mark // HEX_WIDTH - min(HEX_BEFORE, lines - 1)) * HEX_WIDTH
 
 
 def _within(offset: int, mark: int | None) -> int | None:

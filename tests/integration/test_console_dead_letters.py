@@ -238,3 +238,18 @@ async def test_what_a_mapping_would_make_of_them(stack: Stack, tmp_path: Path) -
         assert "rejected again parse_error" in (await console.get("/dead/1")).text
         folder.put("name: [")
         assert "INGEST_MAPPINGS has" in (await console.get("/dead/1")).text
+
+
+async def test_two_consoles_and_a_command_replay_each_once(stack: Stack, console: Console, tmp_path: Path) -> None:
+    await letters(stack, 60)
+    async with console_on(stack, tmp_path) as second:
+        await start(console, rate=5)
+        assert "in another console" in (await second.get("/dead")).text
+        plan = await second.get("/dead/replay")
+        refused = await second.post("/dead/replay", plan, scope=plan.field("scope"), rate=5)
+        assert "Another replay is running" in refused.text
+        done = await in_process(stack, "replay", "--all")
+        assert "replayed" in done.output
+        await says(second, "Last replay:")
+    assert await unreplayed(stack) == 0
+    assert await stack.backlog() == 60

@@ -17,6 +17,7 @@ from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
 _LINK = re.compile(r"http://127\.0\.0\.1:(\d+)(/login\?token=\S+)")
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/")
 _TOKEN = re.compile(r'name="token" value="([^"]+)"')
 
 
@@ -65,6 +66,16 @@ class Console:
         answer = await self.get(found[2])
         assert answer.status == 303, answer
         self._cookie = answer.headers["set-cookie"].partition(";")[0]
+
+    async def log_in_as(self, name: str, password: str) -> Answer:
+        """By name and password, with a file of users."""
+        await eventually(lambda: _ADDRESS.search(self.log, self._start) is not None, "an address in the console's log")
+        found = _ADDRESS.search(self.log, self._start)
+        assert found
+        self._port = int(found[1])
+        answer = await asyncio.to_thread(self._ask, "POST", "/login", urlencode({"name": name, "password": password}))
+        self._cookie = answer.headers.get("set-cookie", "").partition(";")[0]
+        return answer
 
     async def get(self, path: str, **query: object) -> Answer:
         """A page."""
