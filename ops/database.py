@@ -17,13 +17,16 @@ STATEMENT_S = 300.0  # a count of some million rows takes seconds
 
 
 @asynccontextmanager
-async def opened(url: str, role: str, variable: str = "DATABASE_URL") -> AsyncIterator[Any]:
+async def opened(
+    url: str, role: str, variable: str = "DATABASE_URL", statement_s: float = STATEMENT_S
+) -> AsyncIterator[Any]:
     """A connection for as long as the block; raises IngestError, with one line that names the variable.
 
-    `role` is whom to connect as, which the line adds where a privilege is missing.
+    `role` is whom to connect as, which the line adds where a privilege is missing; `statement_s` is how many seconds
+    each statement may take.
     """
     try:
-        connection = await database.connect(url, command_timeout=STATEMENT_S)
+        connection = await database.connect(url, command_timeout=statement_s)
     except (*DATABASE_ERRORS, OSError, ValueError) as error:
         raise _unusable(url, role, variable, error) from error
     try:

@@ -19,12 +19,32 @@ from traksense_ingest.ops.console.guard.headers import HEADERS
 from traksense_ingest.ops.console.guard.hosts import is_allowed
 from traksense_ingest.ops.console.guard.sessions import COOKIE
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.pages import devices, login, pipeline, playground, streams
+from traksense_ingest.ops.console.pages import (
+    audit,
+    dead,
+    devices,
+    letter,
+    login,
+    pipeline,
+    playground,
+    replay,
+    streams,
+)
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.shared.errors import IngestError
 
 STATIC = Path(__file__).parent / "static"
-PAGES: Sequence[Page] = (*login.PAGES, *pipeline.PAGES, *devices.PAGES, *playground.PAGES, *streams.PAGES)
+PAGES: Sequence[Page] = (
+    *login.PAGES,
+    *pipeline.PAGES,
+    *dead.PAGES,
+    *replay.PAGES,
+    *letter.PAGES,
+    *devices.PAGES,
+    *playground.PAGES,
+    *streams.PAGES,
+    *audit.PAGES,
+)
 
 
 def make_app(console: Console) -> ASGIApp:

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 import uvicorn
 
 from traksense_ingest.ops.advice import port_advice
+from traksense_ingest.ops.console.actions import Recorder
 from traksense_ingest.ops.console.app import make_app
 from traksense_ingest.ops.console.feed import Feed
 from traksense_ingest.ops.console.guard.sessions import Sessions
 from traksense_ingest.ops.console.options import Options
+from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.console.visit import Console
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
@@ -25,7 +27,9 @@ GRACE_S = 3  # for answers that are under way
 async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> None:
     """Until `stop`. Raises ConfigurationError where it can't listen."""
     listener = _listen(options)
-    console = Console(settings, options, listener.getsockname()[1], Sessions(), Feed(settings))
+    recorder = Recorder(settings.database_url)
+    port, sessions, feed, replays = listener.getsockname()[1], Sessions(), Feed(settings), Replays(settings)
+    console = Console(settings, options, port, sessions, feed, replays, recorder)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         make_app(console),
@@ -38,7 +42,7 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
-    async with console.feed.running():
+    async with console.feed.running(), console.replays.running():
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
         console.announce()
         stopping = asyncio.create_task(stop.wait(), name="stop")

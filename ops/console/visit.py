@@ -13,12 +13,14 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from traksense_ingest.ops.console.actions import Recorder
 from traksense_ingest.ops.console.feed import Feed
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
 from traksense_ingest.ops.console.listeners import Listeners
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.render import TEMPLATES
+from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses
 from traksense_ingest.ops.status.verdict import verdict
 from traksense_ingest.shared.config import Settings
@@ -37,6 +39,8 @@ class Console:
     port: int
     sessions: Sessions
     feed: Feed
+    replays: Replays
+    recorder: Recorder
     listeners: Listeners = field(default_factory=Listeners)
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 

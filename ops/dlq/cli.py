@@ -18,9 +18,9 @@ def dlq() -> None:
     """List, show or replay dead letters.
 
     Messages that could not be stored, each with its exact bytes and a reason. `list`, `show` and `export` only read.
-    All but `show`, which takes an id, choose by --tenant and --reason; `list`, `export` and `replay` also by --since
-    and --until, `purge` by --older-than; `list`, `export` and `purge` by --replayed or --not-replayed. Needs
-    DATABASE_URL with the tables' owner; `replay` also needs REDIS_URL with a receiver's permissions.
+    All but `show`, which takes an id, choose by --tenant and --reason; `list`, `export` and `replay` also by --device,
+    --text, --since and --until, `purge` by --older-than; `list`, `export` and `purge` by --replayed or --not-replayed.
+    Needs DATABASE_URL with the tables' owner; `replay` also needs REDIS_URL with a receiver's permissions.
 
     \b
     Examples:
@@ -42,6 +42,8 @@ def dlq() -> None:
 def list_(
     tenant: str | None,
     reason: str | None,
+    device: str | None,
+    text: str | None,
     since: datetime | None,
     until: datetime | None,
     replayed: bool | None,
@@ -65,7 +67,9 @@ def list_(
     """
     from traksense_ingest.ops.dlq.listing import list_dead_letters
 
-    selection = Selection(tenant=tenant, reason=reason, since=since, until=until, replayed=replayed)
+    selection = Selection(
+        tenant=tenant, reason=reason, device=device, text=text, since=since, until=until, replayed=replayed
+    )
     list_dead_letters(selection, limit, as_json=as_json)
 
 
@@ -105,6 +109,8 @@ def replay(
     ids: tuple[int, ...],
     tenant: str | None,
     reason: str | None,
+    device: str | None,
+    text: str | None,
     since: datetime | None,
     until: datetime | None,
     everything: bool,
@@ -137,10 +143,11 @@ def replay(
       # two of them, though they were replayed before
       traksense-ingest dlq replay 4711 4712 --again
     """
-    selection = Selection(ids or None, tenant, reason, since, until, first=from_id)
+    selection = Selection(ids or None, tenant, reason, since, until, first=from_id, text=text, device=device)
     if everything != selection.is_everything:
-        message = "--all: not together with ids, --tenant, --reason, --since or --until"
-        raise click.UsageError(message if everything else "which? ids, --tenant, --reason, --since, --until or --all.")
+        others = "--tenant, --reason, --device, --text, --since"
+        message = f"--all: not together with ids, {others} or --until"
+        raise click.UsageError(message if everything else f"which? ids, {others}, --until or --all.")
     from traksense_ingest.ops.dlq.replay import Job, replay_dead_letters
 
     replay_dead_letters(Job(selection, again, rate, limit), dry=dry, as_json=as_json)
@@ -185,6 +192,8 @@ def purge(older_than: timedelta, tenant: str | None, reason: str | None, replaye
 def export(
     tenant: str | None,
     reason: str | None,
+    device: str | None,
+    text: str | None,
     since: datetime | None,
     until: datetime | None,
     replayed: bool | None,
@@ -205,5 +214,7 @@ def export(
     """
     from traksense_ingest.ops.dlq.export import export_dead_letters
 
-    selection = Selection(tenant=tenant, reason=reason, since=since, until=until, replayed=replayed)
+    selection = Selection(
+        tenant=tenant, reason=reason, device=device, text=text, since=since, until=until, replayed=replayed
+    )
     export_dead_letters(selection, output)

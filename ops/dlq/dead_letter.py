@@ -91,6 +91,9 @@ class Selection:
     replayed: bool | None = None
     first: int | None = None  # ids from this one on
     last: int | None = None  # … up to this one
+    text: str | None = None  # in the reason or the topic, whatever the case of its letters
+    device: str | None = None  # a level of the topic, or tenant/level
+    group: str | None = None  # reason_group, the reason without its values
 
     @property
     def is_everything(self) -> bool:
@@ -103,6 +106,22 @@ class Selection:
 
     @property
     def arguments(self) -> tuple[Any, ...]:
-        """The values of {selected}, $1 to $8."""
+        """The values of {selected}, $1 to $11."""
         ids = None if self.ids is None else list(self.ids)
-        return (ids, self.tenant, self.reason, self.since, self.until, self.replayed, self.first, self.last)
+        names = (self.tenant, self.reason, self.since, self.until, self.replayed, self.first, self.last)
+        return (ids, *names, self.text, self.device, self.group)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The conditions, for JSON."""
+        return {name: value for name, value in fit_for_json(asdict(self)).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, conditions: Mapping[str, Any]) -> Selection:
+        """From what `as_dict` returns; raises ValueError, TypeError and KeyError for anything else."""
+        given = dict(conditions)
+        for name in ("since", "until"):
+            if name in given:
+                given[name] = datetime.fromisoformat(given[name])
+        if "ids" in given:
+            given["ids"] = tuple(int(id_) for id_ in given["ids"])
+        return cls(**given)

@@ -1,17 +1,22 @@
-"""`dlq replay --dry-run`: what a writer of this version would make of each dead letter. Nothing is stored."""
+"""`dlq replay --dry-run`, and the console's: what a writer of this version would make of each dead letter."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections import Counter
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from traksense_ingest.ops.dlq.dead_letter import DeadLetter
+from traksense_ingest.ops.database import each_row
+from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
 from traksense_ingest.ops.dlq.replayer import ReplayQueue
-from traksense_ingest.ops.forecast import Forecast, Forecaster
+from traksense_ingest.ops.dlq.table import NEWEST
+from traksense_ingest.ops.forecast import STORED, Forecast, Forecaster
 from traksense_ingest.ops.terminal import printable
 from traksense_ingest.ops.writers_mappings import warn_of_others
 from traksense_ingest.shared.config import Settings
@@ -37,6 +42,37 @@ async def dry_run(connection: Any, settings: Settings, queue: ReplayQueue, limit
         return
     message = ", ".join(f"{count} {outcome}" for outcome, count in counts.most_common())
     click.echo(f"dry run, nothing was changed: {message or 'nothing to replay'}")
+
+
+@dataclass
+class Trial:
+    """What would become of the newest dead letters of a selection."""
+
+    tried: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    details: dict[str, Counter[str]] = field(default_factory=dict)  # of each outcome
+    is_cut: bool = False  # it took too long for all of them
+
+    @property
+    def stored(self) -> int:
+        return self.counts[STORED]
+
+
+async def try_newest(
+    connection: Any, forecaster: Forecaster, selection: Selection, before: datetime | None, most: int, seconds: float
+) -> Trial:
+    """Of at most so many, for at most so many seconds. Raises what asyncpg raises."""
+    trial, end = Trial(), time.monotonic() + seconds
+    async with in_transaction(connection, readonly=True):
+        async for row in each_row(connection, NEWEST, *selection.arguments, before, most, at_once=20):
+            if time.monotonic() > end:
+                trial.is_cut = True
+                break
+            forecast = await asyncio.to_thread(forecast_of, dead_letter_from(row), forecaster)
+            trial.tried += 1
+            trial.counts[forecast.outcome] += 1
+            trial.details.setdefault(forecast.outcome, Counter())[forecast.detail] += 1
+    return trial
 
 
 def forecast_of(letter: DeadLetter, forecaster: Forecaster) -> Forecast:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -35,11 +35,17 @@ def export_dead_letters(selection: Selection, output: Path | None) -> None:
 
 async def _export(settings: Settings, selection: Selection, file: TextIO) -> int:
     written = 0
+    async for line in exported(settings, selection):
+        file.write(line)
+        written += 1
+    return written
+
+
+async def exported(settings: Settings, selection: Selection) -> AsyncIterator[str]:
+    """A line of JSON for each dead letter that is selected, the oldest first. Raises IngestError."""
     async with open_table(settings.database_url) as connection, in_transaction(connection, readonly=True):
         async for row in each_row(connection, LETTERS, *selection.arguments, at_once=AT_ONCE):
-            file.write(json.dumps(dead_letter_from(row).as_dict(), ensure_ascii=False) + "\n")
-            written += 1
-    return written
+            yield json.dumps(dead_letter_from(row).as_dict(), ensure_ascii=False) + "\n"
 
 
 @contextmanager

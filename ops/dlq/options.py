@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from traksense_ingest.ops.help import moment, option
+from traksense_ingest.ops.help import moment_of, option
 from traksense_ingest.shared.messages import POISON_REASONS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,12 +39,21 @@ def age(_ctx: click.Context, _param: click.Parameter, value: str) -> timedelta:
         raise click.BadParameter(str(error)) from None
 
 
-def when(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+def when(_ctx: click.Context, _param: click.Parameter, value: str | None) -> datetime | None:
     """A duration before now, or an RFC 3339 timestamp; raises BadParameter."""
     try:
-        return datetime.now(UTC) - duration(value or "")
+        return None if value is None else time_of(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def time_of(text: str) -> datetime:
+    """A duration before now, or an RFC 3339 timestamp, in UTC; raises ValueError."""
+    try:
+        before_now = duration(text)
     except ValueError:
-        return moment(ctx, param, value)
+        return moment_of(text)
+    return datetime.now(UTC) - before_now
 
 
 tenant = option("--tenant", section=WHICH, help="Of this tenant.")
@@ -63,11 +72,18 @@ since = option(
     help="From then on: 2h, 3d, or 2025-10-07T15:30:00Z.",
 )
 until = option("--until", section=WHICH, callback=when, metavar="TIME", help="Before then.")
+text = option("--text", section=WHICH, help="With this text in the reason or the topic, in any case of its letters.")
+device = option(
+    "--device",
+    section=WHICH,
+    metavar="NAME",
+    help="With this level in the topic; or tenant/level, to say whose.",
+)
 
 
 def selectors(command: F) -> F:
-    """--tenant, --reason, --since and --until."""
-    return tenant(reason(since(until(command))))
+    """--tenant, --reason, --device, --text, --since and --until."""
+    return tenant(reason(device(text(since(until(command))))))
 
 
 def replayed_or_not(command: F) -> F:

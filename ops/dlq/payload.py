@@ -1,4 +1,4 @@
-"""A payload for a terminal: its JSON with a value on each line, and an arrow where the reason says that it is wrong.
+"""A payload as lines: its JSON with a value on each, and where the reason says that it is wrong.
 
 Numbers are shown as they were written, and keys as often as they came. A reason is `class: where: what`, or
 `class: where: what; where: what` with several."""
@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rich.cells import cell_len
-
-from traksense_ingest.ops.dlq.dead_letter import DeadLetter
-from traksense_ingest.ops.terminal import number, printable
 from traksense_ingest.writer.decode.payload import packing_of, unwrap
 from traksense_ingest.writer.outcome import Poison
 
-HEAD, BEFORE, AFTER = 10, 8, 4  # lines that are shown: the first ones, and those around an arrow
+HEAD, BEFORE, AFTER = 10, 8, 4  # lines that are shown: the first ones, and those around a wrong place
 UNPACKED_MAX = 1024 * 1024  # bytes
-EXCERPT = 30  # characters of a long line that are shown on either side of a caret
+EXCERPT = 30  # characters of a long line that are shown on either side of a wrong place, on a terminal
 
 _POSITION = re.compile(r" at line (\d+) column (\d+)")
 _BYTE = re.compile(r"^parse_error: payload: not UTF-8 at byte (\d+)")
@@ -30,22 +26,32 @@ _INDEX = re.compile(r"\[(-?\d+|\*)\]|\[\"([^\"]*)\"\]|\['([^']*)'\]")  # as a ma
 Path = tuple[str, ...]
 
 
-def payload_lines(letter: DeadLetter, *, full: bool) -> Iterator[str]:
-    """The payload, unpacked, as JSON if it is JSON, else as it is; shortened unless `full`."""
-    return payload_lines_of(letter.payload, letter.reason, full=full)
+class Row(NamedTuple):
+    """A line of a payload to be shown, and what is wrong on it."""
+
+    text: str  # as it was sent: it may have anything in it
+    number: int | None = None  # of the line, from 1
+    note: str | None = None  # what is wrong with the value that begins on it
+    column: int | None = None  # the character of `text` from which on it is not JSON
+    hidden: int = 0  # lines that are left out here, instead of a text
 
 
-def payload_lines_of(payload: bytes, reason: str, *, full: bool) -> Iterator[str]:
-    """The same, of a payload and the reason for which it is rejected."""
+def rows(payload: bytes, reason: str, *, full: bool, width: int = EXCERPT) -> list[Row]:
+    """The payload, unpacked, as JSON if it is JSON, else as it is; shortened unless `full`.
+
+    `width` is how many characters of a long line that is no JSON are shown on either side of the wrong place.
+    """
     text = content_of(payload).decode(errors="replace")
     try:
         value = parse(text)
-        arrows = dict(_arrows(value, reason))
-        shown = [_with_arrow(line, arrows) for line in lines(value)]
+        notes = dict(_notes(value, reason))
+        found = [
+            Row(line.text, number, None if line.path is None else notes.get(line.path))
+            for number, line in enumerate(lines(value), 1)
+        ]
     except (ValueError, RecursionError):
-        yield from _text(text, position(reason), reason, full)
-        return
-    yield from _bounded(shown, full)
+        found = [*_text(text, position(reason), reason, None if full else width)]
+    return found if full else _bounded(found)
 
 
 def content_of(payload: bytes) -> bytes:
@@ -61,66 +67,57 @@ def packing(payload: bytes) -> str:
     return packing_of(payload) if content_of(payload) != payload else ""
 
 
-def _arrows(value: object, reason: str) -> Iterator[tuple[Path, str]]:
+def kind_of_payload(payload: bytes, *, is_text: bool) -> str:
+    """What to say behind its length: `, gzip`, or that it isn't text."""
+    if packing := packing_of(payload):
+        return f", {packing}"
+    return "" if is_text else ", not all of it text"
+
+
+def _notes(value: object, reason: str) -> Iterator[tuple[Path, str]]:
     """The paths to point at, and the note for each. For a missing field, the path of the object that lacks it."""
     for where, what in reversed(faults(reason)):
         if not where.startswith("topic"):
             yield find(value, where), f"{where}: {what}"
 
 
-def _with_arrow(line: Line, arrows: dict[Path, str]) -> tuple[str, bool]:
-    note = None if line.path is None else arrows.get(line.path)
-    text = printable(line.text)
-    return (f"{text}   ◀ here: {printable(note)}", True) if note else (text, False)
-
-
-def _bounded(shown: Sequence[tuple[str, bool]], full: bool) -> Iterator[str]:
-    arrows = [index for index, (_, has_arrow) in enumerate(shown) if has_arrow]
-    kept = {*range(HEAD), *(near for arrow in arrows for near in range(arrow - BEFORE, arrow + AFTER + 1))}
-    if len(shown) <= HEAD + BEFORE + AFTER or full:
-        kept = set(range(len(shown)))
-    yield from _elided((text for text, _ in shown), kept)
-
-
-def _elided(shown: Iterable[str], kept: set[int]) -> Iterator[str]:
-    hidden = 0
-    for index, text in enumerate(shown):
-        if index not in kept:
-            hidden += 1
-            continue
-        if hidden:
-            yield f"… {number(hidden, 'line')}: --full"
-            hidden = 0
-        yield text
-    if hidden:
-        yield f"… {number(hidden, 'line')}: --full"
-
-
-def _text(text: str, at: tuple[int, int] | None, reason: str, full: bool) -> Iterator[str]:
-    rows = text.split("\n")
+def _text(text: str, at: tuple[int, int] | None, reason: str, width: int | None) -> Iterator[Row]:
     line, column = at or (0, 0)
-    kept = {*range(HEAD), *range(line - BEFORE, line + AFTER)}
-    for number_, row in enumerate(rows, start=1):
-        if number_ - 1 in kept or full or len(rows) <= HEAD + BEFORE + AFTER:
-            yield from _pointed(row, column, full) if number_ == line else [_short(printable(row), full)]
-        elif number_ - 2 in kept:
-            yield "… more lines: --full"
-    if at and line > len(rows):
-        yield f"^ here: the end ({printable(reason)})"
+    count = 0
+    for count, row in enumerate(text.split("\n"), 1):
+        yield _pointed(row, count, column, width) if count == line else Row(_short(row, width), count)
+    if line > count:
+        yield Row("", note=f"the end ({reason})")
 
 
-def _pointed(row: str, column: int, full: bool) -> Iterator[str]:
-    """The line around a column that counts bytes, and a caret below it."""
+def _pointed(row: str, number: int, column: int, width: int | None) -> Row:
+    """The line around a column that counts bytes."""
     before = row.encode()[: max(column - 1, 0)].decode(errors="ignore")
-    start = 0 if full else max(0, len(before) - EXCERPT)
-    end = len(row) if full else len(before) + EXCERPT
-    left = ("…" if start else "") + printable(before[start:])
-    yield left + printable(row[len(before) : end]) + ("…" if end < len(row) else "")
-    yield " " * cell_len(left) + "^ here"
+    start = 0 if width is None else max(0, len(before) - width)
+    end = len(row) if width is None else len(before) + width
+    left = ("…" if start else "") + before[start:]
+    return Row(left + row[len(before) : end] + ("…" if end < len(row) else ""), number, column=len(left))
 
 
-def _short(row: str, full: bool) -> str:
-    return row if full or len(row) <= 5 * EXCERPT else row[: 5 * EXCERPT] + "…"
+def _short(row: str, width: int | None) -> str:
+    return row if width is None or len(row) <= 5 * width else row[: 5 * width] + "…"
+
+
+def _bounded(found: Sequence[Row]) -> list[Row]:
+    """The first lines and those around each wrong place; the others only as how many they are."""
+    if len(found) <= HEAD + BEFORE + AFTER:
+        return [*found]
+    wrong = [index for index, row in enumerate(found) if row.note or row.column is not None]
+    kept = {*range(HEAD), *(near for index in wrong for near in range(index - BEFORE, index + AFTER + 1))}
+    shown: list[Row] = []
+    for index, row in enumerate(found):
+        if index in kept:
+            shown.append(row)
+        elif shown[-1].hidden:
+            shown[-1] = Row("", hidden=shown[-1].hidden + 1)
+        else:
+            shown.append(Row("", hidden=1))
+    return shown
 
 
 class Fault(NamedTuple):

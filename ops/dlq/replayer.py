@@ -31,8 +31,8 @@ class ReplayQueue:
     def __init__(self, connection: Any, selection: Selection, last: int, before: datetime | None) -> None:
         self._connection = connection
         self._selection = selection
-        self._last = last
-        self._before = before
+        self.last = last
+        self.before = before
 
     @classmethod
     async def since_now(cls, connection: Any, selection: Selection, *, again: bool) -> ReplayQueue:
@@ -62,7 +62,7 @@ class ReplayQueue:
             yield dead_letter_from(row)
 
     def _from(self, first: int | None) -> tuple[Any, ...]:
-        return (*self._selection.between(first, self._last).arguments, self._before)
+        return (*self._selection.between(first, self.last).arguments, self.before)
 
 
 def _first_that_fit(sizes: Sequence[tuple[int, int]]) -> tuple[int, ...]:

@@ -12,7 +12,9 @@ import click
 
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
 from traksense_ingest.ops.dlq.dry_run import REJECTED, forecast_of
-from traksense_ingest.ops.dlq.payload import payload_lines, wrong_byte
+from traksense_ingest.ops.dlq.hexdump import HEX_LINES, hexdump
+from traksense_ingest.ops.dlq.payload import kind_of_payload, wrong_byte
+from traksense_ingest.ops.dlq.payload_text import payload_lines
 from traksense_ingest.ops.dlq.table import LETTERS, open_table
 from traksense_ingest.ops.forecast import Forecaster
 from traksense_ingest.ops.terminal import at, number, printable
@@ -21,11 +23,6 @@ from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.mapping.faults import MappingError
 from traksense_ingest.shared.runtime.service import EXIT_FAILED
-from traksense_ingest.writer.decode.payload import packing_of
-
-HEX_WIDTH = 16  # bytes a line: 67 columns
-HEX_BEFORE = 4  # lines that are shown before the one that is pointed at
-HEX_LINES = 16  # of the hexdump that are shown: 256 bytes
 
 
 def show_dead_letter(id_: int, *, full: bool, as_json: bool) -> None:
@@ -63,16 +60,10 @@ def screen(letter: DeadLetter, *, full: bool, now: str | None = None) -> Iterato
     """Lines for a terminal; `now` is what would become of it."""
     for name, value in (*_facts(letter), *([("now", now)] if now else [])):
         yield f"{name:<11} {printable(value)}"
-    yield f"\npayload, {number(len(letter.payload), 'byte')}{_kind(letter)}"
+    yield f"\npayload, {number(len(letter.payload), 'byte')}{kind_of_payload(letter.payload, is_text=letter.is_text)}"
     yield from payload_lines(letter, full=full)
     yield "\nin hex"
     yield from hexdump(letter.payload, None if full else HEX_LINES, wrong_byte(letter.reason))
-
-
-def _kind(letter: DeadLetter) -> str:
-    if packing := packing_of(letter.payload):
-        return f", {packing}"
-    return "" if letter.is_text else ", not all of it text"
 
 
 def _facts(letter: DeadLetter) -> Iterator[tuple[str, str]]:
@@ -89,28 +80,3 @@ def _facts(letter: DeadLetter) -> Iterator[tuple[str, str]]:
     yield "replayed", at(letter.replayed_at) if letter.replayed_at else "never"
     if letter.replay_blocker:
         yield "to replay", f"not possible: {letter.replay_blocker}"
-
-
-def hexdump(data: bytes, lines: int | None = None, mark: int | None = None) -> Iterator[str]:
-    """`offset: hex  text`, at most `lines` lines (None: all of them), with an arrow at the byte `mark`."""
-    first = _first(lines, mark)
-    shown = data[first : first + lines * HEX_WIDTH] if lines else data
-    if first:
-        yield f"… {first} bytes before"
-    for offset in range(first, first + len(shown), HEX_WIDTH):
-        arrow = f"  ◀ byte {mark}" if mark is not None and offset <= mark < offset + HEX_WIDTH else ""
-        yield _line(offset, data[offset : offset + HEX_WIDTH]) + arrow
-    if after := len(data) - first - len(shown):
-        yield f"… {after} bytes more: --full"
-
-
-def _first(lines: int | None, mark: int | None) -> int:
-    if lines is None or mark is None or mark < lines * HEX_WIDTH:
-        return 0
-    return max(0, mark // HEX_WIDTH - HEX_BEFORE) * HEX_WIDTH
-
-
-def _line(offset: int, data: bytes) -> str:
-    pairs = " ".join(data[at : at + 2].hex() for at in range(0, len(data), 2))
-    text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in data)
-    return f"{offset:08x}: {pairs:<39}  {text}"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from traksense_ingest.ops.database import opened
+from traksense_ingest.ops.database import STATEMENT_S, opened
 from traksense_ingest.shared.config import redacted
 from traksense_ingest.shared.errors import ConfigurationError
 from traksense_ingest.shared.sql import statements
@@ -23,6 +23,11 @@ def _statement(name: str) -> str:
 
 COUNT = _statement("count")
 LIST = _statement("list")
+LIST_UP = _statement("list_up")
+GROUPS = _statement("groups")
+HOURS = _statement("hours")
+NEWEST = _statement("newest")
+NEIGHBOURS = _statement("neighbours")
 LETTERS = _statement("letters")
 NOW = _statement("now")
 COUNT_DUE = _statement("count_due")
@@ -33,15 +38,17 @@ PURGE = _statement("purge")
 
 _IS_CURRENT = """
 SELECT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('ingest_errors') AND attname = 'received_at'
+    SELECT FROM pg_attribute WHERE attrelid = to_regclass('ingest_errors') AND attname = 'reason_group'
 )
 """
 
 
 @asynccontextmanager
-async def open_table(url: str) -> AsyncIterator[Any]:
-    """A connection for as long as the block; raises IngestError, with one line that names the variable."""
-    async with opened(url, "the tables' owner") as connection:
+async def open_table(url: str, statement_s: float = STATEMENT_S) -> AsyncIterator[Any]:
+    """A connection for as long as the block; raises IngestError, with one line that names the variable.
+
+    `statement_s` is how many seconds each statement may take."""
+    async with opened(url, "the tables' owner", statement_s=statement_s) as connection:
         await _check(connection, f"DATABASE_URL={redacted(url)}")
         yield connection
 

@@ -166,6 +166,8 @@ def diff(
     letters: bool,
     tenant: str | None,
     reason: str | None,
+    device: str | None,
+    text: str | None,
     since: datetime | None,
     until: datetime | None,
     stream: int | None,
@@ -192,13 +194,15 @@ def diff(
         --dlq --since 3d
     """
     only_one(dlq=letters, stream=stream, live=live, capture=capture)
-    if not letters and (tenant or reason or since or until):
-        raise click.UsageError("--tenant, --reason, --since and --until are about dead letters: only with --dlq")
+    if not letters and any((tenant, reason, device, text, since, until)):
+        names = "--tenant, --reason, --device, --text, --since and --until"
+        raise click.UsageError(f"{names} are about dead letters: only with --dlq")
     from traksense_ingest.ops.dlq.dead_letter import Selection
     from traksense_ingest.ops.mapping.difference import compare
     from traksense_ingest.ops.mapping.sources import Source
 
-    selection = Selection(tenant=tenant, reason=reason, since=since, until=until) if letters else None
+    chosen = Selection(tenant=tenant, reason=reason, device=device, text=text, since=since, until=until)
+    selection = chosen if letters else None
     compare(old, new, Source(Given(topic=topic), None, selection, stream, live, capture), as_json=as_json)
 
 

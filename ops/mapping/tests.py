@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from traksense_ingest.ops.dlq.payload import payload_lines_of
+from traksense_ingest.ops.dlq.payload_text import payload_lines_of
 from traksense_ingest.ops.mapping.columns import screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import loaded, named_files, verdict_of
 from traksense_ingest.ops.mapping.excerpt import excerpt

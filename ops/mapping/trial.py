@@ -14,8 +14,9 @@ from typing import IO, Any, assert_never
 
 import click
 
-from traksense_ingest.ops.dlq.payload import content_of, payload_lines_of, wrong_byte
-from traksense_ingest.ops.dlq.show import HEX_LINES, hexdump
+from traksense_ingest.ops.dlq.hexdump import HEX_LINES, hexdump
+from traksense_ingest.ops.dlq.payload import content_of, wrong_byte
+from traksense_ingest.ops.dlq.payload_text import payload_lines_of
 from traksense_ingest.ops.mapping.columns import columns, screen_width, wrapped
 from traksense_ingest.ops.mapping.engine import Considered, Engine, loaded, taker_of, verdict_of
 from traksense_ingest.ops.mapping.messages import message_dict, message_line, rfc3339

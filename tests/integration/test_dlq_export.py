@@ -69,6 +69,17 @@ SELECTORS: list[tuple[list[str], set[int]]] = [
     (["--until", "3d"], {1, 6}),
     (["--tenant", "acme", "--reason", "parse_error"], {1, 2}),
     (["--tenant", "acme", "--reason", "parse_error", "--until", "3d"], {1}),
+    (["--text", "ELSEwhere"], {5}),
+    (["--text", "/acme"], {1, 2, 3, 4}),
+    (["--text", "before"], {4}),
+    (["--text", "_"], {1, 2, 3, 4, 5, 6}),
+    (["--text", "acme%"], set()),
+    (["--device", "d2"], {2}),
+    (["--device", "d"], set()),
+    (["--device", "elsewhere"], {5}),
+    (["--device", "acme/d4"], {4}),
+    (["--device", "other/d4"], set()),
+    (["--device", "d1", "--tenant", "acme", "--text", "d1"], {1}),
 ]
 REPLAYED = {2, 6}
 

@@ -14,8 +14,10 @@ from rich.cells import cell_len
 from tests.support.dead_letters import TIME, TOPIC, letter
 from tests.support.decoding import v1_routes
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
-from traksense_ingest.ops.dlq.payload import Fault, faults, find, lines, parse, payload_lines, position, wrong_byte
-from traksense_ingest.ops.dlq.show import hexdump, screen
+from traksense_ingest.ops.dlq.hexdump import hexdump
+from traksense_ingest.ops.dlq.payload import Fault, faults, find, lines, parse, position, wrong_byte
+from traksense_ingest.ops.dlq.payload_text import payload_lines
+from traksense_ingest.ops.dlq.show import screen
 from traksense_ingest.ops.terminal import printable
 from traksense_ingest.writer.entry import Entry
 from traksense_ingest.writer.outcome import Rejected

@@ -139,8 +139,8 @@ def test_what_dlq_says_of_its_selectors_is_so() -> None:
     text = " ".join(help_of(("dlq",)).split())
     assert who("--tenant", "--reason") == {*taking} - {"show"}
     assert "All but `show`, which takes an id, choose by --tenant and --reason" in text
-    assert who("--since", "--until") == {"list", "export", "replay"}
-    assert "`list`, `export` and `replay` also by --since and --until" in text
+    assert who("--device", "--text", "--since", "--until") == {"list", "export", "replay"}
+    assert "`list`, `export` and `replay` also by --device, --text, --since and --until" in text
     assert who("--older-than") == {"purge"}
     assert "`purge` by --older-than" in text
     assert who("--replayed", "--not-replayed") == {"list", "export", "purge"}

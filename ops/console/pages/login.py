@@ -7,11 +7,13 @@ import logging
 
 from starlette.responses import Response
 
+from traksense_ingest.ops.console.actions import FAILED_LOGIN, LOGIN
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import COOKIE
 from traksense_ingest.ops.console.guard.users import logged_in
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.visit import Visit
+from traksense_ingest.ops.terminal import printable
 
 LOCAL_USER = "operator"  # whoever has the link
 
@@ -22,6 +24,8 @@ async def show(visit: Visit) -> Response:
     """The form; or, with the token of a link, in."""
     token = visit.query.get("token")
     if token and not visit.console.options.users and visit.console.sessions.take(token):
+        log.info("console: %s has logged in by the link", LOCAL_USER, extra={"user": LOCAL_USER})
+        visit.console.recorder.record(LOCAL_USER, "operator", LOGIN, "done: by the link")
         visit.console.announce_next()
         return _enter(visit, LOCAL_USER, Role.OPERATOR, "/")
     return await _form(visit, 403 if token else 200, is_used=bool(token))
@@ -34,8 +38,10 @@ async def log_in(visit: Visit) -> Response:
     user = await asyncio.to_thread(logged_in, users, name, password)
     if user is None:
         log.warning("console: a wrong password for %r", name[:64], extra={"user": name[:64]})
+        visit.console.recorder.record(printable(name[:64]), "nobody", FAILED_LOGIN, "refused: a wrong password")
         return await _form(visit, 403, is_wrong=True, name=name)
     log.info("console: %s has logged in", user.name, extra={"user": user.name})
+    visit.console.recorder.record(user.name, user.role.name.lower(), LOGIN)
     return _enter(visit, user.name, user.role, str(form.get("next", "")))
 
 

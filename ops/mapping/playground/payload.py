@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from traksense_ingest.ops.dlq.hexdump import HEX_LINES, hexdump
 from traksense_ingest.ops.dlq.payload import content_of, faults, find, lines, parse, position, wrong_byte
-from traksense_ingest.ops.dlq.show import HEX_LINES, hexdump
 from traksense_ingest.ops.terminal import printable
 
 HEAD, NEAR = 40, 8  # lines that are shown: the first ones, and those around a note

@@ -1,0 +1,112 @@
+"""What users of the console have done: the table console_action, and a log line for each action."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from traksense_ingest.ops.console.guard.sessions import Session
+from traksense_ingest.ops.console.scope import Scope
+from traksense_ingest.ops.dlq.table import open_table
+from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.sql import statements
+
+STATEMENT_S = 5.0  # how long a page waits for a database that does not answer
+GONE_S = 15.0  # an action of which its console has said nothing for so long was interrupted
+REPLAY, EXPORT, LOGIN, FAILED_LOGIN = "replay", "export", "login", "failed login"
+DONE, INTERRUPTED = "done", "interrupted"
+
+_statements = statements("traksense_ingest.ops.console")
+START, RECORD, END_INTERRUPTED = (_statements[name] for name in ("start", "record", "end_interrupted"))
+HOLD, COUNT_DONE, BEAT, END = (_statements[name] for name in ("hold", "count_done", "beat", "end"))
+NEWEST_REPLAY, ONE, PAGE = (
+    _statements[name].replace("{columns}", _statements["columns"]) for name in ("newest_replay", "one", "page")
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A row of the table."""
+
+    id: int
+    started_at: datetime
+    ended_at: datetime | None  # None while it goes on
+    user_name: str
+    role: str
+    action: str
+    scope: Scope | None
+    asked: int | None
+    done: int
+    skipped: int
+    outcome: str | None
+
+    @property
+    def is_running(self) -> bool:
+        return self.ended_at is None
+
+
+async def newest_replay(connection: Any) -> Action | None:
+    """Raises what asyncpg raises."""
+    row = await connection.fetchrow(NEWEST_REPLAY, GONE_S)
+    return _action(row) if row else None
+
+
+async def action_of(connection: Any, id_: int) -> Action | None:
+    """The one with this id."""
+    row = await connection.fetchrow(ONE, GONE_S, id_)
+    return _action(row) if row else None
+
+
+async def page_of(connection: Any, up_to: int | None, size: int) -> Sequence[Action]:
+    """So many of them up to an id, the newest first."""
+    return [_action(row) for row in await connection.fetch(PAGE, GONE_S, up_to, size)]
+
+
+async def start(connection: Any, who: Session, action: str, scope: Scope, asked: int) -> int | None:
+    """The id of a new one; None where a console replays already."""
+    await connection.execute(END_INTERRUPTED, GONE_S)
+    found: int | None = await connection.fetchval(
+        START, who.user, who.role.name.lower(), action, scope.as_json(), asked
+    )
+    if found is not None:
+        about = {"user": who.user, "action": action, "count": asked, "scope": dict(scope.words())}
+        log.info("console: %s: %s of %d dead letters%s", who.user, action, asked, _where(scope), extra=about)
+    return found
+
+
+def _where(scope: Scope) -> str:
+    words = ", ".join(f"{name}: {value!r}" for name, value in scope.words())
+    return f" ({words})" if words else ""
+
+
+def _action(row: Any) -> Action:
+    scope = None if row["scope"] is None else Scope.from_json(row["scope"])
+    return Action(**{**dict(row), "scope": scope})
+
+
+class Recorder:
+    """Writes rows of what needs no database itself, in the background: a login does not wait for an outage."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def record(self, user: str, role: str, action: str, outcome: str = DONE) -> None:
+        """The log line is the caller's; the row is missing where the database can't be used."""
+        if len(self._tasks) < 10:  # as many connections at once, whoever guesses passwords
+            task = asyncio.create_task(self._record(user, role, action, outcome), name="record")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _record(self, *values: str) -> None:
+        try:
+            async with open_table(self._url, STATEMENT_S) as connection:
+                await connection.execute(RECORD, *values)
+        except IngestError as error:
+            log.warning("console: not in the table of actions: %s", error)

@@ -1,0 +1,62 @@
+"""The filters of the dead letters: the parameters of a URL, and what they select."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from traksense_ingest.ops.dlq.dead_letter import Selection
+from traksense_ingest.ops.dlq.options import time_of
+from traksense_ingest.shared.messages import POISON_REASONS
+
+NAMES = ("tenant", "class", "text", "device", "group", "since", "until", "unreplayed")
+LONGEST = 1000  # characters of a value
+ID_MAX = 2**63 - 1
+
+
+class Filters:
+    """What a user has given, as it was given, and as a selection."""
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self.values = {name: _clean(query.get(name, "")) for name in NAMES}
+        self.errors: list[str] = []
+        class_ = self.values["class"]
+        if class_ and class_ not in POISON_REASONS:
+            self.errors.append(f"class: {class_!r} is none of {', '.join(POISON_REASONS)}")
+        self.selection = Selection(
+            tenant=self.values["tenant"] or None,
+            reason=class_ or None,
+            text=self.values["text"] or None,
+            device=self.values["device"] or None,
+            group=self.values["group"] or None,
+            since=self._parsed("since", time_of),
+            until=self._parsed("until", time_of),
+            replayed=False if self.values["unreplayed"] else None,
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all dead letters are selected."""
+        return not any(self.values.values())
+
+    def query(self, **changes: object) -> dict[str, Any]:
+        """The parameters of a URL, some of them changed."""
+        return {**self.values, **changes}
+
+    def _parsed(self, name: str, parse: Callable[[str], datetime]) -> datetime | None:
+        try:
+            return parse(self.values[name]) if self.values[name] else None
+        except (ValueError, OverflowError) as error:
+            self.errors.append(f"{name}: {error}")
+            return None
+
+
+def id_of(text: str | None) -> int | None:
+    """An id of a URL; None for what is none."""
+    return int(text) if text and text.isascii() and text.isdigit() and 0 < int(text[:20]) <= ID_MAX else None
+
+
+def _clean(value: str) -> str:
+    """Without what PostgreSQL's text can't hold."""
+    return value.strip()[:LONGEST].replace("\0", "").encode(errors="ignore").decode()

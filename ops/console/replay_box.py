@@ -1,0 +1,39 @@
+"""The newest replay as pages show it: a bar while it runs, and then what is left of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from traksense_ingest.ops.console.actions import DONE, Action, newest_replay
+from traksense_ingest.ops.console.replays import Job, Replays, due
+
+
+@dataclass(frozen=True)
+class ReplayBox:
+    """`action` is None while the database, which has it, can't be used."""
+
+    action: Action | None
+    job: Job | None  # None: another console's, or none that runs
+    left: int = 0  # of one that has ended
+
+    @classmethod
+    def unreachable(cls, replays: Replays) -> ReplayBox | None:
+        """What is known of a job without the database."""
+        return cls(None, replays.job) if replays.job else None
+
+    @property
+    def done(self) -> int:
+        """Dead letters that are done with: replayed, or not to be replayed."""
+        return self.action.done + self.action.skipped if self.action else 0
+
+
+async def box_of(connection: Any, replays: Replays) -> ReplayBox | None:
+    """None if nothing was ever replayed from a console. Raises what asyncpg raises."""
+    action = await newest_replay(connection)
+    if action is None:
+        return None
+    left = 0
+    if not action.is_running and action.outcome != DONE and action.scope is not None:
+        left = max(0, await due(connection, action.scope) - action.skipped)
+    return ReplayBox(action, replays.job_of(action.id), left)

@@ -1,0 +1,113 @@
+"""The console's dead letters without servers: filters, scopes, and what is marked in a payload."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from traksense_ingest.ops.console.filters import ID_MAX, Filters, id_of
+from traksense_ingest.ops.console.pages.letter import _parts
+from traksense_ingest.ops.console.pages.replay import _problem, _rate
+from traksense_ingest.ops.console.scope import Scope
+from traksense_ingest.ops.dlq.dead_letter import Selection
+from traksense_ingest.ops.dlq.hexdump import hex_of
+from traksense_ingest.ops.dlq.payload import Row, rows
+
+TIME = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_filters_are_a_selection_and_a_url_again() -> None:
+    given = {"tenant": " acme ", "class": "parse_error", "device": "a/d7", "until": "2026-01-01T00:00:00Z", "x": "y"}
+    filters = Filters(given | {"unreplayed": "1"})
+    assert filters.selection == Selection(
+        tenant="acme", reason="parse_error", device="a/d7", until=TIME, replayed=False
+    )
+    assert Filters(filters.query()).selection == filters.selection
+    assert Filters(filters.query(tenant="")).selection.tenant is None
+    assert not filters.is_empty
+    assert Filters({}).is_empty
+    assert Filters({}).selection == Selection()
+
+
+def test_a_duration_is_before_now() -> None:
+    since = Filters({"since": "2h"}).selection.since
+    assert since is not None
+    assert timedelta(hours=1.9) < datetime.now(UTC) - since < timedelta(hours=2.1)
+
+
+@pytest.mark.parametrize(
+    "query", [{"since": "soon"}, {"until": "2026-01-01"}, {"class": "other"}, {"since": "99999999w"}]
+)
+def test_a_wrong_filter_is_named(query: dict[str, str]) -> None:
+    (error,) = Filters(query).errors
+    assert error.startswith(f"{next(iter(query))}: ")
+
+
+def test_what_text_can_not_hold_is_left_out() -> None:
+    assert Filters({"text": "a\0b\ud800c"}).selection.text == "abc"
+    assert len(Filters({"text": "x" * 10_000}).values["text"]) == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "id_"),
+    [
+        ("7", 7),
+        (str(ID_MAX), ID_MAX),
+        (str(ID_MAX + 1), None),
+        ("9" * 99, None),
+        ("0", None),
+        ("-1", None),
+        ("٣", None),
+    ],
+)
+def test_ids_of_a_url(text: str, id_: int | None) -> None:
+    assert id_of(text) == id_
+    assert id_of(None) is None
+
+
+def test_a_scope_is_kept_whole() -> None:
+    selection = Selection((1, 2), "t", "c", TIME, TIME, False, 3, 4, "text", "device", "group")
+    for scope in (Scope(selection, TIME, 5.0), Scope(Selection(last=7)), Scope(Selection())):
+        assert Scope.from_json(scope.as_json()) == scope
+    assert ("up to id", "4") in [*Scope(selection).words()]
+    assert {name for name, _ in Scope(selection, TIME).words()} >= {"tenant", "class", "text", "device", "reason"}
+
+
+@pytest.mark.parametrize("text", ["", "1", "{}", '{"selection": {}, "rate": 1}', '{"selection": {"ids": "x"}}', "[]"])
+def test_what_is_no_scope_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        Scope.from_json(text)
+
+
+def test_the_count_is_typed_from_a_thousand_on() -> None:
+    assert _problem(1.0, 1000, "") is None
+    assert _problem(1.0, 1001, "1 001") is None
+    assert _problem(1.0, 1001, "1000") is not None
+    assert _problem(1.0, 0, "") is not None
+    assert _problem(_rate("inf"), 1, "") is not None
+    assert (_rate("2.5"), _rate("-1"), _rate("nan"), _rate("1e6")) == (2.5, None, None, None)
+
+
+def test_what_is_marked_in_a_payload() -> None:
+    found = rows(b'{"a": 1,\n "b": oops}', "parse_error: payload: Invalid JSON: x at line 2 column 7", full=False)
+    assert found == [Row('{"a": 1,', 1), Row(' "b": oops}', 2, column=6)]
+    assert _parts(found[1]) == (' "b": ', "oops", "}")
+    found = rows(b'{"a": {"b": 1}}', "parse_error: a.b: wrong", full=False)
+    assert _parts(found[2]) == ("    ", '"b": 1', "")
+    assert (found[2].number, found[2].note) == (3, "a.b: wrong")
+    assert rows(b"{", "parse_error: payload: Invalid JSON: x at line 9 column 1", full=False)[-1].number is None
+
+
+def test_lines_that_are_left_out_are_counted() -> None:
+    payload = b"[" + b"1,\n" * 99 + b"1]"
+    found = rows(payload, "parse_error: 50: wrong", full=False)
+    assert sum(row.hidden or 1 for row in found) == 102
+    assert [row.number for row in found if row.note] == [52]
+    assert len(rows(payload, "parse_error: 50: wrong", full=True)) == 102
+
+
+def test_the_wrong_byte_of_a_hexdump() -> None:
+    found = hex_of(bytes(1000), 4, 500)
+    assert [(row.offset + row.mark) for row in found.rows if row.mark is not None] == [500]
+    assert found.before + sum(len(row.data) for row in found.rows) + found.after == 1000
