@@ -30,7 +30,7 @@ class Process:
         self.name = service
         self.port = free_port()
         self.log_path = directory / f"{service}-{self.port}.log"
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         given = {**clean, "METRICS_PORT": str(self.port), "METRICS_HOST": "127.0.0.1", **environment}
         with self.log_path.open("wb") as log:
             if is_cold or "LD_PRELOAD" in given:  # which is read at an exec alone
@@ -113,4 +113,4 @@ class Process:
         return self.popen.poll() is not None
 
 
-_OURS = ("MQTT_", "REDIS_", "INGEST_", "DATABASE_", "MIGRATE_", "DB_", "METRICS_", "LOG_")
+OURS = ("MQTT_", "CONSOLE_", "REDIS_", "INGEST_", "DATABASE_", "MIGRATE_", "DB_", "METRICS_", "LOG_")

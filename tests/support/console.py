@@ -1,0 +1,163 @@
+"""`traksense-ingest console` as a process, and a browser that keeps cookies and sends forms as a page does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from tests.support.process import EXIT_TIMEOUT_S, OURS
+from tests.support.program import Program
+from tests.support.waiting import eventually
+from traksense_ingest.ops.console.guard.users import ROLES, User
+
+READY = re.compile(r"console: (http://\S+)")
+PASSWORD = "correct horse"
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]  # names in lower case
+    text: str
+
+    @property
+    def location(self) -> str:
+        """Where the browser is sent."""
+        return self.headers["location"]
+
+
+@dataclass
+class Browser:
+    """One session of one user. `post` sends the token of the last page, and says that it comes from the same site."""
+
+    port: int
+    host: str = ""  # the header Host; empty: the address
+    cookies: dict[str, str] = field(default_factory=dict)
+    token: str = ""
+
+    def get(self, path: str, **headers: str) -> Answer:
+        """Without following a redirect."""
+        return self._ask("GET", path, None, headers)
+
+    def post(self, path: str, fields: Mapping[str, str] | None = None, **headers: str) -> Answer:
+        """A form; headers are given with underscores."""
+        given = {"token": self.token, **(fields or {})}
+        sent = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"} | {
+            name.replace("_", "-"): value for name, value in headers.items()
+        }
+        return self._ask("POST", path, urlencode(given), sent)
+
+    def log_in(self, name: str, password: str = PASSWORD, **fields: str) -> Answer:
+        """With a name and a password."""
+        answer = self.post("/login", {"name": name, "password": password, **fields})
+        if answer.status == 303:
+            self.get(answer.location)  # each page has the token for the forms
+        return answer
+
+    def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.cookies:
+            sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        if self.host:
+            sent.setdefault("host", self.host)
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)) as connection:
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            text = response.read().decode(errors="replace")
+            for line in response.headers.get_all("set-cookie") or ():
+                name, _, value = line.partition(";")[0].partition("=")
+                self.cookies[name] = value.strip('"')
+            found = re.search(r'name="token" value="([^"]+)"', text)
+            self.token = found[1] if found else self.token
+            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+
+
+class Console:
+    """The process. It ends with the block of `running`."""
+
+    def __init__(self, environment: Mapping[str, str], directory: Path, *arguments: str) -> None:
+        self.log_path = directory / f"console-{len(list(directory.glob('console-*.log')))}.log"
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        with self.log_path.open("wb") as log:
+            self.popen = Program(
+                "ops", "console", "--port", "0", *arguments, environment={**clean, **environment}, stdout=log
+            )
+
+    @property
+    def log(self) -> str:
+        """Everything it has written so far."""
+        return self.log_path.read_text()
+
+    @property
+    def links(self) -> list[str]:
+        """The addresses that it has printed, the newest last."""
+        return READY.findall(self._said) + re.findall(r"another browser: (http://\S+)", self._said)
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return urlsplit(self.links[0]).port or 0
+
+    def browser(self, host: str = "") -> Browser:
+        """One that is not logged in."""
+        return Browser(self.port, host)
+
+    def operator(self) -> Browser:
+        """One that has opened the newest link."""
+        browser, link = self.browser(), urlsplit(self.links[-1])
+        answer = browser.get(f"{link.path}?{link.query}")
+        assert answer.status == 303, answer.text
+        assert browser.get(answer.location).status == 200
+        return browser
+
+    async def says(self, text: str) -> None:
+        """Wait for a text in its log."""
+        await eventually(lambda: text in self.log or self.popen.poll() is not None, lambda: f"{text!r}: {self.log}")
+        assert text in self.log, self.log
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(EXIT_TIMEOUT_S)
+
+    @property
+    def _said(self) -> str:
+        """The messages of the log, in either of its formats."""
+        return "\n".join(_message(line) for line in self.log.splitlines())
+
+
+@asynccontextmanager
+async def running(environment: Mapping[str, str], directory: Path, *arguments: str) -> AsyncIterator[Console]:
+    """A console that answers, with these variables, for as long as the block."""
+    console = Console(environment, directory, *arguments)
+    try:
+        await console.says("console: http://")
+        yield console
+    finally:
+        console.popen.kill()
+        console.popen.wait()
+
+
+def add_user(users: Path, name: str, role: str = "viewer") -> None:
+    """A line of the file of users, with PASSWORD."""
+    with users.open("a") as file:
+        file.write(f"{User.with_password(name, ROLES[role], PASSWORD).line()}\n")
+    users.chmod(0o600)
+
+
+def _message(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    record = json.loads(line)
+    return str(record["message"])
