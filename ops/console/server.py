@@ -20,6 +20,8 @@ from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
 
 GRACE_S = 3  # for answers that are under way
+CONNECTIONS_MAX = 500  # more get 503
+HEADERS_MAX = 32 * 1024  # bytes of a request's line and headers
 
 
 async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> None:
@@ -35,6 +37,9 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         server_header=False,
         http="h11",
         ws="none",
+        forwarded_allow_ips=list(options.proxies),
+        limit_concurrency=CONNECTIONS_MAX,
+        h11_max_incomplete_event_size=HEADERS_MAX,
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
@@ -46,6 +51,7 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         stopping.cancel()
         server.should_exit = True
         await serving
+    console.withdraw_link()
 
 
 class Server(uvicorn.Server):

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.guard.private import write_private
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
 from traksense_ingest.ops.console.options import Options
@@ -37,16 +38,30 @@ class Console:
     feed: Feed
 
     def announce(self) -> None:
-        """Log where it is; without users, with a link that opens it once."""
+        """Say where it is; without users, offer a link that opens it once."""
         if self.options.users:
-            log.info("console: http://%s:%d%s/", self.options.host, self.port, self.options.prefix)
+            log.info("console: %s", self.options.address(self.port))
+        elif self.options.link_file:
+            self._offer_link("")
+            log.info("console: %s (%s has a link)", self.options.address(self.port), self.options.link_file)
         else:
-            link = self.options.link(self.port, self.sessions.one_time_token(self.options.token))
-            log.info("console: %s (opens it once)", link)
+            self._offer_link("console: %s (opens it once)")
 
     def announce_next(self) -> None:
-        """Log a link for another browser."""
-        log.info("console: another browser: %s", self.options.link(self.port, self.sessions.one_time_token()))
+        """Offer a link for another browser."""
+        self._offer_link("console: another browser: %s")
+
+    def withdraw_link(self) -> None:
+        """A link of a console that has ended opens nothing."""
+        if self.options.link_file:
+            self.options.link_file.unlink(missing_ok=True)
+
+    def _offer_link(self, text: str) -> None:
+        link = self.options.link(self.port, self.sessions.one_time_token())
+        if self.options.link_file:
+            write_private(self.options.link_file, f"{link}\n", "--link-file")
+        else:
+            log.info(text, link)
 
 
 @dataclass(frozen=True)
