@@ -13,6 +13,7 @@ import uvicorn
 from traksense_ingest.ops.advice import port_advice
 from traksense_ingest.ops.console.app import make_app
 from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.sessions import Sessions
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.visit import Console
@@ -27,7 +28,7 @@ HEADERS_MAX = 32 * 1024  # bytes of a request's line and headers
 async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> None:
     """Until `stop`. Raises ConfigurationError where it can't listen."""
     listener = _listen(options)
-    console = Console(settings, options, listener.getsockname()[1], Sessions(), Feed(settings))
+    console = Console(settings, options, listener.getsockname()[1], Sessions(), Attempts(), Feed(settings))
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         make_app(console),

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.private import write_private
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
@@ -35,6 +36,7 @@ class Console:
     options: Options
     port: int
     sessions: Sessions
+    attempts: Attempts
     feed: Feed
 
     def announce(self) -> None:
@@ -80,6 +82,11 @@ class Visit:
     def query(self) -> Mapping[str, str]:
         """The parameters of the URL."""
         return self.request.query_params
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from, as the nearest reverse proxy says if it is believed."""
+        return self.request.client.host if self.request.client else ""
 
     @property
     def is_operator(self) -> bool:
