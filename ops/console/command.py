@@ -29,9 +29,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     section=WHERE,
     envvar="CONSOLE_PREFIX",
     show_envvar=True,
-    default="",
     metavar="PATH",
-    show_default=False,
     help="The path that it has behind a reverse proxy, such as /ingest.",
 )
 @option(
@@ -75,7 +73,7 @@ def console(
     ctx: click.Context,
     host: str,
     port: int,
-    prefix: str,
+    prefix: str | None,
     users: Path | None,
     names: tuple[str, ...],
     proxies: tuple[str, ...],
@@ -103,11 +101,11 @@ def console(
     from traksense_ingest.ops.console.options import Options
     from traksense_ingest.ops.console.run import run_console
 
-    run_console(users, lambda known: Options.checked(host, port, known, names, prefix, link_file, proxies))
+    run_console(users, lambda known: Options.checked(host, port, known, names, prefix or "", link_file, proxies))
 
 
 @console.command()
-@argument("name", metavar="NAME", explanation="Letters, digits, and . _ @ -")
+@argument("name", metavar="NAME", explanation="Letters, digits, and any of . _ @ and -.")
 @option("--users", type=FILE, required=True, envvar="CONSOLE_USERS", show_envvar=True, help="The file to add it to.")
 @option(
     "--role",
@@ -124,9 +122,9 @@ def user(name: str, users: Path, role: str) -> None:
     \b
     Examples:
       traksense-ingest console user ana --users users.txt
-      # an operator, with a password from elsewhere
-      pass show ingest/rui | traksense-ingest console \\
-        user rui --users users.txt --role operator
+      # an operator
+      traksense-ingest console user rui \\
+        --users users.txt --role operator
     """
     from traksense_ingest.ops.console.add_user import add_user
 

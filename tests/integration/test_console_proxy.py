@@ -55,7 +55,9 @@ async def proxy(request: pytest.FixtureRequest, console: Console, tmp_path: Path
     port, file = free_port(), tmp_path / "haproxy.cfg"
     file.write_text(CONFIGURATION.format(port=port, console=console.port, rule=request.param))
     with (tmp_path / "haproxy.log").open("wb") as log:
-        process = subprocess.Popen([haproxy, "-db", "-f", str(file)], stdout=log, stderr=log)
+        process = subprocess.Popen(  # noqa: ASYNC220
+            [haproxy, "-db", "-f", str(file)], stdout=log, stderr=log
+        )
     await eventually(lambda: not port_is_free(port))
     yield port
     process.kill()

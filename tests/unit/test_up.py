@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -18,7 +14,6 @@ from rich.console import Console
 from traksense_ingest.ops.advice import port_advice
 from traksense_ingest.ops.console.guard.sessions import Sessions
 from traksense_ingest.ops.embedded import Server, ServerFailed
-from traksense_ingest.ops.up.interruption import Interruption
 from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
 from traksense_ingest.ops.up.processes import RESTARTS_MAX, ConsolePages, GaveUp, Optional, Supervisor
 from traksense_ingest.ops.up.view import Gauges, instructions, line, table
@@ -254,58 +249,3 @@ def test_a_pipe_gets_one_line() -> None:
     text = line(Gauges(p50=0.004, points=5))
     assert "\n" not in text
     assert "p50 4 ms, p99 –" in text
-
-
-@pytest.fixture
-def interruption() -> Iterator[Interruption]:
-    with Interruption() as interruption:
-        yield interruption
-
-
-def test_an_interruption_waits_until_nothing_is_half_done(interruption: Interruption) -> None:
-    interruption.check()
-    signal.raise_signal(signal.SIGINT)  # here it raises nothing
-    with pytest.raises(KeyboardInterrupt):
-        interruption.check()
-
-
-def test_an_interruption_in_a_finalizer_is_not_dropped(interruption: Interruption) -> None:
-    class Finalized:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGTERM)
-
-    Finalized()
-    with pytest.raises(KeyboardInterrupt):
-        interruption.sleep(0)
-
-
-def test_an_interruption_ends_a_sleep(interruption: Interruption) -> None:
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        interruption.sleep(3600)
-
-
-def test_an_interruption_cancels_what_runs(interruption: Interruption) -> None:
-    ended = []
-
-    async def work() -> None:
-        signal.raise_signal(signal.SIGINT)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(True)
-
-    with pytest.raises(KeyboardInterrupt):
-        interruption.run(work())
-    assert ended
-
-
-def test_what_was_not_interrupted_returns_or_raises(interruption: Interruption) -> None:
-    async def work(error: Exception | None = None) -> int:
-        if error:
-            raise error
-        return 3
-
-    assert interruption.run(work()) == 3
-    with pytest.raises(ZeroDivisionError):
-        interruption.run(work(ZeroDivisionError()))
