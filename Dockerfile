@@ -5,7 +5,7 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
 # The dependencies by themselves: they change less often than the code.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > /requirements.txt \
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['dependencies'], *project['optional-dependencies']['console'], sep='\n')" > /requirements.txt \
  && python -m pip --python /opt/venv install --no-cache-dir --requirement /requirements.txt
 COPY . .
 RUN python -m pip --python /opt/venv install --no-cache-dir --no-deps .
@@ -20,7 +20,7 @@ COPY ops/healthz.sh /usr/local/bin/healthz
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # A number, so that an orchestrator can see that it isn't root. It owns nothing here and writes nothing.
 USER 10001:10001
-EXPOSE 9100 9101
+EXPOSE 9100 9101 9180
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["bash", "/usr/local/bin/healthz"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["traksense-ingest"]

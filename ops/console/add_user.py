@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
+from traksense_ingest.ops.console.guard.private import write_private
 from traksense_ingest.ops.console.guard.users import NAME, ROLES, User, read_users
-from traksense_ingest.shared.errors import ConfigurationError
 
 PASSWORD_MIN = 8  # characters
 
@@ -22,7 +21,7 @@ def add_user(name: str, users: Path, role: str) -> None:
     line = User.with_password(name, ROLES[role], _password()).line()
     kept = users.read_text(encoding="utf-8").splitlines() if users.exists() else []
     lines = [*(each for each in kept if each.partition(":")[0] != name), line]
-    _write(users, "".join(f"{each}\n" for each in lines))
+    write_private(users, "".join(f"{each}\n" for each in lines), "--users")
     click.echo(f"{name} is {'changed' if name in known else 'added'} in {users} as {role}", err=True)
 
 
@@ -34,14 +33,3 @@ def _password() -> str:
     if len(password) < PASSWORD_MIN:
         raise click.UsageError(f"the password has fewer than {PASSWORD_MIN} characters")
     return password
-
-
-def _write(path: Path, text: str) -> None:
-    """A file that only its owner can read, and that is never half written."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(part, path)
-    except OSError as error:
-        raise ConfigurationError(f"--users {path}: {error.strerror}") from None

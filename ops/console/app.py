@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,11 +15,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from traksense_ingest.ops.console.guard.bodies import bounded
 from traksense_ingest.ops.console.guard.headers import HEADERS
 from traksense_ingest.ops.console.guard.hosts import is_allowed
 from traksense_ingest.ops.console.guard.sessions import COOKIE
-from traksense_ingest.ops.console.page import Page
+from traksense_ingest.ops.console.page import READING, Page
 from traksense_ingest.ops.console.pages import (
     audit,
     dead,
@@ -32,6 +32,12 @@ from traksense_ingest.ops.console.pages import (
 )
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.shared.errors import IngestError
+
+HEADINGS = {404: "Not found", 405: "Not possible", 413: "Too large", 408: "Too slow"}
+TEXTS = {404: "There is no such page.", 405: "This address takes no such request."}
+A_BUG = "This is a bug of the console. Its log says more; the pipeline is not concerned."
+
+log = logging.getLogger(__name__)
 
 STATIC = Path(__file__).parent / "static"
 PAGES: Sequence[Page] = (
@@ -55,7 +61,7 @@ def make_app(console: Console) -> ASGIApp:
     async def failed(request: Request, error: Exception) -> Response:
         return await _failed(Visit(request, console, console.sessions.of(request.cookies.get(COOKIE))), error)
 
-    app = Starlette(routes=routes, exception_handlers={IngestError: failed, HTTPException: failed})
+    app = Starlette(routes=routes, exception_handlers={IngestError: failed, HTTPException: failed, Exception: failed})
     return Gate(app, console)
 
 
@@ -65,11 +71,16 @@ async def _healthz(_: Request) -> Response:
 
 
 async def _failed(visit: Visit, error: Exception) -> Response:
+    is_reading = visit.request.method in READING
     if isinstance(error, HTTPException):
-        is_missing = error.status_code == 404
-        heading, text = ("Not found", "There is no such page.") if is_missing else ("Not possible", str(error.detail))
-        return await visit.render("error.html", error.status_code, heading=heading, text=text)
-    return await visit.render("error.html", 503, heading="Can't be shown now", text=str(error))
+        heading, text = HEADINGS.get(error.status_code, "Not possible"), TEXTS.get(error.status_code, str(error.detail))
+        response = await visit.render("error.html", error.status_code, heading=heading, text=text, is_reading=False)
+        response.headers.update(error.headers or {})
+        return response
+    heading = "Can't be shown now" if is_reading else "Can't be done now"
+    if isinstance(error, IngestError):
+        return await visit.render("error.html", 503, heading=heading, text=str(error), is_reading=is_reading)
+    return await visit.render("error.html", 500, heading=heading, text=A_BUG, is_reading=False)
 
 
 class Gate:
@@ -90,11 +101,18 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
+        path = scope["path"]
+        if path == "/healthz":  # asked by an orchestrator, by the address of a pod
+            await self._app(scope, receive, send_with_headers)
+            return
         if not is_allowed(Headers(scope=scope).get("host", ""), self._console.options.hosts):
             text = "This console does not answer to this name: see --allow-host.\n"
             await PlainTextResponse(text, 421)(scope, receive, send_with_headers)
             return
-        prefix, path = self._console.options.prefix, scope["path"]
+        prefix = self._console.options.prefix
         if prefix and path != prefix and not path.startswith(f"{prefix}/"):
             path = prefix + path
-        await self._app({**scope, "path": path, "root_path": prefix}, bounded(receive), send_with_headers)
+        try:
+            await self._app({**scope, "path": path, "root_path": prefix}, receive, send_with_headers)
+        except Exception:  # whose page is sent already
+            log.exception("console: a bug, in %s %s", scope["method"], path)

@@ -29,9 +29,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     section=WHERE,
     envvar="CONSOLE_PREFIX",
     show_envvar=True,
-    default="",
     metavar="PATH",
-    show_default=False,
     help="The path that it has behind a reverse proxy, such as /ingest.",
 )
 @option(
@@ -52,8 +50,35 @@ WHERE, WHO = "Where it listens", "Who may use it"
     metavar="NAME",
     help="A name under which browsers reach it, besides localhost; may be given several times.",
 )
+@option(
+    "--proxy",
+    "proxies",
+    section=WHERE,
+    envvar="CONSOLE_PROXIES",
+    show_envvar=True,
+    multiple=True,
+    metavar="ADDRESS",
+    help="A reverse proxy on another machine, whose X-Forwarded-For and -Proto are believed.",
+)
+@option(
+    "--link-file",
+    section=WHO,
+    envvar="CONSOLE_LINK_FILE",
+    show_envvar=True,
+    type=FILE,
+    help="Keep the link in this file, which only its owner can read, instead of in the log.",
+)
 @click.pass_context
-def console(ctx: click.Context, host: str, port: int, prefix: str, users: Path | None, names: tuple[str, ...]) -> None:
+def console(
+    ctx: click.Context,
+    host: str,
+    port: int,
+    prefix: str | None,
+    users: Path | None,
+    names: tuple[str, ...],
+    proxies: tuple[str, ...],
+    link_file: Path | None,
+) -> None:
     """Show the pipeline in a browser.
 
     Pages for the person on call: how the pipeline is doing, dead letters and their replay, devices, a playground for
@@ -73,13 +98,14 @@ def console(ctx: click.Context, host: str, port: int, prefix: str, users: Path |
     from traksense_ingest.ops.console.packages import require
 
     require()
+    from traksense_ingest.ops.console.options import Options
     from traksense_ingest.ops.console.run import run_console
 
-    run_console(host, port, users, names, prefix)
+    run_console(users, lambda known: Options.checked(host, port, known, names, prefix or "", link_file, proxies))
 
 
 @console.command()
-@argument("name", metavar="NAME", explanation="Letters, digits, and . _ @ -")
+@argument("name", metavar="NAME", explanation="Letters, digits, and any of . _ @ and -.")
 @option("--users", type=FILE, required=True, envvar="CONSOLE_USERS", show_envvar=True, help="The file to add it to.")
 @option(
     "--role",
@@ -96,9 +122,9 @@ def user(name: str, users: Path, role: str) -> None:
     \b
     Examples:
       traksense-ingest console user ana --users users.txt
-      # an operator, with a password from elsewhere
-      pass show ingest/rui | traksense-ingest console \\
-        user rui --users users.txt --role operator
+      # an operator
+      traksense-ingest console user rui \\
+        --users users.txt --role operator
     """
     from traksense_ingest.ops.console.add_user import add_user
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from traksense_ingest.ops.console.guard.hosts import LOOPBACK, is_loopback, name_of
 from traksense_ingest.ops.console.guard.users import User
 from traksense_ingest.shared.errors import ConfigurationError
+
+LOCAL_PROXIES = "127.0.0.1", "::1"
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Options:
     users: Mapping[str, User] = field(default_factory=dict)  # none: whoever has the link is the operator
     hosts: frozenset[str] = LOOPBACK  # the names of the header Host that it answers to
     prefix: str = ""  # of all paths, behind a reverse proxy: /ingest
-    token: str | None = None  # for the first link; None: a random one
+    link_file: Path | None = None  # for the newest link; None: the log has it
+    proxies: tuple[str, ...] = LOCAL_PROXIES  # whose X-Forwarded-For and X-Forwarded-Proto are believed
 
     @classmethod
     def checked(
@@ -29,7 +33,8 @@ class Options:
         users: Mapping[str, User],
         names: tuple[str, ...],
         prefix: str,
-        token: str | None,
+        link_file: Path | None = None,
+        proxies: tuple[str, ...] = (),
     ) -> Options:
         """Raises ConfigurationError where anybody on the network could use the console."""
         if not is_loopback(host) and not users:
@@ -39,9 +44,14 @@ class Options:
             )
         own = {name_of(host)} - {"0.0.0.0", "::"}  # noqa: S104  (no name for a browser)
         prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
-        return cls(host, port, users, frozenset({*LOOPBACK, *own, *map(name_of, names)}), prefix, token)
+        hosts = frozenset({*LOOPBACK, *own, *map(name_of, names)})
+        return cls(host, port, users, hosts, prefix, link_file, (*LOCAL_PROXIES, *proxies))
+
+    def address(self, port: int) -> str:
+        """Its URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{port}{self.prefix}/"
 
     def link(self, port: int, token: str) -> str:
         """What to open in a browser, once."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{port}{self.prefix}/login?token={token}"
+        return f"{self.address(port)}login?token={token}"

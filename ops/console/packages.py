@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from traksense_ingest.shared.errors import ConfigurationError
 
 PACKAGES = ("jinja2", "python_multipart", "starlette", "uvicorn")
+MISSING = "the console needs more packages: pip install 'traksense-ingest[console]'"
 
 
 def are_installed() -> bool:
@@ -17,4 +18,4 @@ def are_installed() -> bool:
 def require() -> None:
     """Raise ConfigurationError, with what to install."""
     if not are_installed():
-        raise ConfigurationError("the console needs more packages: pip install 'traksense-ingest[console]'")
+        raise ConfigurationError(MISSING)

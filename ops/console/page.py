@@ -10,12 +10,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from traksense_ingest.ops.console.guard.body import BODY_MAX, LOGIN_MAX, bounded
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import COOKIE, Session
 from traksense_ingest.ops.console.visit import Console, Visit
 
 Endpoint = Callable[[Visit], Awaitable[Response]]
 READING = ("GET", "HEAD")
+
+FROM_ELSEWHERE = "This comes from a page of another site, so nothing was done."
+NOT_SAID = (
+    "The browser does not say that this comes from the console's own page, so nothing was done. Browsers say it over "
+    "HTTPS, and to localhost: reach the console through a reverse proxy with TLS."
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,8 @@ class Page:
 
         async def endpoint(request: Request) -> Response:
             session = console.sessions.of(request.cookies.get(COOKIE))
-            visit = Visit(request, console, session)
+            receive = bounded(request.receive, BODY_MAX if session else LOGIN_MAX)
+            visit = Visit(Request(request.scope, receive), console, session)
             if refusal := await self._refusal(visit):
                 return refusal
             return await self.endpoint(visit)
@@ -45,15 +53,27 @@ class Page:
 
     async def _refusal(self, visit: Visit) -> Response | None:
         role = visit.session.role if visit.session else Role.NOBODY
-        if role < self.role and visit.session is None and not self.is_post:
-            return visit.see_other("/login", next=visit.request.url.path.removeprefix(visit.console.options.prefix))
+        if role < self.role and visit.session is None:
+            return await _log_in_first(visit, is_post=self.is_post)
         if role < self.role:
             return await _refused(visit, f"This needs a user with the role {self.role.name.lower()}.")
-        if self.is_post and visit.request.headers.get("sec-fetch-site") != "same-origin":
-            return await _refused(visit, "The browser does not say that this comes from the console's own page.")
+        if self.is_post and (site := visit.request.headers.get("sec-fetch-site")) != "same-origin":
+            return await _refused(visit, FROM_ELSEWHERE if site else NOT_SAID)
         if self.is_post and not await _has_token(visit.session, visit):
             return await _refused(visit, "The page is from an earlier session. Open it again, and repeat the action.")
         return None
+
+
+async def _log_in_first(visit: Visit, *, is_post: bool) -> Response:
+    if is_post:
+        return await _refused(visit, "You are logged out, so nothing was done. Log in, and repeat it.")
+    address = visit.request.url
+    path = address.path.removeprefix(visit.console.options.prefix) + (f"?{address.query}" if address.query else "")
+    if visit.request.headers.get("sec-fetch-site") == "cross-site":
+        # A link on another site, in a chat or an alert: the browser does not send the cookie with this request, but
+        # with the next one, which comes from this page.
+        return await visit.render("again.html", then=path)
+    return visit.see_other("/login", next=path)
 
 
 async def _has_token(session: Session | None, visit: Visit) -> bool:
@@ -65,4 +85,4 @@ async def _has_token(session: Session | None, visit: Visit) -> bool:
 
 
 async def _refused(visit: Visit, why: str) -> Response:
-    return await visit.render("error.html", 403, heading="Not allowed", text=why)
+    return await visit.render("error.html", 403, heading="Not allowed", text=why, is_reading=False)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from traksense_ingest.ops.console.guard.users import read_users
+from traksense_ingest.ops.console.guard.private import is_private
+from traksense_ingest.ops.console.guard.users import User, read_users
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.server import serve
 from traksense_ingest.shared import config
 from traksense_ingest.shared.runtime import log
 
-TOKEN_VARIABLE = "TRAKSENSE_CONSOLE_TOKEN"  # noqa: S105  (by which `up` passes the token of the first link)
-
 logger = logging.getLogger(__name__)
 
 
-def run_console(host: str, port: int, users: Path | None, names: tuple[str, ...], prefix: str) -> None:
+def run_console(users: Path | None, make_options: Callable[[Mapping[str, User]], Options]) -> None:
     """Until Ctrl-C or SIGTERM. Raises ConfigurationError."""
-    known = read_users(users) if users else {}
-    options = Options.checked(host, port, known, names, prefix, os.environ.pop(TOKEN_VARIABLE, None))
+    options = make_options(read_users(users) if users else {})
     settings = config.load()
     log.configure(settings.log_level, settings.log_format)
+    if users and not is_private(users):
+        logger.warning("--users %s: everybody on this machine can read it; chmod 600 it", users)
     asyncio.run(_run(settings, options))
 
 

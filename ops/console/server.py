@@ -14,6 +14,7 @@ from traksense_ingest.ops.advice import port_advice
 from traksense_ingest.ops.console.actions import Recorder
 from traksense_ingest.ops.console.app import make_app
 from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.sessions import Sessions
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.replays import Replays
@@ -22,14 +23,16 @@ from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
 
 GRACE_S = 3  # for answers that are under way
+CONNECTIONS_MAX = 500  # more get 503
+HEADERS_MAX = 32 * 1024  # bytes of a request's line and headers
 
 
 async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> None:
     """Until `stop`. Raises ConfigurationError where it can't listen."""
     listener = _listen(options)
     recorder = Recorder(settings.database_url)
-    port, sessions, feed, replays = listener.getsockname()[1], Sessions(), Feed(settings), Replays(settings)
-    console = Console(settings, options, port, sessions, feed, replays, recorder)
+    port, feed, replays = listener.getsockname()[1], Feed(settings), Replays(settings)
+    console = Console(settings, options, port, Sessions(), Attempts(), feed, replays, recorder)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         make_app(console),
@@ -39,6 +42,9 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         server_header=False,
         http="h11",
         ws="none",
+        forwarded_allow_ips=list(options.proxies),
+        limit_concurrency=CONNECTIONS_MAX,
+        h11_max_incomplete_event_size=HEADERS_MAX,
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
@@ -50,6 +56,7 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         stopping.cancel()
         server.should_exit = True
         await serving
+    console.withdraw_link()
 
 
 class Server(uvicorn.Server):

@@ -15,6 +15,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from traksense_ingest.ops.console.actions import Recorder
 from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.guard.attempts import Attempts
+from traksense_ingest.ops.console.guard.private import write_private
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
 from traksense_ingest.ops.console.listeners import Listeners
@@ -38,6 +40,7 @@ class Console:
     options: Options
     port: int
     sessions: Sessions
+    attempts: Attempts
     feed: Feed
     replays: Replays
     recorder: Recorder
@@ -45,16 +48,30 @@ class Console:
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 
     def announce(self) -> None:
-        """Log where it is; without users, with a link that opens it once."""
+        """Say where it is; without users, offer a link that opens it once."""
         if self.options.users:
-            log.info("console: http://%s:%d%s/", self.options.host, self.port, self.options.prefix)
+            log.info("console: %s", self.options.address(self.port))
+        elif self.options.link_file:
+            self._offer_link("")
+            log.info("console: %s (%s has a link)", self.options.address(self.port), self.options.link_file)
         else:
-            link = self.options.link(self.port, self.sessions.one_time_token(self.options.token))
-            log.info("console: %s (opens it once)", link)
+            self._offer_link("console: %s (opens it once)")
 
     def announce_next(self) -> None:
-        """Log a link for another browser."""
-        log.info("console: another browser: %s", self.options.link(self.port, self.sessions.one_time_token()))
+        """Offer a link for another browser."""
+        self._offer_link("console: another browser: %s")
+
+    def withdraw_link(self) -> None:
+        """A link of a console that has ended opens nothing."""
+        if self.options.link_file:
+            self.options.link_file.unlink(missing_ok=True)
+
+    def _offer_link(self, text: str) -> None:
+        link = self.options.link(self.port, self.sessions.one_time_token())
+        if self.options.link_file:
+            write_private(self.options.link_file, f"{link}\n", "--link-file")
+        else:
+            log.info(text, link)
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,11 @@ class Visit:
     def query(self) -> Mapping[str, str]:
         """The parameters of the URL."""
         return self.request.query_params
+
+    @property
+    def address(self) -> str:
+        """Where the request comes from, as the nearest reverse proxy says if it is believed."""
+        return self.request.client.host if self.request.client else ""
 
     @property
     def is_operator(self) -> bool:

@@ -41,6 +41,12 @@ SELECT EXISTS (
     SELECT FROM pg_attribute WHERE attrelid = to_regclass('ingest_errors') AND attname = 'reason_group'
 )
 """
+# A policy of its own shows all rows to traksense_viewer.
+_IS_FILTERED = """
+SELECT row_security_active('ingest_errors') AND NOT EXISTS (
+    SELECT FROM pg_roles WHERE rolname = 'traksense_viewer' AND pg_has_role(oid, 'USAGE')
+)
+"""
 
 
 @asynccontextmanager
@@ -58,9 +64,9 @@ async def _check(connection: Any, where: str) -> None:
         raise ConfigurationError(f"{where}: the database is not migrated; run `traksense-ingest migrate`")
     if not await connection.fetchval(_IS_CURRENT):
         raise ConfigurationError(f"{where}: the schema is older than this version; run `traksense-ingest migrate`")
-    if await connection.fetchval("SELECT row_security_active('ingest_errors')"):
+    if await connection.fetchval(_IS_FILTERED):
         role = await connection.fetchval("SELECT current_user")
         raise ConfigurationError(
             f"{where}: the role {role} is under row level security and sees no dead letters; connect as the "
-            "tables' owner"
+            "tables' owner, or to read them as traksense_viewer"
         )

@@ -224,6 +224,7 @@ SELECT remove_continuous_aggregate_policy('aggregates.ts_measure_{name}')
 -- name: who_reads_all
 -- Roles that row level security is meant for, and what they may read or change of all tenants: ts_measure where row
 -- level security is off, the aggregates, and what TimescaleDB keeps of these in a schema that is open to everybody.
+-- traksense_viewer and its members may: they read all tenants with it too.
 WITH unfiltered AS (
     SELECT 'public.ts_measure'::regclass AS relation
     UNION ALL
@@ -239,6 +240,10 @@ JOIN pg_class ON pg_class.oid = unfiltered.relation AND NOT relrowsecurity
 CROSS JOIN pg_roles
 WHERE NOT rolsuper AND NOT rolbypassrls AND rolname !~ '^pg_'
     AND NOT pg_has_role(pg_roles.oid, relowner, 'USAGE')
+    AND NOT EXISTS (
+        SELECT FROM pg_roles AS viewer
+        WHERE viewer.rolname = 'traksense_viewer' AND pg_has_role(pg_roles.oid, viewer.oid, 'USAGE')
+    )
     AND has_schema_privilege(pg_roles.oid, relnamespace, 'USAGE')
     AND (
         has_any_column_privilege(pg_roles.oid, pg_class.oid, 'SELECT, UPDATE')

@@ -30,8 +30,8 @@ def _port(name: str, port: ports.Port, help_: str) -> Callable[[F], F]:
     )
 
 
-def _movable(settings: Settings) -> set[str]:
-    """The ports of the embedded servers that no option or variable has chosen."""
+def _movable(settings: Settings, *, has_console: bool) -> set[str]:
+    """The ports of the embedded servers and of the console that no option or variable has chosen."""
     names = {"mqtt": "mqtt_url", "mqtt5": "mqtt_url", "redis": "redis_url", "postgres": "database_url"}
     context = click.get_current_context()
     movable = {
@@ -40,6 +40,8 @@ def _movable(settings: Settings) -> set[str]:
         if url not in settings.model_fields_set
         and context.get_parameter_source(f"{name}_port") is ParameterSource.DEFAULT
     }
+    if has_console and context.get_parameter_source("console_port") is ParameterSource.DEFAULT:
+        movable |= {"console"}
     return movable if settings.metrics_port else movable | {"metrics"}
 
 
@@ -76,28 +78,33 @@ def _fleet(devices: int, settings: Settings) -> list[str]:
     default=Path(".traksense"),
     help="Where data and logs are kept between runs.",
 )
+@option("--console/--no-console", "has_console", default=True, help="Web pages that show all of it, on one more port.")
 @_port("mqtt", ports.MQTT, "The broker's, for MQTT 3.1.1.")
 @_port("mqtt5", ports.MQTT5, "The broker's, for MQTT 5.")
 @_port("redis", ports.REDIS, "The Redis-compatible server's; with --cluster the first of twelve.")
 @_port("postgres", ports.POSTGRES, "PostgreSQL's.")
+@_port("console", ports.CONSOLE, "The console's.")
 def up(
     devices: int,
     shards: int | None,
     writers: int,
     is_cluster: bool,
     directory: Path,
+    has_console: bool,
     mqtt_port: int,
     mqtt5_port: int,
     redis_port: int,
     postgres_port: int,
+    console_port: int,
 ) -> None:
     """Run the whole pipeline on this machine.
 
     With nothing else installed: a broker, a Redis-compatible server with an append-only file, a PostgreSQL, the
-    migrations, a receiver and a writer, all on 127.0.0.1. If MQTT_URL, REDIS_URL or DATABASE_URL is set, that server
-    is used instead. Metrics are on METRICS_PORT (9100, the writer's) and the next port (the receiver's); further
-    writers have the ports after these. If a port is taken and no option or variable asks for it, the next free one is
-    used and printed. Ctrl-C stops all of it in order.
+    migrations, a receiver, a writer and the console, all on 127.0.0.1. If MQTT_URL, REDIS_URL or DATABASE_URL is set,
+    that server is used instead. Metrics are on METRICS_PORT (9100, the writer's) and the next port (the receiver's);
+    further writers have the ports after these. If a port is taken and no option or variable asks for it, the next free
+    one is used and printed. A link opens the console; once it was used, a new one is shown. Ctrl-C stops all of it in
+    order.
 
     \b
     Examples:
@@ -110,6 +117,7 @@ def up(
       DATABASE_URL=postgresql://postgres@db/traksense \\
         traksense-ingest up --redis-port 6380
     """
+    from traksense_ingest.ops.console import packages
     from traksense_ingest.ops.mapping.passed import require_passed
     from traksense_ingest.ops.up.plan import CLUSTER_NODES, Ports, make_plan, with_free_ports
     from traksense_ingest.ops.up.run import Run, locked
@@ -120,11 +128,14 @@ def up(
     if is_cluster and "redis_url" in settings.model_fields_set:
         raise click.UsageError("--cluster: not together with REDIS_URL")
     require_passed(load(settings.ingest_mappings))  # errors are known before anything is started
+    if has_console and not packages.are_installed():
+        has_console = False
+        click.echo(f"without the console: {packages.MISSING}", err=True)
     metrics = settings.metrics_port or ports.WRITER_METRICS.default
     fleet = _fleet(devices, settings) if devices else None
     with locked(directory):
         redis_ports = 2 * CLUSTER_NODES if is_cluster else 1  # each node has one for clients, and one for the others
-        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, metrics, redis_ports, writers)
-        chosen, notes = with_free_ports(usual, _movable(settings))
+        usual = Ports(mqtt_port, mqtt5_port, redis_port, postgres_port, metrics, redis_ports, writers, console_port)
+        chosen, notes = with_free_ports(usual, _movable(settings, has_console=has_console))
         plan = make_plan(settings, chosen, directory, shards=shards, is_cluster=is_cluster)
-        Run(plan, chosen, directory, fleet, notes)()
+        Run(plan, chosen, directory, fleet, notes, has_console=has_console)()

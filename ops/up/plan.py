@@ -27,6 +27,7 @@ class Ports:
     metrics: int  # the first writer's; the receiver has the next one, and other writers those after it
     redis_ports: int = 1  # in a row
     writers: int = 1
+    console: int = defaults.CONSOLE.default
 
     @property
     def receiver_metrics(self) -> int:
@@ -45,7 +46,7 @@ class Ports:
 
     def numbers(self) -> set[int]:
         """All of them."""
-        single = {self.mqtt, self.mqtt5, self.postgres, self.receiver_metrics}
+        single = {self.mqtt, self.mqtt5, self.postgres, self.receiver_metrics, self.console}
         return single.union(self.all_redis, self.all_writer_metrics)
 
     def width(self, name: str) -> int:
@@ -62,6 +63,7 @@ _MOVABLE = {
     "redis": defaults.REDIS,
     "postgres": defaults.POSTGRES,
     "metrics": defaults.WRITER_METRICS,
+    "console": defaults.CONSOLE,
 }
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import ClassVar
@@ -40,14 +41,7 @@ class Service(Server):
         return self._variables
 
     def _answers(self) -> bool:
-        connection = HTTPConnection(self.host, self.port, timeout=READY_TIMEOUT_S)
-        try:
-            connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except HTTPException:
-            return False
-        finally:
-            connection.close()
+        return _answers_ok(self.host, self.port, "/readyz")
 
 
 class Receiver(Service):
@@ -65,6 +59,37 @@ class Writer(Service):
         """With a number where there are several."""
         super().__init__(directory, port, environment)
         self.label = self.name if number is None else f"{self.name}-{number}"
+
+
+class ConsolePages(Server):
+    """`traksense-ingest console`, for this machine alone."""
+
+    name: ClassVar[str] = "console"
+
+    def __init__(self, directory: Path, port: int, environment: Mapping[str, str]) -> None:
+        super().__init__(directory, port)
+        self._link_file = self.directory / "console.link"
+        self._variables = {**environment, "CONSOLE_PREFIX": ""}
+
+    @property
+    def url(self) -> str:
+        """What opens it: a link that does so once, the newest one, or its address where it has users."""
+        with suppress(OSError):
+            return self._link_file.read_text(encoding="utf-8").strip()
+        return f"http://{self.host}:{self.port}/"
+
+    def _prepare(self) -> None:
+        self._link_file.unlink(missing_ok=True)  # an earlier run's
+
+    def _command(self) -> list[str]:
+        where = ["--host", self.host, "--port", str(self.port), "--link-file", str(self._link_file)]
+        return [sys.executable, "-m", "traksense_ingest.ops", "console", *where]
+
+    def _environment(self) -> Mapping[str, str]:
+        return self._variables
+
+    def _answers(self) -> bool:
+        return _answers_ok(self.host, self.port, "/healthz")
 
 
 class Simulator(Server):
@@ -165,6 +190,38 @@ class Supervisor:
         while now - crashes[0] > RESTARTS_WITHIN_S:
             crashes.popleft()
         return len(crashes) > RESTARTS_MAX
+
+
+class Optional(Supervisor):
+    """Of processes without which the others go on: one that can't run is only reported."""
+
+    def start(self) -> None:
+        """Start every process."""
+        try:
+            super().start()
+        except IngestError as error:
+            self._give_up(error)
+
+    def restart_crashed(self) -> None:
+        """Restart what crashed, unless that doesn't help."""
+        try:
+            super().restart_crashed()
+        except GaveUp as error:
+            self._give_up(error)
+
+    def _give_up(self, error: IngestError) -> None:
+        self._notify(f"{error}\nthe others go on without it")
+        self.stop()
+        self.processes = ()
+
+
+def _answers_ok(host: str, port: int, path: str) -> bool:
+    with closing(HTTPConnection(host, port, timeout=READY_TIMEOUT_S)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == 200
+        except HTTPException:
+            return False
 
 
 def _log_of(process: Server) -> str:

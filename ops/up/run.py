@@ -20,7 +20,7 @@ from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.ops.scrape import Samples, scrape
 from traksense_ingest.ops.up.interruption import Interruption
 from traksense_ingest.ops.up.plan import Plan, Ports
-from traksense_ingest.ops.up.processes import Receiver, Simulator, Supervisor, Writer
+from traksense_ingest.ops.up.processes import ConsolePages, Optional, Receiver, Simulator, Supervisor, Writer
 from traksense_ingest.ops.up.view import Gauges, Meter, instructions, line, table
 from traksense_ingest.shared.errors import ConfigurationError, IngestError
 from traksense_ingest.shared.failure import DATABASE_ERRORS, Unusable, describe
@@ -34,7 +34,14 @@ class Run:
     """Starts everything and shows it until Ctrl-C or SIGTERM, or until a process keeps crashing."""
 
     def __init__(
-        self, plan: Plan, ports: Ports, directory: Path, simulate: list[str] | None, notes: Sequence[str] = ()
+        self,
+        plan: Plan,
+        ports: Ports,
+        directory: Path,
+        simulate: list[str] | None,
+        notes: Sequence[str] = (),
+        *,
+        has_console: bool = False,
     ) -> None:
         """`simulate` are the options of a fleet, None for none; `notes` are printed before anything starts."""
         self._plan = plan
@@ -47,12 +54,15 @@ class Run:
             for number, port in enumerate(ports.all_writer_metrics, 1)
         ]
         fleet = [Simulator(directory, simulate, plan.environment)] if simulate is not None else []
-        for process in (self._receiver, *self._writers, *fleet):
+        pages = [ConsolePages(directory, ports.console, plan.environment)] if has_console else []
+        for process in (self._receiver, *self._writers, *fleet, *pages):
             process.working_directory = Path.cwd()  # relative paths in variables, and .env, are the operator's
         self._directory = directory
         self._stores = Supervisor(plan.stores, self._print)
         self._services = Supervisor((*self._writers, *plan.brokers, self._receiver), self._print)
         self._fleet = Supervisor(fleet, self._print)
+        self._pages = Optional(pages, self._print)
+        self._shown_link = ""
         self._meter = Meter()
         self._gauges = Gauges()
         self._interruption = Interruption()
@@ -89,6 +99,7 @@ class Run:
         self._migrate()
         self._services.start()
         self._fleet.start()
+        self._pages.start()
         self._print("\n" + instructions(self._plan, self._ports, self._directory))
 
     def _start_stores(self) -> None:
@@ -115,13 +126,14 @@ class Run:
             self._log_lines()
         with Live(console=self._console, auto_refresh=False) as live:
             while True:
-                live.update(table(self._read(), self._processes, self._restarts), refresh=True)
+                live.update(table(self._read(), self._processes, self._restarts, self._link), refresh=True)
                 self._restart_crashed()
                 self._interruption.sleep(CHECK_EVERY_S)
 
     def _log_lines(self) -> None:
         printed_at = time.monotonic()
         while True:
+            self._print_link()
             gauges = self._read()
             if time.monotonic() - printed_at >= LINE_EVERY_S:
                 printed_at = time.monotonic()
@@ -129,9 +141,22 @@ class Run:
             self._restart_crashed()
             self._interruption.sleep(CHECK_EVERY_S)
 
+    @property
+    def _link(self) -> str:
+        """What opens the console at this moment, if it runs."""
+        return next((process.url for process in self._pages.processes if process.running), "")
+
+    def _print_link(self) -> None:
+        """Where it is new: each link opens the console once."""
+        link = self._link
+        if link and link != self._shown_link:
+            self._shown_link = link
+            self._print(f"console   {link}")
+
     def _stop(self) -> None:
         """First the publishers, then the broker once its messages are delivered, last the stores."""
         handlers = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._pages.stop()
         self._fleet.stop()
         if self._receiver.running:
             self._wait_until_quiet()
@@ -168,7 +193,7 @@ class Run:
 
     @property
     def _supervisors(self) -> tuple[Supervisor, ...]:
-        return self._stores, self._services, self._fleet
+        return self._stores, self._services, self._fleet, self._pages
 
     @property
     def _processes(self) -> list[Server]:

@@ -170,8 +170,8 @@ class Total:
         return int(self._before + value)
 
 
-def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, int]) -> Group:
-    """The gauges and the processes; fits 60 columns."""
+def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, int], link: str = "") -> Group:
+    """The gauges, the processes, and the newest link to the console; fits 60 columns."""
     figures = Table.grid(padding=(0, 2))
     for _ in range(3):
         figures.add_column(justify="left", min_width=16)
@@ -187,7 +187,13 @@ def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, in
     )
     waits = [Text(_listed(gauges.waits), style="red")] if gauges.waits else []
     ending = Text("Ctrl-C stops everything in order", style="dim")
-    return Group(figures, *waits, _processes(processes, restarts), ending)
+    return Group(figures, *waits, _processes(processes, restarts), *_console(link), ending)
+
+
+def _console(link: str) -> list[Text]:
+    """A line of its own for the link, which has to be copied whole; and a terminal that can opens it by a click."""
+    once = " (each link opens it once; then a new one is here)" if "token=" in link else ""
+    return [Text(f"console{once}", style="dim"), Text(link, style=f"link {link}", overflow="fold")] if link else []
 
 
 def line(gauges: Gauges) -> str:

@@ -30,6 +30,7 @@ FIELDS = (
     "variable",
     "task",
     "port",
+    "user",
 )
 
 

@@ -10,10 +10,12 @@ import signal
 import socket
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiomqtt
 import pytest
 
+from tests.support.console import Browser
 from tests.support.up import Up, children_in, is_service
 from tests.support.waiting import eventually
 
@@ -76,7 +78,7 @@ async def test_what_is_simulated_is_what_is_stored_also_over_a_restart(up: Up) -
     assert published.returncode == 0, published.stderr
     tally = json.loads(published.stdout)
     assert up.stop() == 0, up.said
-    assert re.findall(r"stopping (\w+) …", up.said) == ["broker", "receiver", "writer", "postgres", "redis"]
+    assert re.findall(r"stopping (\w+) …", up.said) == ["console", "broker", "receiver", "writer", "postgres", "redis"]
 
     up.start()
     await up.says("publish   mosquitto_pub")
@@ -139,6 +141,55 @@ async def _grows(up: Up, before: int) -> bool:
     return await up.count("ts_measure") > before
 
 
+def in_a_browser(link: str) -> tuple[Browser, int]:
+    """A new one that has opened it, and the status."""
+    address = urlsplit(link)
+    browser = Browser(address.port or 0)
+    return browser, browser.get(f"{address.path}?{address.query}").status
+
+
+def opens(link: str) -> bool:
+    """Whether it does, by now."""
+    try:
+        return in_a_browser(link)[1] == 303
+    except OSError:
+        return False
+
+
+@pytest.mark.long
+async def test_a_link_opens_the_console_and_the_next_one_is_shown(up: Up) -> None:
+    up.start("--simulate", "5")
+    await eventually(lambda: up.links, lambda: up.said, timeout=120)
+    browser, status = in_a_browser(up.links[0])
+    assert (status, browser.get("/").status) == (303, 200)
+    await eventually(lambda: len(up.links) == 2, lambda: up.said)
+    assert in_a_browser(up.links[0])[1] == 403
+    assert in_a_browser(up.links[1])[1] == 303
+    await eventually(lambda: len(up.links) == 3, lambda: up.said)
+    opened = up.links
+    assert (up.directory / ".traksense" / "console.link").stat().st_mode & 0o777 == 0o600
+    assert "token=" not in (up.directory / ".traksense" / "console.log").read_text()
+
+    (console,) = [
+        pid for pid in children_in(up.directory) if b"\0console\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    os.kill(console, signal.SIGKILL)
+    await up.says("console was killed by signal 9: restarting it")
+    await eventually(lambda: up.links[-1] not in opened, lambda: up.said)
+    await eventually(lambda: opens(up.links[-1]))
+    assert up.stop() == 0, up.said
+    assert re.findall(r"stopping (\w+) …", up.said)[0] == "console"
+
+
+@pytest.mark.long
+async def test_without_the_console_nothing_listens_for_it(up: Up) -> None:
+    up.start("--no-console")
+    await up.says("publish   mosquitto_pub")
+    with socket.create_server(("127.0.0.1", up.ports["CONSOLE_PORT"])):
+        assert "console" not in up.said
+    assert up.stop() == 0
+
+
 async def test_a_busy_port_is_named_with_the_variable(up: Up) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -155,13 +206,19 @@ async def test_a_busy_port_is_named_with_the_variable(up: Up) -> None:
 @pytest.mark.long
 async def test_taken_ports_are_replaced_by_free_ones_that_it_prints(up: Up) -> None:
     with ExitStack() as others:
-        for port in (1883, 6379, 5432, 9100):  # in whose place `up` looks for others; somebody may have them already
+        for port in (
+            1883,
+            6379,
+            5432,
+            9100,
+            9180,
+        ):  # in whose place `up` looks for others; somebody may have them already
             with suppress(OSError):
                 others.enter_context(socket.create_server(("127.0.0.1", port)))
         up.ports = {}
         up.start()
         await up.says("moved     export ")
-        assert up.said.count("is taken by another program") == 4, up.said
+        assert up.said.count("is taken by another program") == 5, up.said
         exported = re.search(r"export (MQTT_URL=\S+) (REDIS_URL=\S+) (DATABASE_URL=\S+)", up.said)
         assert exported, up.said
         urls = dict(word.split("=", 1) for word in exported.groups())

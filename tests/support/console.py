@@ -109,6 +109,11 @@ class Console:
         """Where it listens."""
         return urlsplit(self.links[0]).port or 0
 
+    @property
+    def base_url(self) -> str:
+        """Its address, without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
     def browser(self, host: str = "") -> Browser:
         """One that is not logged in."""
         return Browser(self.port, host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.postgres import processes_in
 
-PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_POSTGRES_PORT", "UP_REDIS_PORT", "METRICS_PORT")
+PORTS = ("UP_MQTT_PORT", "UP_MQTT5_PORT", "UP_POSTGRES_PORT", "UP_REDIS_PORT", "METRICS_PORT", "CONSOLE_PORT")
 REDIS_PORTS, METRICS_PORTS = 16, 4  # in a row, for a cluster and some writers
 
 
@@ -24,8 +25,8 @@ class Up:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        first = free_port(3 + REDIS_PORTS + METRICS_PORTS)
-        offsets = (0, 1, 2, 3, 3 + REDIS_PORTS)
+        first = free_port(3 + REDIS_PORTS + METRICS_PORTS + 1)
+        offsets = (0, 1, 2, 3, 3 + REDIS_PORTS, 3 + REDIS_PORTS + METRICS_PORTS)
         self.ports = {name: first + offset for name, offset in zip(PORTS, offsets, strict=True)}
         self.log = directory / "up.log"
 
@@ -67,6 +68,11 @@ class Up:
         """Ctrl-C; returns the exit code."""
         self.process.send_signal(signum)
         return self.process.wait(60)
+
+    @property
+    def links(self) -> list[str]:
+        """What has opened the console, and at the end what opens it now."""
+        return re.findall(r"^console   (\S+)$", self.said, re.MULTILINE)
 
     def command(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run another command with its addresses, or with these variables instead."""

@@ -36,6 +36,7 @@ def test_what_must_be_reached_is_published_and_nothing_else() -> None:
         "devices": ["127.0.0.1:1883:1883"],
         "emqx": ["127.0.0.1:18083:18083"],
         "grafana": ["127.0.0.1:3000:3000"],
+        "console": ["127.0.0.1:9180:9180"],
     }
 
 
@@ -113,7 +114,7 @@ def test_each_command_is_one(name: str) -> None:
 def test_what_is_mounted_out_of_this_repository_is_there() -> None:
     mounted = re.findall(r"- (\./deploy/[^:]+):|\"(\./deploy/[^:]+):", TEXT)
     paths = [first or second for first, second in mounted]
-    assert len(paths) == 12
+    assert len(paths) == 13
     missing = [path for path in paths if not (ROOT / path).exists()]
     assert not missing
 

@@ -25,6 +25,7 @@ from tests.support.compose import (
     strings,
 )
 from tests.support.handbook import DOCS
+from traksense_ingest.ops.cli import main
 from traksense_ingest.shared import config
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.messages import ALL_FILTERS
@@ -91,6 +92,8 @@ def test_the_topics_of_the_example_are_those_of_all_kinds() -> None:
 @each_of_ours
 def test_each_variable_of_ours_is_one_that_we_know(name: str) -> None:
     known = {field.upper() for field in Settings.model_fields}
+    if name == "console":
+        known |= {str(option.envvar) for option in main.commands["console"].params}
     assert set(OURS[name].get("environment", {})) <= known
 
 

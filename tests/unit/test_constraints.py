@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LINES = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-INSTALLED_BY_CI = ("embedded", "dev", "fuzz")
+INSTALLED_BY_CI = ("console", "dev", "embedded", "fuzz")
 
 
 def normalized(name: str) -> str:

@@ -25,6 +25,7 @@ ORDER = [
     "writer",
     "status",
     "devices",
+    "console",
     "dlq",
     "import",
     "mapping",
@@ -64,10 +65,10 @@ def parse(words: list[str]) -> click.Context:
     """As click would, up to calling the command; raises UsageError."""
     context = main.make_context(PROGRAM, list(words))
     while isinstance(context.command, click.Group):
-        words = [*context._protected_args, *context.args]
-        if context.command.invoke_without_command and not words:
+        rest = [*context._protected_args, *context.args]
+        if not rest and context.command.invoke_without_command:
             break
-        name, command, rest = context.command.resolve_command(context, words)
+        name, command, rest = context.command.resolve_command(context, rest)
         assert command
         context = command.make_context(name, rest, parent=context)
     return context

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
@@ -16,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from traksense_ingest.ops.advice import port_advice
+from traksense_ingest.ops.console.guard.sessions import Sessions
 from traksense_ingest.ops.embedded import Server, ServerFailed
-from traksense_ingest.ops.up.interruption import Interruption
 from traksense_ingest.ops.up.plan import Ports, make_plan, with_free_ports
-from traksense_ingest.ops.up.processes import RESTARTS_MAX, GaveUp, Supervisor
+from traksense_ingest.ops.up.processes import RESTARTS_MAX, ConsolePages, GaveUp, Optional, Supervisor
 from traksense_ingest.ops.up.view import Gauges, instructions, line, table
 from traksense_ingest.shared.config import Settings
 
@@ -117,6 +113,21 @@ def test_a_process_that_does_not_come_up_again_ends_it_too(supervisor: Superviso
         supervisor.restart_crashed()
 
 
+def test_what_is_optional_ends_nothing_but_itself(process: FakeProcess, messages: list[str]) -> None:
+    process.fails_to_start = True
+    optional = Optional([process], messages.append)
+    optional.start()
+    assert optional.processes == ()
+    assert "the others go on without it" in messages[-1]
+    process.fails_to_start = False
+    optional = Optional([process], messages.append)
+    optional.start()
+    process.crash(code=2)
+    optional.restart_crashed()
+    assert optional.processes == ()
+    assert "can't run as it is configured" in messages[-1]
+
+
 def test_a_wrong_configuration_is_not_tried_again(supervisor: Supervisor, process: FakeProcess) -> None:
     process.crash(code=2)
     with pytest.raises(GaveUp):
@@ -182,6 +193,20 @@ def test_a_port_that_a_variable_names_stays() -> None:
     assert (ports, lines) == (PORTS, [])
 
 
+def test_the_console_moves_too_unless_a_variable_has_chosen_its_port() -> None:
+    ports, lines = with_free_ports(PORTS, ["console"], lambda port: port != 9180)
+    assert ports == replace(PORTS, console=9181)
+    assert "the console on 9181 (CONSOLE_PORT sets another port)" in lines[0]
+    assert with_free_ports(PORTS, [], lambda port: port != 9180) == (PORTS, [])
+
+
+def test_the_console_is_opened_by_its_newest_link_or_has_an_address(tmp_path: Path) -> None:
+    pages = ConsolePages(tmp_path, 9180, {})
+    assert pages.url == "http://127.0.0.1:9180/"
+    (tmp_path / "console.link").write_text("http://127.0.0.1:9180/login?token=new\n")
+    assert pages.url == "http://127.0.0.1:9180/login?token=new"
+
+
 def test_a_cluster_has_twelve_ports_and_each_writer_one() -> None:
     wanted = replace(PORTS, redis_ports=12, writers=3)
     taken = [6385, 9103]
@@ -222,9 +247,10 @@ def test_a_busy_port_is_named_with_its_variables(name: str, variables: tuple[str
 def test_the_view_fits_a_narrow_terminal(process: FakeProcess) -> None:
     console = Console(width=60, record=True, file=StringIO())
     gauges = Gauges(1234.5, 9876.5, 10**6, 10**7, 3, 42, 7, 0.0123, 2.5, is_paused=True)
-    console.print(table(gauges, [process], {"process": 2}))
+    link = f"http://127.0.0.1:9180/login?token={Sessions().one_time_token()}"
+    console.print(table(gauges, [process], {"process": 2}, link))
     text = console.export_text()
-    for shown in ("1,234/s", "9,876/s", "42", "12 ms", "2.5 s", "7", "process", "restarted 2×", "full"):
+    for shown in (link, "1,234/s", "9,876/s", "42", "12 ms", "2.5 s", "7", "process", "restarted 2×", "full"):
         assert shown in text
     assert max(map(len, text.splitlines())) <= 60
 
@@ -233,58 +259,3 @@ def test_a_pipe_gets_one_line() -> None:
     text = line(Gauges(p50=0.004, points=5))
     assert "\n" not in text
     assert "p50 4 ms, p99 –" in text
-
-
-@pytest.fixture
-def interruption() -> Iterator[Interruption]:
-    with Interruption() as interruption:
-        yield interruption
-
-
-def test_an_interruption_waits_until_nothing_is_half_done(interruption: Interruption) -> None:
-    interruption.check()
-    signal.raise_signal(signal.SIGINT)  # here it raises nothing
-    with pytest.raises(KeyboardInterrupt):
-        interruption.check()
-
-
-def test_an_interruption_in_a_finalizer_is_not_dropped(interruption: Interruption) -> None:
-    class Finalized:
-        def __del__(self) -> None:
-            signal.raise_signal(signal.SIGTERM)
-
-    Finalized()
-    with pytest.raises(KeyboardInterrupt):
-        interruption.sleep(0)
-
-
-def test_an_interruption_ends_a_sleep(interruption: Interruption) -> None:
-    threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
-        interruption.sleep(3600)
-
-
-def test_an_interruption_cancels_what_runs(interruption: Interruption) -> None:
-    ended = []
-
-    async def work() -> None:
-        signal.raise_signal(signal.SIGINT)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(True)
-
-    with pytest.raises(KeyboardInterrupt):
-        interruption.run(work())
-    assert ended
-
-
-def test_what_was_not_interrupted_returns_or_raises(interruption: Interruption) -> None:
-    async def work(error: Exception | None = None) -> int:
-        if error:
-            raise error
-        return 3
-
-    assert interruption.run(work()) == 3
-    with pytest.raises(ZeroDivisionError):
-        interruption.run(work(ZeroDivisionError()))

@@ -58,9 +58,9 @@ class Sessions:
         """Its cookie is worth nothing any more."""
         self._sessions.pop(key or "", None)
 
-    def one_time_token(self, token: str | None = None) -> str:
+    def one_time_token(self) -> str:
         """A new token for a link; the one before is worth nothing any more."""
-        self._token = token or secrets.token_urlsafe(24)
+        self._token = secrets.token_urlsafe(16)  # 128 bits, and a link that fits 60 columns
         return self._token
 
     def take(self, token: str) -> bool:

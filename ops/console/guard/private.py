@@ -1,0 +1,27 @@
+"""Files that only their owner may read."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from traksense_ingest.shared.errors import ConfigurationError
+
+
+def write_private(path: Path, text: str, what: str) -> None:
+    """A file that only its owner can read, and that is never half written. Raises ConfigurationError, in which `what`
+    stands for whoever chose the path."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)  # it may be there from a run that was killed
+            file.write(text)
+        os.replace(part, path)
+    except OSError as error:
+        raise ConfigurationError(f"{what} {path}: {error.strerror}") from None
+
+
+def is_private(path: Path) -> bool:
+    """Whether nobody but its owner and its group can read it: a Secret of Kubernetes is its group's."""
+    return not path.stat().st_mode & stat.S_IROTH
