@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from traksense_ingest.ops.console import app, visit
+from traksense_ingest.ops.console.actions import Recorder
 from traksense_ingest.ops.console.feed import Feed
 from traksense_ingest.ops.console.guard import body
 from traksense_ingest.ops.console.guard.attempts import Attempts
@@ -19,6 +20,7 @@ from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import COOKIE, Sessions
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.page import Page
+from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import IngestError
@@ -40,7 +42,8 @@ async def answer(
     monkeypatch.setattr(app, "PAGES", (Page("/page", endpoint, role),))
     monkeypatch.setattr(visit, "verdict", lambda _: SimpleNamespace(level="good", text=""))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    console = Console(settings, Options(), 9180, Sessions(), Attempts(), NoFeed(settings))
+    replays, recorder = Replays(settings), Recorder(settings.database_url)
+    console = Console(settings, Options(), 9180, Sessions(), Attempts(), NoFeed(settings), replays, recorder)
     cookie = f"{COOKIE}={console.sessions.start('ana', user)}" if user else ""
     sent: list[Any] = []
 
