@@ -65,7 +65,7 @@ async def test_of_filters_that_others_cover_nothing_is_subscribed_to_twice(monke
         for message in nothing:
             yield message
 
-    monkeypatch.setattr(sources, "listen", listen)
+    monkeypatch.setattr(sources, "listen_until_interrupted", listen)
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     for source, filters in (
         (sources.Source(Given(), live=1.0), ("plant/+/data", "plant/#", "plant/#")),

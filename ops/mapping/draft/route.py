@@ -114,7 +114,7 @@ def _comments(addressed: Addressed, form: Form, time: Time | None) -> dict[str, 
 
 def lines(route: Drafted, tenant: str | None = None) -> Iterator[str]:
     """As YAML, an item of `routes`; `tenant` where the file's isn't this route's."""
-    yield f"  - name: {route.name}"
+    yield f"  - name: {yaml.text(route.name)}"
     if "topics" in route.comments:
         yield f"    # {route.comments['topics']}"
     yield f"    topics: {yaml.quoted(route.topic)}"
