@@ -20,7 +20,7 @@ from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.embedded import free_port
 
-ANSWERS = (200, 303, 404, 503)  # of somebody who may: there are no servers, hence 503
+ANSWERS = (200, 303, 400, 404, 503)  # of somebody who may: there are no servers, hence 503
 
 
 @pytest.fixture
