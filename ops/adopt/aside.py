@@ -32,6 +32,7 @@ OURS = (
     "ts_measure",
     "cmd_ack",
     "command",
+    "console_action",
     "device_event",
     "device",
     "device_point",

@@ -37,9 +37,8 @@ MARK = _statement("mark")
 PURGE = _statement("purge")
 
 _IS_CURRENT = """
-SELECT EXISTS (
-    SELECT FROM pg_attribute WHERE attrelid = to_regclass('ingest_errors') AND attname = 'reason_group'
-)
+SELECT count(*) = 2 FROM pg_attribute
+WHERE attrelid = to_regclass('ingest_errors') AND attname IN ('received_at', 'reason_group')
 """
 # A policy of its own shows all rows to traksense_viewer.
 _IS_FILTERED = """

@@ -32,7 +32,7 @@ async def stack(stack: Stack, tmp_path: Path) -> AsyncIterator[Stack]:
 
 
 async def test_the_statement_of_the_page_is_all_that_a_writer_needs(stack: AsWriterRole) -> None:
-    (login, _) = blocks("sql")
+    (login, *_) = blocks("sql")
     await stack.execute(login.replace("PASSWORD'", f"{SECRET}'"))
     try:
         await stack.writer(DATABASE_URL=url_of(stack, "traksense_writer"))
@@ -44,7 +44,7 @@ async def test_the_statement_of_the_page_is_all_that_a_writer_needs(stack: AsWri
 
 
 async def test_so_is_a_login_role_of_its_own(stack: AsWriterRole) -> None:
-    (_, create) = blocks("sql")
+    (_, create, _) = blocks("sql")
     role = f"own_{stack.database_url.rpartition('/')[2]}"
     await stack.execute(create.replace("ingest_1", role).replace("PASSWORD'", f"{SECRET}'"))
     await check(url_of(stack, role))
