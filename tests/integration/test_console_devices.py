@@ -147,6 +147,7 @@ async def test_all_of_one_device_and_nothing_of_it_is_markup(stack: Stack, brows
         assert "\x1b" not in answer.body
     dead = next(link for link in page.links if link.startswith("/dead?"))
     assert parse_qs(urlsplit(dead).query) == {"tenant": [HOSTILE], "device": [HOSTILE]}
+    assert browser.get(dead).body.count('<tr id="letter-') == 1, "the same one"
 
 
 async def test_the_points_of_a_device_have_pages(stack: Stack, browser: Browser) -> None:
