@@ -94,7 +94,7 @@ async def test_errors_have_their_line_and_the_word_is_marked(browser: Browser) -
 async def test_a_dead_letter_has_its_reason_and_the_place_in_the_payload(browser: Browser) -> None:
     answer = await sent(browser, **text(readings(), payload='{"ts": "noon", "temp": 1}'))
     assert "dead letter parse_error: readings/reading: ts: " in shown(answer)
-    assert "<mark>  &#34;ts&#34;: &#34;noon&#34;,</mark>   <mark>◀ here: ts: " in answer.body
+    assert '<mark>&#34;ts&#34;: &#34;noon&#34;,</mark> <strong class="bad">◀ here: ts: ' in answer.body
     other = await sent(browser, **text(readings(), topic="elsewhere/a"))
     assert "No route matches this topic." in shown(other)
 
