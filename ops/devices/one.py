@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
+from traksense_ingest.ops.dlq.dead_letter import Selection
+from traksense_ingest.ops.dlq.table import LIST, NOW
 from traksense_ingest.shared.sql import statements
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ Rows = Sequence[dict[str, Any]]
 
 POINTS, CHARTS = 200, 50  # of a page: the points that are shown, and those of them with a chart
 LATEST = 20  # commands, and events
-LETTERS, LETTERS_SEARCHED = 10, 100_000
+LETTERS, LETTERS_SEARCHED = 10, 100_000  # no index has the topic, so only the newest ones are searched
 STEP_S = 900  # of a chart
 STEPS = 86_400 // STEP_S
 STATEMENT_S = 2.0
@@ -79,7 +81,7 @@ async def read_device(connection: Any, tenant: str, device: str, points_after: s
             await reader.points(points_after),
             await reader.rows("commands", device, LATEST),
             await reader.rows("events", device, LATEST),
-            await reader.rows("letters", tenant, device, LETTERS_SEARCHED, LETTERS),
+            await reader.letters(),
         )
 
 
@@ -109,6 +111,15 @@ class _Reader:
             shown[-1]["point_id"] if len(rows) > POINTS else None,
             days if isinstance(days, Unread) else None,
         )
+
+    async def letters(self) -> Rows | Unread:
+        """The newest dead letters. Of a message that was not stored only the topic says which device it is from."""
+        return await self._read(self._newest_letters)
+
+    async def _newest_letters(self) -> Rows:
+        last = await self._connection.fetchval(NOW)
+        chosen = Selection(tenant=self._tenant, device=self._device, first=last - LETTERS_SEARCHED + 1)
+        return await self._fetch(LIST, *chosen.arguments, LETTERS)
 
     async def _days(self, points: Sequence[str]) -> dict[str, list[float | None]]:
         """By point. The steps are those of the clock, as an aggregate's are, and the last one is under way."""

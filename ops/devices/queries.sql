@@ -85,15 +85,6 @@ SELECT event_id, event_type, ts, left(data::text, 500) AS data
 FROM tenant.device_event WHERE device_id = $1
 ORDER BY ts DESC, created_at DESC LIMIT $2
 
--- name: letters
--- Of a message that could not be stored only the topic says which device it is from: its name is one of the levels, or
--- several if there are slashes in it. No index has the topic, so only the newest $3 dead letters are searched.
-SELECT id, ts, left(topic, 300) AS topic, reason, error_class, replayed_at
-FROM ingest_errors
-WHERE id > (SELECT max(id) FROM ingest_errors) - $3
-    AND tenant_id = $1 AND strpos('/' || topic || '/', '/' || $2::text || '/') > 0
-ORDER BY id DESC LIMIT $4
-
 -- name: set_interval
 -- Locked in the order in which writers lock them, so that they wait for each other. NULL: any device or site; learned.
 WITH chosen AS (

@@ -92,7 +92,7 @@ class Selection:
     first: int | None = None  # ids from this one on
     last: int | None = None  # … up to this one
     text: str | None = None  # in the reason or the topic, whatever the case of its letters
-    device: str | None = None  # a level of the topic, or tenant/level
+    device: str | None = None  # a level of the topic, several if it has slashes, or tenant/level
     group: str | None = None  # reason_group, the reason without its values
 
     @property

@@ -147,7 +147,7 @@ def position(reason: str) -> tuple[int, int] | None:
 
 def wrong_byte(reason: str) -> int | None:
     """The first byte of the payload that isn't UTF-8, counted from 0."""
-    found = _BYTE.search(reason)
+    found = _BYTE.search(without_route(reason))
     return int(found[1]) if found else None
 
 

@@ -11,10 +11,12 @@ AND ($6::boolean IS NULL OR (replayed_at IS NOT NULL) = $6)
 AND ($7::bigint IS NULL OR id >= $7)
 AND ($8::bigint IS NULL OR id <= $8)
 AND ($9::text IS NULL OR strpos(lower(reason), lower($9)) > 0 OR strpos(lower(topic), lower($9)) > 0)
-AND ($10::text IS NULL OR (
-    strpos('/' || topic || '/', '/' || substr($10, strpos($10, '/') + 1) || '/') > 0
-    AND (strpos($10, '/') = 0 OR tenant_id = split_part($10, '/', 1))
-))
+AND (
+    $10::text IS NULL
+    OR strpos('/' || topic || '/', '/' || $10 || '/') > 0
+    OR tenant_id = split_part($10, '/', 1)
+        AND strpos('/' || topic || '/', '/' || nullif(substr($10, strpos($10, '/') + 1), $10) || '/') > 0
+)
 AND ($11::text IS NULL OR reason_group = $11)
 
 -- name: count

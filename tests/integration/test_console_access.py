@@ -25,4 +25,4 @@ async def test_a_user_logs_in_with_a_password(stack: Stack, tmp_path: Path) -> N
         browser = console.browser()
         assert browser.log_in("ana", "wrong").status == 403
         assert browser.log_in("ana").status == 303
-        assert "ana" in browser.get("/").text
+        assert "ana" in browser.get("/").body

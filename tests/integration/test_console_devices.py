@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.console_of_devices import Browser, console, links_of, scripts_of, text_of
+from tests.support.console import Browser, running
 from tests.support.stack import Stack
 
 pytestmark = pytest.mark.long  # of `make test-all`
@@ -63,8 +63,8 @@ FROM unnest(ARRAY['traksense/t/s/' || $1 || '/telem', 'traksense/t/s/another/tel
 @pytest.fixture
 async def browser(stack: Stack, tmp_path: Path) -> AsyncIterator[Browser]:
     await stack.execute(DEVICES)
-    async with console(stack, tmp_path) as browser:
-        yield browser
+    async with running(stack.environment, tmp_path) as console:
+        yield console.operator()
 
 
 async def hostile(stack: Stack) -> None:
@@ -74,9 +74,9 @@ async def hostile(stack: Stack) -> None:
 
 async def names(browser: Browser, **query: object) -> list[str]:
     """The devices of a page, in order, by their links."""
-    page = await browser.get("/devices", **query)
+    page = browser.get("/devices", **query)
     assert page.status == 200
-    return [parse_qs(urlsplit(link).query)["device"][0] for link in links_of(page.text) if "/one?" in link]
+    return [parse_qs(urlsplit(link).query)["device"][0] for link in page.links if "/one?" in link]
 
 
 async def test_what_needs_somebody_comes_first(browser: Browser) -> None:
@@ -86,9 +86,9 @@ async def test_what_needs_somebody_comes_first(browser: Browser) -> None:
     assert await names(browser, tenant="b") == ["Pump-2", "pump"]
     assert await names(browser, name="PUMP-") == ["Pump-2"]
     assert await names(browser, name="%") == []
-    page = await browser.get("/devices", tenant="acme", status="late")
-    assert "3 in all 1 silent 0 offline 1 late 1 online 0 with a wrong clock" in text_of(page.text), "of the tenant"
-    assert "/devices?status=silent&tenant=acme" in links_of(page.text)
+    page = browser.get("/devices", tenant="acme", status="late")
+    assert "3 in all 1 silent 0 offline 1 late 1 online 0 with a wrong clock" in page.text, "of the tenant"
+    assert "/devices?status=silent&tenant=acme" in page.links
 
 
 async def test_pages_follow_each_other(stack: Stack, browser: Browser) -> None:
@@ -98,14 +98,14 @@ async def test_pages_follow_each_other(stack: Stack, browser: Browser) -> None:
         FROM generate_series(1, 245) AS n"""
     )
     for query in ({}, {"skewed": 1}):
-        found, page = [], await browser.get("/devices", **query)
+        found, page = [], browser.get("/devices", **query)
         while True:
-            links = links_of(page.text)
+            links = page.links
             found += [link for link in links if "/one?" in link]
             following = [link for link in links if "position=" in link]
             if not following:
                 break
-            page = await browser.get(following[0])
+            page = browser.get(following[0])
         assert len(found) == len(set(found)) == (250 if not query else 186 + 2)
 
 
@@ -120,33 +120,34 @@ async def test_pages_follow_each_other(stack: Stack, browser: Browser) -> None:
     ],
 )
 async def test_a_wrong_filter_is_one_line(browser: Browser, query: dict[str, object], line: str) -> None:
-    page = await browser.get("/devices", **query)
+    page = browser.get("/devices", **query)
     assert page.status == 400
-    assert line in text_of(page.text)
-    assert "valve" in page.text, "and the devices are there"
+    assert line in page.text
+    assert "valve" in page.body, "and the devices are there"
 
 
 async def test_all_of_one_device_and_nothing_of_it_is_markup(stack: Stack, browser: Browser) -> None:
     await hostile(stack)
-    listed = await browser.get("/devices", name="<SCRIPT>")
-    (link,) = [link for link in links_of(listed.text) if "/one?" in link]
-    page = await browser.get(link)
+    listed = browser.get("/devices", name="<SCRIPT>")
+    (link,) = [link for link in listed.links if "/one?" in link]
+    page = browser.get(link)
     assert page.status == 200
-    text = text_of(page.text)
+    text = page.text
     assert f"{SHOWN} online" in text
     assert "power 20 kW" in text
     assert "running true" in text
     assert f"state {SHOWN} {SHOWN}" in text, "a point that is a text, and its unit"
     for state in ("done", "overdue", "waits", "failed"):
-        assert f">{state}</span>" in page.text
+        assert f">{state}</span>" in page.body
     assert text.count("parse_error") == 1, "of the other device it has none"
-    assert page.text.count("<svg") == 2, "charts of numbers and of booleans"
+    assert page.body.count("<svg") == 2, "charts of numbers and of booleans"
     for answer in (listed, page):
-        assert scripts_of(answer.text) == ["/static/console.js"]
-        assert "\u202e" not in answer.text
-        assert "\x1b" not in answer.text
-    dead = next(link for link in links_of(page.text) if link.startswith("/dead?"))
+        assert answer.scripts == ["/static/console.js"]
+        assert "\u202e" not in answer.body
+        assert "\x1b" not in answer.body
+    dead = next(link for link in page.links if link.startswith("/dead?"))
     assert parse_qs(urlsplit(dead).query) == {"tenant": [HOSTILE], "device": [HOSTILE]}
+    assert browser.get(dead).body.count('<tr id="letter-') == 1, "the same one"
 
 
 async def test_the_points_of_a_device_have_pages(stack: Stack, browser: Browser) -> None:
@@ -158,35 +159,35 @@ async def test_the_points_of_a_device_have_pages(stack: Stack, browser: Browser)
         """INSERT INTO ts_measure (tenant_id, device_id, point_id, ts, v_num)
         SELECT 'acme', 'chiller', lpad(n::text, 3, '0'), now(), n FROM generate_series(0, 219) AS n"""
     )
-    page = await browser.get("/devices/one", tenant="acme", device="chiller")
-    assert page.text.count('<td class="name">') == 200
-    assert page.text.count("<svg") == 50
-    more = next(link for link in links_of(page.text) if "points_after=" in link)
-    page = await browser.get(more)
-    assert page.text.count('<td class="name">') == 20
-    assert "219" in text_of(page.text)
+    page = browser.get("/devices/one", tenant="acme", device="chiller")
+    assert page.body.count('<td class="name">') == 200
+    assert page.body.count("<svg") == 50
+    more = next(link for link in page.links if "points_after=" in link)
+    page = browser.get(more)
+    assert page.body.count('<td class="name">') == 20
+    assert "219" in page.text
 
 
 @pytest.mark.parametrize("device", ["nobody", "a\0", ""])
 async def test_a_device_that_does_not_exist_is_not_found(browser: Browser, device: str) -> None:
-    assert (await browser.get("/devices/one", tenant="acme", device=device)).status == 404
+    assert browser.get("/devices/one", tenant="acme", device=device).status == 404
 
 
 async def test_what_a_user_may_not_read_is_named_and_the_rest_shown(stack: Stack, tmp_path: Path) -> None:
     await hostile(stack)
     await stack.execute("DROP VIEW tenant.command")
-    async with console(stack, tmp_path) as browser:
-        page = await browser.get("/devices/one", tenant=HOSTILE, device=HOSTILE)
+    async with running(stack.environment, tmp_path) as console:
+        page = console.operator().get("/devices/one", tenant=HOSTILE, device=HOSTILE)
         assert page.status == 200
-        assert 'Not shown: relation "tenant.command" does not exist' in text_of(page.text)
-        assert "parse_error" in page.text
+        assert 'Not shown: relation "tenant.command" does not exist' in page.text
+        assert "parse_error" in page.body
 
 
 async def test_an_outage_is_a_page_that_recovers(stack: Stack, browser: Browser) -> None:
     await stack.refuse_connections()
-    page = await browser.get("/devices")
+    page = browser.get("/devices")
     assert page.status == 503
-    assert "DATABASE_URL=" in page.text
-    assert 'data-refresh="5"' in page.text
+    assert "DATABASE_URL=" in page.body
+    assert 'data-refresh="5"' in page.body
     await stack.allow_connections()
-    assert (await browser.get("/devices")).status == 200
+    assert browser.get("/devices").status == 200

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import program
-from tests.support.console import Browser, Console, add_user, running
+from tests.support.console import PASSWORD, Browser, Console, add_user, running
 from tests.support.pages import path_of
 from traksense_ingest.ops.console.app import PAGES
 from traksense_ingest.ops.console.guard import attempts
@@ -73,11 +73,11 @@ async def test_nothing_is_done_for_a_page_of_another_site_or_session(console: Co
     for page in (page for page in PAGES if page.is_post and page.role > Role.NOBODY):
         path, own = path_of(page.path), operator.token
         for site in ("cross-site", "same-site", "none", ""):
-            answer = operator.post(path, sec_fetch_site=site)
-            assert (answer.status, "nothing was done" in answer.text) == (403, True), (page, site)
-        assert "through a reverse proxy with TLS" in operator.post(path, sec_fetch_site="").text
+            answer = operator.sending({"sec-fetch-site": site}).post(path)
+            assert (answer.status, "nothing was done" in answer.body) == (403, True), (page, site)
+        assert "through a reverse proxy with TLS" in operator.sending({"sec-fetch-site": ""}).post(path).body
         for token in ("", "wrong", f"{own}x"):
-            assert operator.post(path, {"token": token}).status == 403, (page, token)
+            assert operator.post(path, token=token).status == 403, (page, token)
         operator.token = own
     assert operator.get("/").status in (200, 503), "it is still logged in"
 
@@ -85,10 +85,10 @@ async def test_nothing_is_done_for_a_page_of_another_site_or_session(console: Co
 async def test_a_link_on_another_site_reaches_its_page(console: Console) -> None:
     """The browser withholds the cookie from that request alone."""
     nobody = console.browser()
-    answer = nobody.get("/?a=1&b=%22%3E", sec_fetch_site="cross-site")
+    answer = nobody.sending({"sec-fetch-site": "cross-site"}).get("/?a=1&b=%22%3E")
     assert answer.status == 200
-    assert 'content="0; url=/?a=1&amp;b=%22%3E"' in answer.text
-    assert nobody.get("/?a=1", sec_fetch_site="same-origin").location == "/login?next=%2F%3Fa%3D1"
+    assert 'content="0; url=/?a=1&amp;b=%22%3E"' in answer.body
+    assert nobody.sending({"sec-fetch-site": "same-origin"}).get("/?a=1").location == "/login?next=%2F%3Fa%3D1"
     assert nobody.log_in("ana", next="/?a=1").location == "/?a=1"
 
 
@@ -99,7 +99,7 @@ async def test_the_cookie_is_for_this_site_alone_and_ends_with_the_session(conso
     assert {"httponly", "samesite=strict", "path=/"} <= {part.strip() for part in cookie.split(";")}
     assert "secure" not in cookie
     assert answer.location == "/"
-    proxied = console.browser().post("/login", {"name": "ana", "password": "correct horse"}, x_forwarded_proto="https")
+    proxied = console.browser().sending({"x-forwarded-proto": "https"}).post("/login", name="ana", password=PASSWORD)
     assert "secure" in proxied.headers["set-cookie"].lower()
     before = dict(browser.cookies)
     assert browser.post("/logout").status == 303
@@ -112,8 +112,8 @@ async def test_a_name_that_is_not_its_own_gets_nothing(console: Console) -> None
     for host in ("evil.example", f"evil.example:{console.port}"):
         answer = console.browser(host).get("/login")
         assert answer.status == 421
-        assert "<form" not in answer.text
-    assert console.browser("10.1.2.3:9180").get("/healthz").text == "ok\n"
+        assert "<form" not in answer.body
+    assert console.browser("10.1.2.3:9180").get("/healthz").body == "ok\n"
 
 
 async def test_each_answer_has_the_headers(console: Console) -> None:
@@ -133,10 +133,10 @@ async def test_what_is_not_there_or_not_possible_is_a_page(console: Console) -> 
         (404, browser.get("/<script>alert(1)</script>")),
         (404, browser.get("/static/..%2fapp.py")),
         (405, browser.post("/")),
-        (400, browser.post("/logout", {"token": "x" * (3 << 20)})),
-        (413, console.browser().post("/login", {"name": "x" * (1 << 20)})),
+        (400, browser.post("/logout", token="x" * (3 << 20))),
+        (413, console.browser().post("/login", name="x" * (1 << 20))),
     ):
-        assert (answer.status, "<h1>" in answer.text, "<script>alert" in answer.text) == (status, True, False)
+        assert (answer.status, "<h1>" in answer.body, "<script>alert" in answer.body) == (status, True, False)
     assert "Traceback" not in console.log
 
 
@@ -145,7 +145,7 @@ async def test_wrong_passwords_are_few_and_logged(console: Console) -> None:
     for _ in range(attempts.NAME_MAX):
         assert browser.log_in("ana\x1b[2J", "wrong").status == 403
     answer = browser.log_in("ana\x1b[2J")
-    assert (answer.status, "Too many wrong passwords" in answer.text) == (429, True)
+    assert (answer.status, "Too many wrong passwords" in answer.body) == (429, True)
     assert 0 < int(answer.headers["retry-after"]) <= attempts.WITHIN_S
     assert browser.log_in("rui").status == 303
     lines = [json.loads(line) for line in console.log.splitlines()]

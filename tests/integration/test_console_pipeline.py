@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import html
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.console_of_pipeline import Browser, console_of
+from tests.support.console import Browser, running
 from tests.support.stack import Stack, telem
 from tests.support.waiting import eventually
 from traksense_ingest.shared.streams import heartbeat
@@ -25,18 +24,13 @@ async def shows(browser: Browser, is_shown: Callable[[str], bool]) -> str:
 
     async def found() -> bool:
         nonlocal text
-        status, page = await asyncio.to_thread(browser.get, "/")
-        assert status == 200, page
-        text = words(page)
+        answer = await asyncio.to_thread(browser.get, "/")
+        assert answer.status == 200, answer.body
+        text = answer.text
         return is_shown(text)
 
     await eventually(found, lambda: f"shown:\n{text}")
     return text
-
-
-def words(page: str) -> str:
-    """What a browser shows, with one blank between two words."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.partition("<body")[2])).split())
 
 
 async def test_all_stages_with_their_figures(stack: Stack, tmp_path: Path) -> None:
@@ -44,14 +38,15 @@ async def test_all_stages_with_their_figures(stack: Stack, tmp_path: Path) -> No
     await stack.writer()
     await stack.publish(*(telem(second=second) for second in range(20)), ("traksense/t/s/dev/telem", b"poison"))
     await stack.has_rows("ts_measure", 20)
-    async with console_of(stack, tmp_path) as browser:
+    async with running(stack.environment, tmp_path) as console:
+        browser = console.operator()
         text = await shows(browser, lambda text: "All is well" in text and "Broker connected" in text)
         assert "21 added = 20 stored + 1 dead-lettered + 0 ignored + 0 written off + 0 here balances" in text
         for stage in ("Receivers 1 running", "Streams empty", "Writers 1 running", "Database answers", "edge-0 up"):
             assert stage in text
         await stack.publish(*(telem(device="now", second=second) for second in range(5)))
         await shows(browser, lambda text: "26 added = 25 stored" in text)
-        page = browser.get("/")[1]
+        page = browser.get("/").body
         assert 'href="/streams/0">ingest:{0}</a>' in page
         assert re.search(r'role="img" aria-label="Messages/s, in and out, the last 5 minutes\. in: now \d', page)
 
@@ -59,7 +54,8 @@ async def test_all_stages_with_their_figures(stack: Stack, tmp_path: Path) -> No
 async def test_the_database_is_stopped_and_comes_back(stack: Stack, tmp_path: Path) -> None:
     await stack.receiver()
     await stack.writer()
-    async with console_of(stack, tmp_path) as browser:
+    async with running(stack.environment, tmp_path) as console:
+        browser = console.operator()
         await shows(browser, lambda text: "All is well" in text and "Database answers" in text)
         await stack.refuse_connections()
         await stack.publish(*(telem(second=second) for second in range(7)))
@@ -76,7 +72,8 @@ async def test_the_database_is_stopped_and_comes_back(stack: Stack, tmp_path: Pa
 async def test_a_full_stream_and_nobody_who_empties_it(stack: Stack, tmp_path: Path) -> None:
     await stack.receiver(INGEST_QUEUE_MAX=5)
     publishing = asyncio.create_task(stack.publish(*(telem(second=second) for second in range(20))))
-    async with console_of(stack, tmp_path, INGEST_QUEUE_MAX=5) as browser:
+    async with running(stack.environment | {"INGEST_QUEUE_MAX": "5"}, tmp_path) as console:
+        browser = console.operator()
         full = "ingest:{0} is full: nothing is lost, receivers wait, and the broker keeps the messages."
         text = await shows(browser, lambda text: full in text and "1 receiver waits for room" in text)
         assert "Writers none running" in text
@@ -88,7 +85,8 @@ async def test_a_full_stream_and_nobody_who_empties_it(stack: Stack, tmp_path: P
 
 
 async def test_without_redis_it_goes_on(stack: Stack, tmp_path: Path) -> None:
-    async with console_of(stack, tmp_path) as browser:
+    async with running(stack.environment, tmp_path) as console:
+        browser = console.operator()
         text = await shows(browser, lambda text: "No receiver is running" in text)
         assert "Broker not known: no receiver" in text
         stack.redis_server.stop()
@@ -109,9 +107,10 @@ async def test_what_others_wrote_is_text(stack: Stack, tmp_path: Path) -> None:
         stack.clients,
         Writer(name=hostile, reload_error=hostile, mappings={hostile: hostile}, rows_per_s=12.5, p99_s=0.5),
     )
-    async with console_of(stack, tmp_path) as browser:
+    async with running(stack.environment, tmp_path) as console:
+        browser = console.operator()
         text = await shows(browser, lambda text: "12 500 ms" in text.replace("12 – ", "12 "))
         assert text.count("<script>alert(1)</script>\"'\\x1b[2J\\u202e") >= 5
-        page = browser.get("/")[1]
+        page = browser.get("/").body
         assert page.count("<script") == 1
         assert not {"\x1b", "\u202e"} & set(page)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.console import Browser, Console, add_user, running
+from tests.support.console import PASSWORD, Browser, Console, add_user, running
 from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.ports import port_is_free
@@ -67,13 +67,13 @@ async def proxy(request: pytest.FixtureRequest, console: Console, tmp_path: Path
 async def test_all_links_stay_below_the_prefix(console: Console, proxy: int) -> None:
     browser = Browser(proxy, NAME)
     assert browser.get("/ingest/").location == "/ingest/login?next=%2F"
-    answer = browser.post("/ingest/login", {"name": "ana", "password": "correct horse", "next": "/"})
+    answer = browser.post("/ingest/login", name="ana", password=PASSWORD, next="/")
     assert answer.location == "/ingest/"
     cookie = answer.headers["set-cookie"].lower()
     assert {"path=/ingest", "secure"} <= {part.strip() for part in cookie.split(";")}
     page = browser.get("/ingest/")
     assert page.status == 200
-    links = [link for link in re.findall(r'(?:href|src|action)="([^"]+)"', page.text) if not link.startswith("#")]
+    links = [link for link in re.findall(r'(?:href|src|action)="([^"]+)"', page.body) if not link.startswith("#")]
     assert links
     assert all(link.startswith("/ingest/") for link in links), links
     assert browser.get(next(link for link in links if link.endswith(".css"))).status == 200

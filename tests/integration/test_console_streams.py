@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.console_of_devices import Browser, console, links_of, scripts_of, text_of
+from tests.support.console import Browser, running
 from tests.support.redis_users import acl, as_user
 from tests.support.stack import Stack
 from traksense_ingest.shared.streams.keys import GROUP, key_of
@@ -21,8 +21,8 @@ SHOWN = "<script>alert(1)</script>\\u202e\\x1b[31m\"'&"
 
 @pytest.fixture
 async def browser(stack: Stack, tmp_path: Path) -> AsyncIterator[Browser]:
-    async with console(stack, tmp_path, INGEST_SHARDS=2) as browser:
-        yield browser
+    async with running(stack.environment | {"INGEST_SHARDS": "2"}, tmp_path) as console:
+        yield console.operator()
 
 
 async def append(stack: Stack, count: int) -> None:
@@ -43,48 +43,48 @@ async def test_a_payload_is_shown_as_what_it_is(stack: Stack, browser: Browser) 
     await stack.append(b"\xff\xfe", bytes(range(256)))
     await stack.append("long", "é".encode() * 5000)
     await stack.redis.xadd(key_of(0), {HOSTILE: HOSTILE})
-    page = await browser.get("/streams/0")
-    text = text_of(page.text)
+    page = browser.get("/streams/0")
+    text = page.text
     assert text.count(SHOWN) >= 5, "a topic, payloads, and a field"
     assert "retained 1" in text
     assert f"gzip: {len(packed)} bytes unpacked" in text
     assert "00000000 00 01 02 03" in text
     assert "\\xff\\xfe" in text
     assert "10000 bytes; these are the first 4096" in text
-    assert f"{'é' * 2048}</pre>" in page.text
+    assert f"{'é' * 2048}</pre>" in page.body
     assert "without a topic" in text
     assert "2023-11-14 22:13:20" in text, "received_at"
-    assert scripts_of(page.text) == ["/static/console.js"]
-    assert "\u202e" not in page.text
-    assert "\x1b" not in page.text
+    assert page.scripts == ["/static/console.js"]
+    assert "\u202e" not in page.body
+    assert "\x1b" not in page.body
 
 
 async def test_pages_go_forward_and_back(stack: Stack, browser: Browser) -> None:
     await append(stack, 120)
-    first = await browser.get("/streams/0")
-    assert ids(first.text) == [f"{number}-0" for number in range(1, 51)]
-    assert not [link for link in links_of(first.text) if "before=" in link]
-    second = await browser.get(next(link for link in links_of(first.text) if "after=" in link))
-    assert ids(second.text)[::49] == ["51-0", "100-0"]
-    third = await browser.get(next(link for link in links_of(second.text) if link.endswith("after=100-0")))
-    assert ids(third.text)[::19] == ["101-0", "120-0"]
-    assert not [link for link in links_of(third.text) if link.endswith("after=120-0")]
-    back = await browser.get(next(link for link in links_of(third.text) if "before=101-0" in link))
-    assert ids(back.text)[::49] == ["51-0", "100-0"]
+    first = browser.get("/streams/0")
+    assert ids(first.body) == [f"{number}-0" for number in range(1, 51)]
+    assert not [link for link in first.links if "before=" in link]
+    second = browser.get(next(link for link in first.links if "after=" in link))
+    assert ids(second.body)[::49] == ["51-0", "100-0"]
+    third = browser.get(next(link for link in second.links if link.endswith("after=100-0")))
+    assert ids(third.body)[::19] == ["101-0", "120-0"]
+    assert not [link for link in third.links if link.endswith("after=120-0")]
+    back = browser.get(next(link for link in third.links if "before=101-0" in link))
+    assert ids(back.body)[::49] == ["51-0", "100-0"]
 
 
 async def test_a_page_begins_at_an_id_or_a_time(stack: Stack, browser: Browser) -> None:
     await append(stack, 60)
     await stack.redis.xadd(key_of(0), {"topic": "t"}, "1700000000000-7")
-    assert ids((await browser.get("/streams/0", **{"from": "59"})).text) == ["59-0", "60-0", "1700000000000-7"]
+    assert ids(browser.get("/streams/0", **{"from": "59"}).body) == ["59-0", "60-0", "1700000000000-7"]
     at = {"from": "2023-11-14T22:13:20Z"}
-    assert ids((await browser.get("/streams/0", **at)).text) == ["1700000000000-7"]
-    late = await browser.get("/streams/0", **{"from": "1700000000000-8"})
-    assert ids(late.text) == []
-    assert "No entry is there." in text_of(late.text)
-    back = await browser.get(next(link for link in links_of(late.text) if "before=" in link))
-    assert ids(back.text)[-1] == "1700000000000-7"
-    assert ids((await browser.get("/streams/0", **{"from": "15m"})).text) == []
+    assert ids(browser.get("/streams/0", **at).body) == ["1700000000000-7"]
+    late = browser.get("/streams/0", **{"from": "1700000000000-8"})
+    assert ids(late.body) == []
+    assert "No entry is there." in late.text
+    back = browser.get(next(link for link in late.links if "before=" in link))
+    assert ids(back.body)[-1] == "1700000000000-7"
+    assert ids(browser.get("/streams/0", **{"from": "15m"}).body) == []
 
 
 @pytest.mark.parametrize(
@@ -99,22 +99,22 @@ async def test_a_page_begins_at_an_id_or_a_time(stack: Stack, browser: Browser) 
 )
 async def test_a_wrong_start_is_one_line(stack: Stack, browser: Browser, query: dict[str, object], line: str) -> None:
     await append(stack, 1)
-    page = await browser.get("/streams/0", **query)
+    page = browser.get("/streams/0", **query)
     assert page.status == 400
-    assert line in text_of(page.text)
-    assert ids(page.text) == ["1-0"]
+    assert line in page.text
+    assert ids(page.body) == ["1-0"]
 
 
 @pytest.mark.parametrize("query", [f"after={2**64 - 1}-{2**64 - 1}", "before=0-0", "before=0-1", "path=x&self=y&from="])
 async def test_the_ends_of_all_ids_are_no_errors(stack: Stack, browser: Browser, query: str) -> None:
     await append(stack, 1)
-    assert (await browser.get(f"/streams/0?{query}")).status == 200
+    assert browser.get(f"/streams/0?{query}").status == 200
 
 
 @pytest.mark.parametrize("number", ["2", "00", "-1", "x", "9" * 5000, "%3Cb%3E"])
 async def test_a_stream_that_does_not_exist_is_not_found(browser: Browser, number: str) -> None:
-    assert (await browser.get("/streams/1")).status == 200
-    assert (await browser.get(f"/streams/{number}")).status == 404
+    assert browser.get("/streams/1").status == 200
+    assert browser.get(f"/streams/{number}").status == 404
 
 
 async def test_who_has_an_entry_pending(stack: Stack, browser: Browser) -> None:
@@ -122,24 +122,24 @@ async def test_who_has_an_entry_pending(stack: Stack, browser: Browser) -> None:
     await stack.redis.xgroup_create(key_of(0), GROUP, "0")
     await stack.redis.xreadgroup(GROUP, HOSTILE, {key_of(0): ">"}, count=1)
     await stack.redis.xclaim(key_of(0), GROUP, HOSTILE, 0, ["1-0"])
-    page = await browser.get("/streams/0")
-    text = text_of(page.text)
+    page = browser.get("/streams/0")
+    text = page.text
     assert f"Pending at {SHOWN} for" in text
     assert "delivered 2 times" in text
     assert text.count("Pending no") == 2
-    assert scripts_of(page.text) == ["/static/console.js"]
+    assert page.scripts == ["/static/console.js"]
 
 
 async def test_large_entries_are_read_a_few_at_once(stack: Stack, browser: Browser) -> None:
     for number in range(1, 13):
         await stack.redis.xadd(key_of(0), {"topic": "t", "payload": b"x" * 1_000_000}, f"{number}-0")
-    first = await browser.get("/streams/0")
-    shown = ids(first.text)
+    first = browser.get("/streams/0")
+    shown = ids(first.body)
     assert 4 <= len(shown) <= 6
-    second = await browser.get(next(link for link in links_of(first.text) if "after=" in link))
-    assert ids(second.text)[0] == f"{len(shown) + 1}-0"
-    last = await browser.get("/streams/0", after="11-0")
-    assert ids(last.text) == ["12-0"]
+    second = browser.get(next(link for link in first.links if "after=" in link))
+    assert ids(second.body)[0] == f"{len(shown) + 1}-0"
+    last = browser.get("/streams/0", after="11-0")
+    assert ids(last.body) == ["12-0"]
 
 
 async def test_a_user_of_redis_that_may_only_read(guarded: Stack, tmp_path: Path) -> None:
@@ -147,23 +147,25 @@ async def test_a_user_of_redis_that_may_only_read(guarded: Stack, tmp_path: Path
     await guarded.redis.xgroup_create(key_of(0), GROUP, "0")
     await guarded.redis.xreadgroup(GROUP, "c", {key_of(0): ">"}, count=1)
     await acl(guarded.redis, "status", "-xpending", "-xrevrange")
-    async with console(guarded, tmp_path, REDIS_URL=as_user(guarded, "status")) as browser:
-        page = await browser.get("/streams/0", after="5-0")
-        text = text_of(page.text)
-        assert ids(page.text)[0] == "6-0"
+    environment = guarded.environment | {"REDIS_URL": as_user(guarded, "status")}
+    async with running(environment, tmp_path) as console:
+        browser = console.operator()
+        page = browser.get("/streams/0", after="5-0")
+        text = page.text
+        assert ids(page.body)[0] == "6-0"
         assert "Pending not permitted" in text
         assert "is not permitted to see what is pending (XPENDING) and to read backward (XREVRANGE)" in text
         await acl(guarded.redis, "status", "+xpending", "+xrevrange")
-        page = await browser.get("/streams/0", before="6-0")
-        assert ids(page.text) == [f"{number}-0" for number in range(1, 6)]
-        assert "Pending at c for" in text_of(page.text)
+        page = browser.get("/streams/0", before="6-0")
+        assert ids(page.body) == [f"{number}-0" for number in range(1, 6)]
+        assert "Pending at c for" in page.text
 
 
 async def test_an_outage_is_a_page_that_recovers(stack: Stack, browser: Browser) -> None:
     await append(stack, 1)
     stack.redis_server.kill()
-    page = await browser.get("/streams/0")
+    page = browser.get("/streams/0")
     assert page.status == 503
-    assert "REDIS_URL=" in text_of(page.text)
+    assert "REDIS_URL=" in page.text
     stack.redis_server.start()
-    assert (await browser.get("/streams/0")).status == 200
+    assert browser.get("/streams/0").status == 200

@@ -126,7 +126,7 @@ async def test_every_page_is_there_for_a_viewer(guarded: Stack, session: Any, ro
         assert browser.log_in("ana").status == 303
         for path in opened_pages():
             answer = browser.get(path)
-            assert answer.status == 200, (path, answer.text)
+            assert answer.status == 200, (path, answer.body)
         assert_nothing_is_changed_by(browser)
         assert "Traceback" not in console.log
     assert not await refusals(guarded.redis)

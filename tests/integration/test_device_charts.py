@@ -25,7 +25,7 @@ SELECT 't', 'd', 'number', ts, step, NULL::boolean, NULL FROM (
 UNION ALL SELECT 't', 'd', 'switch', now(), NULL, true, NULL
 UNION ALL SELECT 't', 'd', 'text', now(), NULL, NULL, 'RUN'
 """
-DAY = [float(step) for step in reversed(range(STEPS))]
+DAYS = [[float(step) for step in reversed(range(STEPS))], [None] * (STEPS - 1) + [1.0], None]  # number, switch, text
 
 
 async def days(url: str) -> list[Sequence[float | None] | None]:
@@ -41,10 +41,7 @@ async def days(url: str) -> list[Sequence[float | None] | None]:
 async def test_it_has_the_last_value_of_each_step(database: str) -> None:
     async with connected(database) as owner:
         await owner.execute(ROWS)
-    number, switch, text = await days(database)
-    assert number == DAY
-    assert switch == [None] * (STEPS - 1) + [1.0]
-    assert text is None
+    assert await days(database) == DAYS
 
 
 @pytest.mark.timescaledb
@@ -52,7 +49,4 @@ async def test_an_aggregate_says_the_same(timescale: str) -> None:
     await shape(timescale, DesiredPolicies(aggregates=("1m", "5m")))
     async with connected(timescale) as owner:
         await owner.execute(ROWS)
-    number, switch, text = await days(timescale)
-    assert number == DAY
-    assert switch == [None] * (STEPS - 1) + [1.0]
-    assert text is None
+    assert await days(timescale) == DAYS

@@ -8,7 +8,9 @@ import re
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from html.parser import HTMLParser
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -20,7 +22,7 @@ from traksense_ingest.ops.console.guard.users import ROLES, User
 
 READY = re.compile(r"console: (http://\S+)")
 PASSWORD = "correct horse"
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0  # of an answer
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,63 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]  # names in lower case
-    text: str
+    body: str
 
     @property
     def location(self) -> str:
         """Where the browser is sent."""
         return self.headers["location"]
+
+    @property
+    def text(self) -> str:
+        """What a reader sees of the page, with one blank between two words."""
+        return text_of(self.body)
+
+    @property
+    def links(self) -> list[str]:
+        """Where its links lead, in order."""
+        return [link["href"] or "" for link in self._markup.having("a")]
+
+    @property
+    def scripts(self) -> list[str | None]:
+        """The sources of its scripts, None for one in the page: nothing that a device sends may be one."""
+        return [script.get("src") for script in self._markup.having("script")]
+
+    def hidden(self, name: str) -> str:
+        """The value of a hidden field."""
+        fields = {field.get("name"): field for field in self._markup.having("input") if field.get("type") == "hidden"}
+        assert name in fields, self.body
+        return fields[name].get("value") or ""
+
+    @cached_property
+    def _markup(self) -> _Markup:
+        return _Markup(self.body)
+
+
+def text_of(markup: str) -> str:
+    """What a reader sees of it, with one blank between two words."""
+    return " ".join(" ".join(_Markup(markup).texts).split())
+
+
+class _Markup(HTMLParser):
+    """The tags with their attributes, and the texts between them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def having(self, name: str) -> list[dict[str, str | None]]:
+        """The attributes of the tags of a name."""
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
 
 
 @dataclass
@@ -45,28 +98,30 @@ class Browser:
     host: str = ""  # the header Host; empty: the address
     cookies: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)  # of each request, names in lower case
 
-    def get(self, path: str, **headers: str) -> Answer:
-        """Without following a redirect."""
-        return self._ask("GET", path, None, headers)
+    def sending(self, headers: Mapping[str, str]) -> Browser:
+        """The same session, with these headers."""
+        return replace(self, headers=headers)
 
-    def post(self, path: str, fields: Mapping[str, str] | None = None, **headers: str) -> Answer:
-        """A form; headers are given with underscores."""
-        given = {"token": self.token, **(fields or {})}
-        sent = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"} | {
-            name.replace("_", "-"): value for name, value in headers.items()
-        }
-        return self._ask("POST", path, urlencode(given), sent)
+    def get(self, path: str, /, **query: object) -> Answer:
+        """A page, without following a redirect."""
+        return self._ask("GET", path + (f"?{urlencode(query)}" if query else ""), None, {})
+
+    def post(self, path: str, /, **fields: object) -> Answer:
+        """A form."""
+        sent = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+        return self._ask("POST", path, urlencode({"token": self.token, **fields}), sent)
 
     def log_in(self, name: str, password: str = PASSWORD, **fields: str) -> Answer:
         """With a name and a password."""
-        answer = self.post("/login", {"name": name, "password": password, **fields})
+        answer = self.post("/login", name=name, password=password, **fields)
         if answer.status == 303:
             self.get(answer.location)  # each page has the token for the forms
         return answer
 
     def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent = {**headers, **self.headers}
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if self.host:
@@ -122,7 +177,7 @@ class Console:
         """One that has opened the newest link."""
         browser, link = self.browser(), urlsplit(self.links[-1])
         answer = browser.get(f"{link.path}?{link.query}")
-        assert answer.status == 303, answer.text
+        assert answer.status == 303, answer.body
         assert browser.get(answer.location).status == 200
         return browser
 
@@ -136,6 +191,11 @@ class Console:
         self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(EXIT_TIMEOUT_S)
 
+    def kill(self) -> None:
+        """SIGKILL: without a chance to end anything."""
+        self.popen.kill()
+        self.popen.wait(EXIT_TIMEOUT_S)
+
     @property
     def _said(self) -> str:
         """The messages of the log, in either of its formats."""
@@ -144,14 +204,15 @@ class Console:
 
 @asynccontextmanager
 async def running(environment: Mapping[str, str], directory: Path, *arguments: str) -> AsyncIterator[Console]:
-    """A console that answers, with these variables, for as long as the block."""
+    """A console that answers, with these variables, for as long as the block; one that runs until then ends well."""
     console = Console(environment, directory, *arguments)
     try:
         await console.says("console: http://")
         yield console
+        if console.popen.poll() is None:
+            assert console.stop() == 0, console.log
     finally:
-        console.popen.kill()
-        console.popen.wait()
+        console.kill()
 
 
 def add_user(users: Path, name: str, role: str = "viewer") -> None:

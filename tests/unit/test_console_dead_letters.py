@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from traksense_ingest.ops.console.filters import ID_MAX, Filters, id_of
-from traksense_ingest.ops.console.pages.letter import _parts
 from traksense_ingest.ops.console.pages.replay import _problem, _rate
 from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.hexdump import hex_of
 from traksense_ingest.ops.dlq.payload import Row, rows
+from traksense_ingest.ops.dlq.payload_page import LINE_MAX, Line, shown
 
 TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -92,10 +93,9 @@ def test_the_count_is_typed_from_a_thousand_on() -> None:
 def test_what_is_marked_in_a_payload() -> None:
     found = rows(b'{"a": 1,\n "b": oops}', "parse_error: payload: Invalid JSON: x at line 2 column 7", full=False)
     assert found == [Row('{"a": 1,', 1), Row(' "b": oops}', 2, column=6)]
-    assert _parts(found[1]) == (' "b": ', "oops", "}")
+    assert Line.of(found[1], None)[:4] == (2, ' "b": ', "oops", "}")
     found = rows(b'{"a": {"b": 1}}', "parse_error: a.b: wrong", full=False)
-    assert _parts(found[2]) == ("    ", '"b": 1', "")
-    assert (found[2].number, found[2].note) == (3, "a.b: wrong")
+    assert Line.of(found[2], None)[:5] == (3, "    ", '"b": 1', "", "a.b: wrong")
     assert rows(b"{", "parse_error: payload: Invalid JSON: x at line 9 column 1", full=False)[-1].number is None
 
 
@@ -105,6 +105,21 @@ def test_lines_that_are_left_out_are_counted() -> None:
     assert sum(row.hidden or 1 for row in found) == 102
     assert [row.number for row in found if row.note] == [52]
     assert len(rows(payload, "parse_error: 50: wrong", full=True)) == 102
+
+
+def test_a_long_line_is_cut_unless_all_is_shown() -> None:
+    payload = b'{"a": "%s", "b": 1}' % (b"x" * 5000)
+    cut, whole = (shown(payload, "parse_error: a: wrong", is_text=True, full=full) for full in (False, True))
+    assert [len(line.wrong) for line in cut.lines if line.wrong] == [LINE_MAX + 1]
+    assert [len(line.wrong) for line in whole.lines if line.wrong] == [len('"a": "",') + 5000]
+    assert (cut.is_shortened, whole.is_shortened) == (True, False)
+
+
+def test_a_packed_payload_is_shown_as_lines_and_as_bytes() -> None:
+    found = shown(gzip.compress(b'{"a": 1}'), "parse_error: a: wrong", is_text=False)
+    assert [line.wrong for line in found.lines] == [None, '"a": 1', None]
+    assert found.hex is not None
+    assert found.hex.rows[0].data[:2] == b"\x1f\x8b"
 
 
 def test_the_wrong_byte_of_a_hexdump() -> None:

@@ -47,6 +47,7 @@ def test_faults_of_a_reason() -> None:
     assert position("parse_error: payload: Invalid JSON: expected value at line 3 column 15") == (3, 15)
     assert position("parse_error: ts: Field required") is None
     assert wrong_byte("parse_error: payload: not UTF-8 at byte 17") == 17
+    assert wrong_byte("parse_error: plant/up: payload: not UTF-8 at byte 2; it looks like plain text") == 2
     assert wrong_byte("parse_error: payload: wrong") is None
     assert wrong_byte("invalid_topic: topic: not UTF-8 at byte 17") is None
 

@@ -11,7 +11,6 @@ import pytest
 from tests.support.mapping_files import TOPIC, reading, readings
 from traksense_ingest.ops.console.playground import Form, Wrong
 from traksense_ingest.ops.mapping.playground.answer import Chosen, Kind, drafted, tried
-from traksense_ingest.ops.mapping.playground.payload import HEAD, Line, payload_lines
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, Limits, Stopped
 from traksense_ingest.shared import config
 from traksense_ingest.shared.errors import IngestError
@@ -77,24 +76,15 @@ def test_a_draft_says_which_mapping_of_the_library_reads_all_messages() -> None:
     assert (known["reader"], known["text"]) == ("khomp", None)
 
 
-def test_a_wrong_value_is_noted_on_its_line() -> None:
-    lines = payload_lines(b'{"ts": "noon", "a": [1]}', "parse_error: m/r: ts: Input should be a number")
-    assert lines[1] == Line(2, '  "ts": "noon",', "ts: Input should be a number")
-    assert [line.note for line in lines if line.number != 2] == [None] * (len(lines) - 1)
-
-
-def test_text_that_ends_too_early_and_bytes_are_noted_too() -> None:
-    reason = "parse_error: payload: unexpected end at line 2 column 3"
-    assert payload_lines(b'{\n"a"', reason)[1].note == "column 3: payload: unexpected end at line 2 column 3"
-    (line,) = payload_lines(b"ab\xff", "parse_error: payload: not UTF-8 at byte 2")
-    assert (line.number, line.note) == (None, "byte 2")
-
-
-def test_of_a_long_payload_what_is_near_is_left() -> None:
-    lines = payload_lines(b"[" + b"1," * 500 + b'"x"]', "parse_error: [500]: wrong")
-    assert [line.note for line in lines if line.note] == ["[500]: wrong"]
-    assert len(lines) < HEAD + 20
-    assert "… 453 lines" in [line.text for line in lines]
+def test_a_rejected_payload_has_its_lines_or_bytes() -> None:
+    shown = result(readings(), b'{"ts": "noon", "temp": 1}')["trial"]["payload"]
+    (line,) = [line for line in shown["lines"] if line["wrong"]]
+    assert (line["number"], line["wrong"], line["note"][:4]) == (2, '"ts": "noon",', "ts: ")
+    assert shown["hex"] is None
+    shown = result(readings(), b"ab\xff")["trial"]["payload"]
+    assert shown["lines"] == []
+    assert shown["hex"]["rows"] == [{"offset": 0, "data": [97, 98, 255], "text": "ab.", "mark": 2}]
+    assert result(readings())["trial"]["payload"] is None
 
 
 @pytest.mark.parametrize("payload", [b"a\r\nb", b"\xff", b"a\0", "\u202e".encode(), b"\x1b[31m"])

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from traksense_ingest.ops.dlq.payload_page import shown
 from traksense_ingest.ops.mapping import trial
 from traksense_ingest.ops.mapping.draft import command as draft_command
 from traksense_ingest.ops.mapping.engine import Engine, taker_of
 from traksense_ingest.ops.mapping.excerpt import excerpt_of
 from traksense_ingest.ops.mapping.lint import FAULT, WARNING, as_dict, what_of
-from traksense_ingest.ops.mapping.playground.payload import payload_lines
 from traksense_ingest.ops.mapping.rows import compact, value_text
 from traksense_ingest.ops.mapping.tests import as_dict as test_dict
 from traksense_ingest.ops.mapping.tests import reports_of, taker, untested
@@ -127,13 +127,11 @@ def _tests(results: Sequence[tuple[Result, str]]) -> dict[str, Any]:
 
 def _failed(result: Result, file: str) -> dict[str, Any]:
     message = result.test.message
-    is_unexpected = isinstance(result.outcome, Rejected) and result.test.poison is None
-    lines = payload_lines(message.payload, result.outcome.reason) if isinstance(result.outcome, Rejected) else []
     return test_dict(result, file) | {
         "line": result.test.line,
         "topic": message.topic,
         "taker": taker(result),
-        "payload": [line._asdict() for line in lines] if is_unexpected else [],
+        "payload": _payload(message, result.outcome) if result.test.poison is None else None,
     }
 
 
@@ -141,19 +139,29 @@ def _trial(engine: Engine, message: Message) -> dict[str, Any]:
     outcome, considered = engine.decode(message), engine.considered(message)
     found = trial.as_dict(message, outcome, considered)
     rows, taken = found.get("rows", []), taker_of(considered)
-    lines = payload_lines(message.payload, outcome.reason) if isinstance(outcome, Rejected) else []
     return {
         "outcome": found["outcome"],
         "heading": trial.heading_of(outcome, taken.label if taken else None),
         "reason": found.get("reason"),
         "rows": [_row(row) for row in rows[:ROWS]],
         "all_rows": len(rows),
-        "payload": [line._asdict() for line in lines],
+        "payload": _payload(message, outcome),
         "routes": [
             {"route": label, "why": why, "takes": taken is not None and label == taken.label}
             for label, why in list(trial.whys_of(considered))[:ROUTES]
         ],
     }
+
+
+def _payload(message: Message, outcome: object) -> dict[str, Any] | None:
+    """Where it is wrong, if it was rejected."""
+    if not isinstance(outcome, Rejected):
+        return None
+    try:
+        message.payload.decode()
+    except UnicodeDecodeError:
+        return shown(message.payload, outcome.reason, is_text=False).as_dict()
+    return shown(message.payload, outcome.reason, is_text=True).as_dict()
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:
