@@ -45,8 +45,7 @@ async def test_a_console_that_is_gone_is_no_live_page(
 ) -> None:
     page = await opened(operator)
     shown = await page.locator("#main").inner_html()
-    console.popen.kill()
-    console.popen.wait()
+    console.kill()
     await expect(page.locator("#live")).to_have_text(CLOCK)
     assert len(await page.locator("#main").inner_html()) > len(shown) / 2, "what was there is still there"
     async with running(fleet.environment, tmp_path, "--port", str(console.port)) as again:
