@@ -16,6 +16,8 @@ from tests.support.stack import Stack, telem
 from tests.support.streams import entries
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 HOSTILE = "<script>alert('1')</script>\"\x1b[31m\u202e"
 
 

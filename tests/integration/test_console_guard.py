@@ -20,6 +20,8 @@ from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.embedded import free_port
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 ANSWERS = (200, 303, 400, 404, 503)  # of somebody who may: there are no servers, hence 503
 
 

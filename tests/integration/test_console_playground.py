@@ -20,6 +20,8 @@ from tests.support.mapping_files import TOPIC, reading, readings
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 HOSTILE = "<script>alert(1)</script>'\"\x1b[31m\u202e"
 CODEC = """\
 version: 1

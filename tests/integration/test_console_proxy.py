@@ -16,6 +16,8 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.embedded import free_port
 from traksense_ingest.ops.embedded.ports import port_is_free
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 NAME = "ingest.example.com"
 CONFIGURATION = """
 defaults

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.console import add_user, running
 from tests.support.dead_letters import TOPIC, dead_letter
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.long  # of `make test-all`
 
 
 async def test_a_viewer_exports_and_replays_nothing(stack: Stack, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.embedded import Server
 from traksense_ingest.shared.database import migrations
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 AGAIN = "".join(migration.sql for migration in migrations() if migration.version == 18)
 READABLE = (
     "schema_migrations",

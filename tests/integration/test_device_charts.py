@@ -11,6 +11,8 @@ from traksense_ingest.ops.devices.one import STEPS, Points, read_device
 from traksense_ingest.ops.devices.table import open_view
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 ROWS = """
 WITH device AS (
     INSERT INTO device (tenant_id, device_id, site_id, first_seen, last_seen) VALUES ('t', 'd', 's', now(), now())

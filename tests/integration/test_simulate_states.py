@@ -23,6 +23,8 @@ from traksense_ingest.ops.simulate.run import publish
 from traksense_ingest.shared.config import load
 from traksense_ingest.shared.messages import ALL_FILTERS
 
+pytestmark = pytest.mark.long  # of `make test-all`
+
 __all__ = ["command"]
 
 TOPICS = ",".join(ALL_FILTERS)
