@@ -62,8 +62,7 @@ async def all_is_there(stack: Stack, *messages: list[tuple[str, bytes]]) -> None
     await stack.has_rows("ts_measure", sum(map(len, messages)))
     assert await in_root(stack.database_url) == 0
     assert await stack.count("ingest_errors") == 0
-    status = await stack.status()
-    assert status.returncode == 0, status.stdout
+    await stack.is_well()
 
 
 async def each_command_says(stack: Stack, line: str) -> None:

@@ -44,8 +44,7 @@ async def test_a_failover_under_load(stack: Stack, watched: Watched, end: str) -
     await publishing
     await stack.has_rows("ts_measure", 500)
     assert await stack.fetchval("SELECT count(DISTINCT ts) FROM ts_measure") == 500
-    status = await stack.status(REDIS_URL=watched.url)
-    assert status.returncode == 0, status.stdout
+    await stack.is_well(REDIS_URL=watched.url)
 
 
 async def test_a_service_that_they_do_not_know_is_waited_for(stack: Stack, watched: Watched) -> None:

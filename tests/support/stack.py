@@ -87,11 +87,11 @@ class Stack:
         """What `traksense-ingest status` says on 80 columns, and its exit code."""
         return await self.command("status", "--sample", "0", "--timeout", "30", *options, **variables)
 
-    async def is_well(self) -> None:
+    async def is_well(self, **variables: object) -> None:
         """Wait until `status` ends with 0: a service says in its next heartbeat that an outage is over."""
 
         async def found() -> bool:
-            return (await self.status()).returncode == 0
+            return (await self.status(**variables)).returncode == 0
 
         await eventually(found, "status ends with 0")
 
