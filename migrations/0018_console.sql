@@ -43,6 +43,8 @@ AS $$
     )
 $$;
 COMMENT ON FUNCTION public.reason_group IS 'The reason of a dead letter without its values: reasons with the same text are of one group.';
+-- A writer that stores a dead letter calls it, also where functions are for nobody but their owner.
+GRANT EXECUTE ON FUNCTION public.reason_group TO PUBLIC;
 
 ALTER TABLE public.ingest_errors ADD COLUMN IF NOT EXISTS reason_group text COLLATE "C"
     GENERATED ALWAYS AS (public.reason_group(reason)) STORED;

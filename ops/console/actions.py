@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +15,11 @@ from traksense_ingest.ops.console.guard.sessions import Session
 from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.dlq.table import open_table
 from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.runtime.retry import watch
 from traksense_ingest.shared.sql import statements
 
 STATEMENT_S = 5.0  # how long a page waits for a database that does not answer
+BEAT_S = 3.0  # between two signs of life of an action
 GONE_S = 15.0  # an action of which its console has said nothing for so long was interrupted
 REPLAY, EXPORT, LOGIN, FAILED_LOGIN = "replay", "export", "login", "failed login"
 DONE, INTERRUPTED = "done", "interrupted"
@@ -78,6 +82,32 @@ async def start(connection: Any, who: Session, action: str, scope: Scope, asked:
         about = {"user": who.user, "action": action, "count": asked, "scope": dict(scope.words())}
         log.info("console: %s: %s of %d dead letters%s", who.user, action, asked, _where(scope), extra=about)
     return found
+
+
+@asynccontextmanager
+async def beating(url: str, action: int, skipped: Callable[[], int] = lambda: 0) -> AsyncIterator[None]:
+    """Says for as long as the block that somebody works on the action; `skipped` is how many were left out so far."""
+
+    async def beat() -> None:
+        async with open_table(url, STATEMENT_S) as connection:
+            await connection.execute(BEAT, action, skipped())
+
+    task = asyncio.create_task(watch("an action", beat, BEAT_S), name="heartbeat of an action")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def end(url: str, action: int, outcome: str, skipped: int = 0, done: int | None = None) -> None:
+    """How it ended; `done` if nothing has counted it yet. The row stays as it is where the database can't be used."""
+    try:
+        async with open_table(url, STATEMENT_S) as connection:
+            await connection.execute(END, action, outcome, skipped, done)
+    except IngestError as error:
+        log.warning("console: the end of the action %d is not in the table of actions: %s", action, error)
 
 
 def _where(scope: Scope) -> str:

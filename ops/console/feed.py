@@ -5,19 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NamedTuple
 
 from traksense_ingest.ops.status.collector import StatusCollector
 from traksense_ingest.ops.status.report import Status
+from traksense_ingest.ops.status.verdict import BAD, Verdict, verdict
+from traksense_ingest.ops.terminal import duration
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.runtime.retry import watch
 
 PERIOD_S = 1.0
 PATIENCE_S = 2.5  # for each dependency
+OLD_S = 10.0  # a status of that age says nothing of now: collecting one takes 6 s where everything hangs
 KEPT = 300  # samples, 5 minutes
 
 log = logging.getLogger(__name__)
@@ -37,10 +42,12 @@ class Sample(NamedTuple):
 class Feed:
     """What was collected last."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._clock = clock
         self._collected = asyncio.Event()
         self._status: Status | None = None
+        self._at = 0.0  # when it was collected
         self._samples: deque[Sample] = deque(maxlen=KEPT)
 
     @property
@@ -49,10 +56,23 @@ class Feed:
         return self._samples
 
     async def status(self) -> Status:
-        """The last one; waits for the first."""
-        await self._collected.wait()
-        assert self._status is not None  # noqa: S101  (the event is set with it)
+        """The last one; waits for the first. Raises IngestError if that does not come."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._collected.wait(), OLD_S)
+        if self._status is None:
+            raise IngestError("the status can't be collected; the console's log says why")
         return self._status
+
+    async def verdict(self) -> Verdict:
+        """Of the last status, if it is not old."""
+        try:
+            status = await self.status()
+        except IngestError as error:
+            return Verdict(BAD, f"Not known: {error}.")
+        age_s = self._clock() - self._at
+        if age_s > OLD_S:
+            return Verdict(BAD, f"Not known: the last status is {duration(age_s)} old; the console's log says why.")
+        return verdict(status)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -69,6 +89,7 @@ class Feed:
 
     async def _collect(self, collector: StatusCollector) -> None:
         self._status = status = await collector.collect(PERIOD_S / 2)
+        self._at = self._clock()
         self._samples.append(_sample(status))
         self._collected.set()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -54,7 +55,8 @@ class Filters:
 
 def id_of(text: str | None) -> int | None:
     """An id of a URL; None for what is none."""
-    return int(text) if text and text.isascii() and text.isdigit() and 0 < int(text[:20]) <= ID_MAX else None
+    id_ = int(text) if text and re.fullmatch("[0-9]{1,19}", text) else 0
+    return id_ if 0 < id_ <= ID_MAX else None
 
 
 def _clean(value: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from traksense_ingest.ops.console.guard.hosts import LOOPBACK, is_loopback, name_of
+from traksense_ingest.ops.console.guard.hosts import LOOPBACK, is_loopback, is_network, name_of
 from traksense_ingest.ops.console.guard.users import User
 from traksense_ingest.shared.errors import ConfigurationError
 
@@ -36,12 +36,15 @@ class Options:
         link_file: Path | None = None,
         proxies: tuple[str, ...] = (),
     ) -> Options:
-        """Raises ConfigurationError where anybody on the network could use the console."""
+        """Raises ConfigurationError where anybody on the network could use the console, or a proxy is no address."""
         if not is_loopback(host) and not users:
             raise ConfigurationError(
                 f"--host {host}: other machines reach this address, and there are no users; add one with "
                 "`traksense-ingest console user NAME --users FILE`, and pass --users FILE"
             )
+        for proxy in proxies:
+            if not is_network(proxy):
+                raise ConfigurationError(f"--proxy {proxy}: neither an address nor a network, such as 10.0.0.0/8")
         own = {name_of(host)} - {"0.0.0.0", "::"}  # noqa: S104  (no name for a browser)
         prefix = "/" + prefix.strip("/") if prefix.strip("/") else ""
         hosts = frozenset({*LOOPBACK, *own, *map(name_of, names)})

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from traksense_ingest.ops.console.actions import DONE, Action, newest_replay
+from traksense_ingest.ops.console.actions import DONE, INTERRUPTED, Action, newest_replay
 from traksense_ingest.ops.console.replays import Job, Replays, due
 
 
@@ -33,7 +33,9 @@ async def box_of(connection: Any, replays: Replays) -> ReplayBox | None:
     action = await newest_replay(connection)
     if action is None:
         return None
-    left = 0
+    job, left = replays.job_of(action.id), 0
+    if job and action.outcome == INTERRUPTED:  # after an outage, until its next sign of life
+        action = replace(action, ended_at=None, outcome=None)
     if not action.is_running and action.outcome != DONE and action.scope is not None:
         left = max(0, await due(connection, action.scope) - action.skipped)
-    return ReplayBox(action, replays.job_of(action.id), left)
+    return ReplayBox(action, job, left)

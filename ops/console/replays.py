@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from traksense_ingest.ops.advice import ingest_error
 from traksense_ingest.ops.appending.pace import Pace
-from traksense_ingest.ops.console.actions import BEAT, COUNT_DONE, DONE, END, HOLD, REPLAY, STATEMENT_S, start
+from traksense_ingest.ops.console.actions import COUNT_DONE, DONE, HOLD, REPLAY, beating, end, start
 from traksense_ingest.ops.console.guard.sessions import Session
 from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.dlq.append import streams
@@ -23,10 +23,9 @@ from traksense_ingest.ops.dlq.table import open_table
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError, IngestError
 from traksense_ingest.shared.failure import Unusable
-from traksense_ingest.shared.runtime.retry import Backoff, watch
+from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.runtime.service import unless_stopped
 
-BEAT_S = 3.0
 BATCH_S = 30.0  # a statement of a batch
 GRACE_S = 5.0  # for the batch that is under way when the console stops
 
@@ -71,17 +70,15 @@ class Job:
 
     async def run(self) -> None:
         """Raises nothing: how it ended is in the row of the action, and in the log."""
-        beat = asyncio.create_task(watch("the replay", self._beat, BEAT_S), name="heartbeat of the replay")
         try:
-            outcome = await self._outcome()
+            async with beating(self._settings.database_url, self.action, lambda: len(self._tally.skipped)):
+                outcome = await self._outcome()
         except TakenOver:
             log.warning("console: the replay %d was ended by another console", self.action)
             return
         except Exception:
             log.exception("console: the replay %d was stopped by a bug", self.action)
             outcome = "failed: a bug, see the console's log"
-        finally:
-            beat.cancel()
         await self._end(outcome)
 
     async def _outcome(self) -> str:
@@ -123,20 +120,12 @@ class Job:
         self.note = line
         log.info("console: the replay %d: %s", self.action, line)
 
-    async def _beat(self) -> None:
-        async with open_table(self._settings.database_url, STATEMENT_S) as connection:
-            await connection.execute(BEAT, self.action, len(self._tally.skipped))
-
     async def _end(self, outcome: str) -> None:
         done, skipped = self._tally.replayed, len(self._tally.skipped)
         text = "console: the replay %d has ended: %s; %d dead letters replayed, %d can't be"
         about = {"action": REPLAY, "outcome": outcome, "count": done}
         log.info(text, self.action, outcome, done, skipped, extra=about)
-        try:
-            async with open_table(self._settings.database_url, STATEMENT_S) as connection:
-                await connection.execute(END, self.action, outcome, skipped, None)
-        except IngestError as error:
-            log.warning("console: the end of the replay %d is not in the table of actions: %s", self.action, error)
+        await end(self._settings.database_url, self.action, outcome, skipped)
 
 
 class Replays:

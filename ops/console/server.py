@@ -48,7 +48,7 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
-    async with console.feed.running(), console.replays.running():
+    async with console.feed.running(), console.replays.running(), console.processes.running():
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
         console.announce()
         stopping = asyncio.create_task(stop.wait(), name="stop")

@@ -24,7 +24,6 @@ from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.render import TEMPLATES
 from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses
-from traksense_ingest.ops.status.verdict import verdict
 from traksense_ingest.shared.config import Settings
 
 log = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class Visit:
     async def render(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
         """A page, with the verdict and who is logged in above it."""
         if self.session is not None:
-            context["verdict"] = verdict(await self.console.feed.status())
+            context["verdict"] = await self.console.feed.verdict()
         text = await TEMPLATES.get_template(template).render_async(
             visit=self,
             url=self.url,

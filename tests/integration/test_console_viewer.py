@@ -17,22 +17,18 @@ from tests.support.writer_role import login_role
 from traksense_ingest.ops.console.app import PAGES
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.embedded import Server
+from traksense_ingest.ops.validate.sql import TABLES
 from traksense_ingest.shared.database import migrations
 
 pytestmark = pytest.mark.long  # of `make test-all`
 
-AGAIN = "".join(migration.sql for migration in migrations() if migration.version == 18)
+AGAIN = "".join(migration.sql for migration in migrations() if migration.version == 19)
 READABLE = (
     "schema_migrations",
     "stream_ledger",
     "device_status",
-    "ts_measure",
-    "cmd_ack",
-    "command",
-    "device_event",
-    "device",
-    "device_point",
-    "ingest_errors",
+    "console_action",
+    *(table for table in TABLES if table != "sparkplug_birth"),
 )
 FORBIDDEN = [
     *(f"DELETE FROM {table}" for table in READABLE if table != "device_status"),  # a view
@@ -85,6 +81,9 @@ async def test_it_reads_all_tenants_and_changes_nothing(stack: Stack, session: A
 
 async def test_it_may_be_granted_again(stack: Stack, session: Any) -> None:
     owner = await asyncpg.connect(stack.database_url)
+    await owner.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM traksense_viewer")
+    await owner.execute("DROP POLICY all_tenants_for_viewers ON device")
+    await owner.execute(AGAIN)
     await owner.execute(AGAIN)
     await owner.close()
     assert await session.fetchval("SELECT count(*) FROM device") == 2

@@ -1,11 +1,14 @@
-"""Migration 17's reason_group: what a reason says without its values."""
+"""Migration 18's reason_group: what a reason says without its values."""
 
 from __future__ import annotations
 
+import asyncpg
 import pytest
 
 from tests.support.dead_letters import TOPIC, dead_letter
 from tests.support.stack import Stack
+from tests.support.writer_role import login_role
+from traksense_ingest.shared.database import migrations
 from traksense_ingest.shared.messages import POISON_REASONS
 
 GROUPS = [
@@ -41,3 +44,20 @@ async def test_dead_letters_have_their_group(stack: Stack) -> None:
     rows = await stack.fetch("SELECT DISTINCT reason_group FROM ingest_errors")
     assert len(rows) == 1
     assert "line … column …" in rows[0]["reason_group"]
+
+
+async def test_a_writer_has_it_where_functions_are_for_nobody(stack: Stack) -> None:
+    """The migration may be run again, too."""
+    (again,) = (migration.sql for migration in migrations() if migration.version == 18)
+    await stack.execute("REVOKE EXECUTE ON FUNCTION reason_group FROM PUBLIC")
+    owner = await asyncpg.connect(stack.database_url)
+    await owner.execute(again)
+    await owner.close()
+    async with login_role(stack) as url:
+        writer = await asyncpg.connect(url)
+        await writer.execute(
+            """INSERT INTO ingest_errors (topic, payload, reason, error_class, stream, entry_id, deliveries)
+               VALUES ('a', 'x', 'line 1', 'parse_error', 's', '1-1', 1)"""
+        )
+        await writer.close()
+    assert await stack.fetchval("SELECT reason_group FROM ingest_errors") == "line …"

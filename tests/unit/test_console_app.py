@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
-from traksense_ingest.ops.console import app, visit
+from traksense_ingest.ops.console import app
 from traksense_ingest.ops.console.actions import Recorder
 from traksense_ingest.ops.console.feed import Feed
 from traksense_ingest.ops.console.guard import body
@@ -22,6 +21,7 @@ from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.console.visit import Console, Visit
+from traksense_ingest.ops.status.verdict import GOOD, Verdict
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import IngestError
 
@@ -31,8 +31,8 @@ SECRET = "s3cret-of-the-test"
 class NoFeed(Feed):
     """Of a pipeline that nobody has asked."""
 
-    async def status(self) -> Any:
-        return None
+    async def verdict(self) -> Verdict:
+        return Verdict(GOOD, "")
 
 
 async def answer(
@@ -40,7 +40,6 @@ async def answer(
 ) -> tuple[int, str]:
     """Status and text of a page that this endpoint makes, for whoever has a role, for a user who has one."""
     monkeypatch.setattr(app, "PAGES", (Page("/page", endpoint, role),))
-    monkeypatch.setattr(visit, "verdict", lambda _: SimpleNamespace(level="good", text=""))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     replays, recorder = Replays(settings), Recorder(settings.database_url)
     console = Console(settings, Options(), 9180, Sessions(), Attempts(), NoFeed(settings), replays, recorder)

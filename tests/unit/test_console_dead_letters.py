@@ -57,6 +57,8 @@ def test_what_text_can_not_hold_is_left_out() -> None:
         (str(ID_MAX), ID_MAX),
         (str(ID_MAX + 1), None),
         ("9" * 99, None),
+        ("9" * 5000, None),
+        ("0" * 19 + "1" + "9" * 20, None),
         ("0", None),
         ("-1", None),
         ("٣", None),

@@ -139,6 +139,14 @@ def test_an_address_for_others_needs_users(host: str) -> None:
     assert options.prefix == "/ingest"
 
 
+@pytest.mark.parametrize("proxy", ["*", "nginx", "10.0.0.1/8", "10.0.0.0/33", ""])
+def test_a_proxy_is_an_address_or_a_network(proxy: str) -> None:
+    with pytest.raises(ConfigurationError, match="neither an address nor a network"):
+        Options.checked("localhost", 9180, {}, (), "", None, (proxy,))
+    options = Options.checked("localhost", 9180, {}, (), "", None, ("10.0.0.0/8", "fd00::1"))
+    assert options.proxies[-2:] == ("10.0.0.0/8", "fd00::1")
+
+
 @pytest.mark.parametrize(
     "then",
     [

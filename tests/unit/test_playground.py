@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import multiprocessing
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.mapping_files import TOPIC, reading, readings
+from tests.support.waiting import eventually
 from traksense_ingest.ops.console.playground import Form, Wrong
 from traksense_ingest.ops.mapping.playground.answer import Chosen, Kind, drafted, tried
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, Limits, Stopped
@@ -147,3 +150,16 @@ async def test_a_process_ends_with_its_answer_or_at_a_limit(caplog: pytest.LogCa
     assert "ValueError" in caplog.text
     with pytest.raises(Stopped, match="it ran for more than 100 ms"):
         await LimitedProcesses(Limits(longest_s=0.1)).run(time.sleep, 60)
+
+
+async def test_no_process_outlives_the_console() -> None:
+    """At SIGTERM a thread that waits for one would hold up the end."""
+    processes = LimitedProcesses(Limits(cpu_s=3600, longest_s=3600))
+    async with processes.running():
+        assert await processes.run(sorted, [1]) == [1]
+        endless = asyncio.create_task(processes.run(_endless))
+        await eventually(lambda: multiprocessing.active_children() or endless.done(), "it runs")
+    with pytest.raises(Stopped, match="the console ends"):
+        await endless
+    with pytest.raises(Stopped, match="the console ends"):
+        await processes.run(_endless)

@@ -17,6 +17,15 @@ def is_loopback(address: str) -> bool:
         return address == "localhost"
 
 
+def is_network(text: str) -> bool:
+    """Whether it is an address, or a network of them. The server would ignore a name."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
 def name_of(host: str) -> str:
     """The value of a header Host without its port, in lower case."""
     name, bracket, _ = host.lower().partition("]")

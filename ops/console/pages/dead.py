@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from traksense_ingest.ops.console.actions import DONE, END, EXPORT, STATEMENT_S, start
+from traksense_ingest.ops.console.actions import DONE, EXPORT, STATEMENT_S, beating, end, start
 from traksense_ingest.ops.console.charts import bars
 from traksense_ingest.ops.console.filters import Filters, id_of
 from traksense_ingest.ops.console.page import Page
@@ -81,27 +81,24 @@ async def export(visit: Visit) -> Response:
     async with open_table(visit.settings.database_url) as connection:
         asked = total(await count(connection, filters.selection))
         action = await start(connection, visit.session, EXPORT, Scope(filters.selection), asked)
+    assert action is not None  # noqa: S101  (only of replays there is one at a time)
     return StreamingResponse(_counted(visit, filters, action), media_type=JSON_LINES, headers=headers)
 
 
-async def _counted(visit: Visit, filters: Filters, action: int | None) -> AsyncIterator[bytes]:
+async def _counted(visit: Visit, filters: Filters, action: int) -> AsyncIterator[bytes]:
     """The lines; how many they were is noted with the action, however it ends."""
-    written, outcome = 0, "ended by the browser"
+    url, written, outcome = visit.settings.database_url, 0, "ended by the browser"
     try:
-        async for line in exported(visit.settings, filters.selection):
-            yield line.encode()
-            written += 1
+        async with beating(url, action):
+            async for line in exported(visit.settings, filters.selection):
+                yield line.encode()
+                written += 1
         outcome = DONE
     except IngestError as error:
         outcome = f"failed: {error}"
         raise
     finally:
-        await asyncio.shield(_end(visit, action, outcome, written))
-
-
-async def _end(visit: Visit, action: int | None, outcome: str, written: int) -> None:
-    async with open_table(visit.settings.database_url, STATEMENT_S) as connection:
-        await connection.execute(END, action, outcome, 0, written)
+        await asyncio.shield(end(url, action, outcome, done=written))
 
 
 PAGES = (Page("/dead", show), Page("/dead/export", export))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.datastructures import FormData
 from starlette.responses import Response
 
 from traksense_ingest.ops.console.bounded import bounded
+from traksense_ingest.ops.console.filters import id_of
 from traksense_ingest.ops.console.listeners import SECONDS, Heard
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.playground import Form, Wrong
@@ -25,7 +25,6 @@ from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.load import formats
 
 PATIENCE_S = 5.0  # for the database
-ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -140,12 +139,12 @@ async def _tried(visit: Visit, form: Form) -> View:
 
 async def _letter(visit: Visit, text: str) -> Message:
     """Raises Wrong, and IngestError."""
-    if not ID.fullmatch(text):
+    if (id_ := id_of(text)) is None:
         raise Wrong("letter", "this is not the number of a dead letter")
     async with bounded("DATABASE_URL", visit.settings.database_url, PATIENCE_S):
-        message = await message_of_letter(visit.settings, int(text))
+        message = await message_of_letter(visit.settings, id_)
     if message is None:
-        raise Wrong("letter", f"there is no dead letter {int(text)}")
+        raise Wrong("letter", f"there is no dead letter {id_}")
     return message
 
 

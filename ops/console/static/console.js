@@ -32,7 +32,7 @@ function say(text, isLive) {
 async function refresh() {
   const last = document.getElementById("clock").textContent;
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(5000), headers: { "X-Refresh": "1" } });
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(5000) });
     if (answer.redirected) return say("logged out: open this page again", false);
     const fresh = new DOMParser().parseFromString(html.createHTML(await answer.text()), "text/html");
     for (const id of ["clock", "verdict", "main"]) {

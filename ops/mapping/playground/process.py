@@ -13,9 +13,10 @@ import logging
 import multiprocessing
 import resource
 import signal
+import threading
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, NamedTuple
@@ -49,6 +50,20 @@ class LimitedProcesses:
         self._limits = limits
         self._context = multiprocessing.get_context("forkserver")
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._lock = threading.Lock()  # for what follows: each process belongs to a thread
+        self._processes: set[ForkServerProcess] = set()
+        self._has_ended = False
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """For as long as the block: no process outlives it, nor a thread that waits for one."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._has_ended = True
+                for process in self._processes:
+                    process.kill()
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What it returns. Raises Stopped at a limit, and IngestError where the function does."""
@@ -64,7 +79,10 @@ class LimitedProcesses:
         return found["value"]
 
     def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:
-        with _started(self._context, function, arguments, self._limits) as (process, answer):
+        with (
+            _started(self._context, function, arguments, self._limits) as (process, answer),
+            self._known(process),
+        ):
             if not answer.poll(self._limits.longest_s):
                 return {"stopped": f"it ran for more than {duration(self._limits.longest_s)}"}
             try:
@@ -76,8 +94,22 @@ class LimitedProcesses:
                 return {"stopped": f"its answer has more than {ANSWER_MAX // 1024**2} MiB"}
             return found
 
+    @contextmanager
+    def _known(self, process: ForkServerProcess) -> Iterator[None]:
+        with self._lock:
+            self._processes.add(process)
+            if self._has_ended:
+                process.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._processes.remove(process)
+
     def _ended_with(self, code: int | None) -> dict[str, Any]:
         """Without an answer."""
+        if self._has_ended:
+            return {"stopped": "the console ends"}
         if code == -signal.SIGXCPU:
             return {"stopped": f"it needed more than {self._limits.cpu_s} s of processor time"}
         return {"bug": f"its process ended with {code}"}
