@@ -157,7 +157,7 @@ class Stack:
 
     @asynccontextmanager
     async def locked(self, table: str, mode: str = "EXCLUSIVE") -> AsyncIterator[None]:
-        """Nobody writes to a table for as long as the block, nor reads it if that is asked for; everything else goes on."""
+        """Nobody writes to a table for as long as the block, or in another `mode` reads it; everything else goes on."""
         connection = await asyncpg.connect(self.database_url)
         try:
             async with connection.transaction():
