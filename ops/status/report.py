@@ -110,9 +110,10 @@ class Status:
         return (shard.in_stream - self._before(shard).in_stream) / max(self.seconds, 1e-9)
 
     def outage_s(self, component: str) -> float:
-        """For how long a dependency could not be used, as a process or the collector says; 0 if nobody knows."""
-        waits = (wait.seconds for _, wait in self.waits if wait.component == component)
-        return max(waits, default=0.0) or self.outages.get(component, 0.0)
+        """For how long a dependency could not be used, as whoever saw it first says: a process or the collector; 0 if
+        nobody knows."""
+        waits = [wait.seconds for _, wait in self.waits if wait.component == component]
+        return max([*waits, self.outages.get(component, 0.0)])
 
     def forecast(self, shard: StreamSnapshot) -> Forecast:
         """How its backlog develops."""

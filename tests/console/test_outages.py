@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.console.browser import is_live
@@ -12,12 +13,20 @@ from tests.console.conftest import log_in
 from tests.support.console import Console, running
 from tests.support.stack import Stack
 
+HEADINGS = {"/dead": "Dead letters", "/devices": "Devices"}
+# Everything that #live says from now on.
+OBSERVE = """
+() => {
+  const live = document.getElementById("live");
+  window.said = [];
+  new MutationObserver(() => window.said.push(live.textContent)).observe(live, { childList: true });
+}"""
 CLOCK = re.compile(r"the console does not answer; what you see is from \d\d:\d\d:\d\d")
 
 
-async def opened(operator: BrowserContext) -> Page:
+async def opened(operator: BrowserContext, path: str = "/") -> Page:
     page = await operator.new_page()
-    await page.goto("/")
+    await page.goto(path)
     await is_live(page)
     await page.evaluate("() => { window.isTheSame = true; }")
     return page
@@ -38,6 +47,18 @@ async def test_the_database_is_down_and_back(operator: BrowserContext, fleet: St
     await fleet.allow_connections()
     await expect(verdict).to_have_class(re.compile(r"\bgood\b"))
     assert await is_the_same(page), "without loading it again"
+
+
+@pytest.mark.parametrize(("path", "table"), [("/dead", "ingest_errors"), ("/devices", "device")])
+async def test_a_database_that_hangs_is_no_console_that_does_not_answer(
+    operator: BrowserContext, fleet: Stack, path: str, table: str
+) -> None:
+    page = await opened(operator, path)
+    await page.evaluate(OBSERVE)
+    async with fleet.locked(table, "ACCESS EXCLUSIVE"):
+        await expect(page.locator("#main")).to_contain_text("no answer")
+    await expect(page.locator("h1")).to_have_text(HEADINGS[path])
+    assert await page.evaluate("() => window.said") == [], "it was live all the time"
 
 
 async def test_a_console_that_is_gone_is_no_live_page(

@@ -156,12 +156,12 @@ class Stack:
             await connection.close()
 
     @asynccontextmanager
-    async def locked(self, table: str) -> AsyncIterator[None]:
-        """Nobody writes to a table for as long as the block; everything else goes on."""
+    async def locked(self, table: str, mode: str = "EXCLUSIVE") -> AsyncIterator[None]:
+        """Nobody writes to a table for as long as the block, or in another `mode` reads it; everything else goes on."""
         connection = await asyncpg.connect(self.database_url)
         try:
             async with connection.transaction():
-                await connection.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+                await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
                 yield
         finally:
             await connection.close()

@@ -67,6 +67,15 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
         {"dependencies": down("database"), "outages": {"database": 40.0}, **still(45_000, 100)},
         "The database has been unreachable for 40 s: nothing is lost, the backlog grows, room for 50 s.",
     ),
+    "database, seen by a writer later": (
+        {
+            "dependencies": down("database"),
+            "outages": {"database": 70.0},
+            "writers": [replace(WRITER, waits=[DATABASE])],
+            **still(0),
+        },
+        "The database has been unreachable for 70 s: nothing is lost.",
+    ),
     "database refused": (
         {"dependencies": down("database", State.REFUSED), **still(7)},
         "The database rejects the connection, or is not migrated: nothing is lost, 7 entries wait in the streams.",

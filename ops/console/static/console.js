@@ -2,6 +2,7 @@
 "use strict";
 
 const period = Number(document.body.dataset.refresh) * 1000;
+const patience = 12_000; // longer than the console itself waits for a database that does not answer
 const html = globalThis.trustedTypes?.createPolicy("console", { createHTML: (text) => text }) ?? { createHTML: (text) => text };
 const isSame = (old, fresh) => old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && old.id === fresh.id;
 
@@ -32,7 +33,7 @@ function say(text, isLive) {
 async function refresh() {
   const last = document.getElementById("clock").textContent;
   try {
-    const answer = await fetch(location.href, { signal: AbortSignal.timeout(5000) });
+    const answer = await fetch(location.href, { signal: AbortSignal.timeout(patience) });
     if (answer.redirected) return say("logged out: open this page again", false);
     const fresh = new DOMParser().parseFromString(html.createHTML(await answer.text()), "text/html");
     for (const id of ["clock", "verdict", "main"]) {
