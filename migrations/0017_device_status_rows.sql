@@ -1,6 +1,6 @@
--- A role that may read public.device_status, for example since somebody granted it all tables, sees the devices of its
--- tenant alone, as in the table itself. Whom row level security does not concern, as writers and the tables' owner, sees
--- all of them, and so do members of traksense_viewer (migration 19). May be run again.
+-- A role that may read public.device_status, for example after a GRANT on all tables, sees only the devices of its
+-- tenant, as in the table itself. Roles without row level security, such as writers and the tables' owner, see all devices,
+-- and so do members of traksense_viewer (migration 19). May be run again.
 
 CREATE OR REPLACE VIEW public.device_status AS
 SELECT device.tenant_id, device.device_id, device.site_id, device.last_seen, device.last_reading,

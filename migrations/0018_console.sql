@@ -1,4 +1,4 @@
--- For the console: what its users have done, and which dead letters have the same reason but for its values. May be run
+-- For the console: the actions of its users, and groups of dead letters whose reasons differ only in their values. May be run
 -- again.
 --
 -- The column reason_group rewrites ingest_errors, some 20 s for a million dead letters: a writer that has a dead letter to
@@ -21,14 +21,14 @@ CREATE TABLE IF NOT EXISTS public.console_action (
 -- The consoles of one database replay one after the other.
 CREATE UNIQUE INDEX IF NOT EXISTS console_action_replay ON public.console_action ((true))
     WHERE action = 'replay' AND ended_at IS NULL;
-COMMENT ON TABLE public.console_action IS 'What users of the console have done: logins, exports and replays of dead letters.';
-COMMENT ON COLUMN public.console_action.seen_at IS 'When the console last said that it works on it; an action without an end and with an old one was interrupted.';
+COMMENT ON TABLE public.console_action IS 'Actions of users of the console: logins, exports and replays of dead letters.';
+COMMENT ON COLUMN public.console_action.seen_at IS 'The last heartbeat of the console for this action; an action without an end and with an old heartbeat was interrupted.';
 COMMENT ON COLUMN public.console_action.scope IS 'Which dead letters: the conditions, and of a replay its rate in messages/s.';
-COMMENT ON COLUMN public.console_action.asked IS 'How many dead letters fulfilled the conditions.';
-COMMENT ON COLUMN public.console_action.skipped IS 'How many of them can''t be replayed exactly.';
+COMMENT ON COLUMN public.console_action.asked IS 'How many dead letters matched the conditions.';
+COMMENT ON COLUMN public.console_action.skipped IS 'How many of them were skipped, because they can''t be replayed exactly.';
 COMMENT ON COLUMN public.console_action.outcome IS 'How it ended: done, or why not; NULL until then.';
 
--- What a reason says without what differs from message to message: texts in quotation marks, numbers, indexes, times. Such
+-- A reason without the values that differ from message to message: texts in quotation marks, numbers, indexes, times. Such
 -- text begins at the edge of a word, so p1 and itg200 stay, and UTF-8 is a name. Only ASCII letters count, so that the
 -- result does not depend on a locale's version.
 CREATE OR REPLACE FUNCTION public.reason_group(reason text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -42,8 +42,8 @@ AS $$
         'UTF-…', 'UTF-8'
     )
 $$;
-COMMENT ON FUNCTION public.reason_group IS 'The reason of a dead letter without its values: reasons with the same text are of one group.';
--- A writer that stores a dead letter calls it, also where functions are for nobody but their owner.
+COMMENT ON FUNCTION public.reason_group IS 'The reason of a dead letter without its values: reasons with the same text are one group.';
+-- A writer that stores a dead letter calls it, also where only the owner of a function may call it.
 GRANT EXECUTE ON FUNCTION public.reason_group TO PUBLIC;
 
 ALTER TABLE public.ingest_errors ADD COLUMN IF NOT EXISTS reason_group text COLLATE "C"

@@ -1,5 +1,5 @@
--- traksense_viewer: what a console needs that changes nothing. It reads what the console shows, of all tenants; by way of
--- traksense_reader also the views of the schema `tenant`, those of aggregates that are made later among them. Unlike the
+-- The role traksense_viewer, for a console that only reads. It reads what the console shows, of all tenants; as a member of
+-- traksense_reader also the views of the schema `tenant`, including views of aggregates that are created later. Unlike the
 -- writer it needs no BYPASSRLS, which members don't inherit: a policy of each table lets it and its members see all rows.
 -- May be run again.
 

@@ -1,4 +1,4 @@
-"""Quantiles of what a histogram has counted in between two readings of it."""
+"""Quantiles of the observations of a histogram between two readings of it."""
 
 from __future__ import annotations
 

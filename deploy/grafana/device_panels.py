@@ -1,4 +1,4 @@
-"""The kinds of panel that the dashboard of devices has. Each asks PostgreSQL a query of queries.sql."""
+"""The kinds of panel that the dashboard of devices has. Each runs a query of queries.sql."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sql(name: str) -> str:
 
 
 class Query(Dataquery):
-    """SQL in the format of Grafana's data source, for which the SDK has no builder."""
+    """SQL in the format of Grafana's data source, for which the SDK does not have a builder."""
 
     def __init__(self, name: str, form: str) -> None:
         self._name, self._form = name, form
@@ -106,7 +106,7 @@ def table(
     height: int,
     width: int,
 ) -> TablePanel:
-    """The query's rows; `columns` are shown in another way than by default."""
+    """The query's rows; `columns` are those that are not shown as by default."""
     panel = (
         TablePanel()
         .title(title)

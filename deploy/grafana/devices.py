@@ -1,6 +1,6 @@
 """The devices of a tenant: `python -m deploy.grafana.devices` writes it to dashboards/traksense-devices.json.
 
-First what needs somebody, of all devices; then what the chosen devices measure, and what was asked of them.
+First all devices, those with a problem first; then the readings, commands and events of the chosen devices.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ UID = "traksense-devices"
 
 GREEN, ORANGE, RED, BLUE = "green", "orange", "red", "blue"
 STATUSES = {"offline": RED, "silent": RED, "late": ORANGE, "online": GREEN}
-ANSWERS = {"failed": RED, "overdue": ORANGE, "waits": BLUE, "done": GREEN}
+RESULTS = {"failed": RED, "overdue": ORANGE, "no ACK yet": BLUE, "done": GREEN}
 
 
 def tenant() -> DatasourceVariable:
-    """A data source is one tenant's: its role decides what it reads, not a value that is put into a query."""
+    """Each tenant has its own data source, whose role decides what it reads, not a value in a query."""
     return (
         DatasourceVariable("tenant")
         .label("Tenant")
@@ -74,12 +74,12 @@ def source() -> QueryVariable:
 
 
 def all_devices() -> list[Builder[Panel]]:
-    """What needs somebody now."""
+    """The status of all devices, and their commands."""
     return [
         figures(
             "Devices by status",
             "Now. Offline: its state says so, or its last will. Silent: nothing for more than 5 times its interval. "
-            "Late: for more than twice its interval. The clock is wrong: by more than a minute.",
+            "Late: nothing for more than twice its interval. Clock is wrong: by more than a minute.",
             "statuses",
             {
                 "offline": {None: GREEN, 1: RED},
@@ -96,7 +96,7 @@ def all_devices() -> list[Builder[Panel]]:
             "answers",
             {
                 "sent": {None: BLUE},
-                "answered": {None: BLUE},
+                "acknowledged": {None: BLUE},
                 "failed": {None: GREEN, 1: RED},
                 "overdue": {None: GREEN, 1: ORANGE},
                 "latency, p95": {None: BLUE},
@@ -105,8 +105,8 @@ def all_devices() -> list[Builder[Panel]]:
             width=WIDTH // 2,
         ),
         table(
-            "Devices, those first that need somebody",
-            "Click on a device to choose it. Interval: how often it sends, learned or set by hand. Clock: by how much "
+            "Devices, those with a problem first",
+            "Click on a device to choose it. Interval: how often it sends, learned or set. Clock: by how much "
             "it is behind (positive) or ahead (negative). At most 1000 devices.",
             "device_list",
             {
@@ -124,7 +124,7 @@ def all_devices() -> list[Builder[Panel]]:
 
 
 def chosen_devices() -> list[Builder[Panel]]:
-    """What they measure, and what was asked of them."""
+    """Their readings, commands and events."""
     third = WIDTH // 3
     return [
         heading("### ${device:csv}", width=WIDTH),
@@ -158,7 +158,7 @@ def chosen_devices() -> list[Builder[Panel]]:
         .fill_opacity(10),
         table(
             "Events and states",
-            "Of the time range, the newest 200. State: what the device or its last will said of its connection.",
+            "Of the time range, the newest 200. State: the state of its connection, from the device or its last will.",
             "events",
             height=8,
             width=WIDTH // 2,
@@ -167,7 +167,7 @@ def chosen_devices() -> list[Builder[Panel]]:
             "Commands",
             "Sent in the time range, the newest 200.",
             "command_list",
-            {"answer": [*coloured(ANSWERS), width_of(100)], "latency": [unit(units.Seconds), width_of(110)]},
+            {"result": [*coloured(RESULTS), width_of(100)], "latency": [unit(units.Seconds), width_of(110)]},
             height=8,
             width=WIDTH,
         ),
@@ -175,11 +175,11 @@ def chosen_devices() -> list[Builder[Panel]]:
 
 
 def dashboard() -> Dashboard:
-    """The whole of it."""
+    """The dashboard."""
     made = (
         Dashboard("Devices of a tenant")
         .uid(UID)
-        .description("Which devices need somebody, and what the chosen ones measure. Its data source reads one tenant.")
+        .description("Devices with a problem, and the readings of the chosen ones. Its data source reads one tenant.")
         .tags(["traksense", "devices"])
         .time("now-6h", "now")
         .refresh("1m")

@@ -1,4 +1,4 @@
--- What the dashboard of devices asks PostgreSQL, as a reader of one tenant: deploy/postgres/reader.sql makes its role.
+-- The queries of the dashboard of devices, as a reader of one tenant: deploy/postgres/reader.sql creates its role.
 -- The names have no schema: search_path of the role has the schema of its views. Grafana replaces variables and macros,
 -- in comments too: a variable by its chosen values, each quoted, so an array of them is correct without any as well.
 
@@ -87,7 +87,7 @@ GROUP BY 1, 2
 ORDER BY 1
 
 -- name: answers
-SELECT count(*) AS sent, count(acknowledged_at) AS answered, count(*) FILTER (WHERE NOT ok) AS failed,
+SELECT count(*) AS sent, count(acknowledged_at) AS acknowledged, count(*) FILTER (WHERE NOT ok) AS failed,
     count(*) FILTER (WHERE is_overdue) AS overdue,
     percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM latency)) AS "latency, p95"
 FROM command
@@ -95,7 +95,7 @@ WHERE $__timeFilter(sent_at)
 
 -- name: command_list
 SELECT sent_at AS sent, device_id AS device, cmd AS command,
-    CASE WHEN ok THEN 'done' WHEN NOT ok THEN 'failed' WHEN is_overdue THEN 'overdue' ELSE 'waits' END AS answer,
+    CASE WHEN ok THEN 'done' WHEN NOT ok THEN 'failed' WHEN is_overdue THEN 'overdue' ELSE 'no ACK yet' END AS result,
     extract(epoch FROM latency)::float AS latency, err AS error, cmd_id AS id
 FROM command
 WHERE device_id = ANY (ARRAY[$device]::text[]) AND $__timeFilter(sent_at)

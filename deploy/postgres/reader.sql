@@ -1,5 +1,5 @@
--- A role that reads the rows of one tenant and can't read another's, whatever SQL it runs: for a dashboard, since whoever
--- sees it can send any SQL, or for a person. As the tables' owner, who may create roles, with psql 15 or newer:
+-- A role that reads the rows of one tenant and can't read another's, whatever SQL it runs: for a dashboard, because its
+-- users can send any SQL, or for a person. As the tables' owner, who may create roles, with psql 15 or newer:
 --
 --   READER_PASSWORD=… psql "$DATABASE_URL" -v role=acme_reader -v tenant=acme -f deploy/postgres/reader.sql
 --
@@ -18,7 +18,7 @@ SELECT :{?role} AND :{?tenant} AND :{?password} AS is_complete \gset
     DO $$ BEGIN RAISE 'READER_PASSWORD, -v role=… and -v tenant=… are needed'; END $$;
 \endif
 
--- What it may read by another way would not be limited to the tenant.
+-- Other privileges would not be limited to the tenant.
 SELECT EXISTS (
     SELECT FROM pg_roles AS role WHERE rolname = :'role'
         AND (rolsuper OR rolbypassrls OR EXISTS (SELECT FROM pg_auth_members AS granted WHERE granted.member = role.oid))
@@ -27,14 +27,14 @@ SELECT EXISTS (
     DO $$ BEGIN RAISE 'this role is a superuser, has BYPASSRLS or is a member of another one: choose a new name'; END $$;
 \endif
 
--- In the schema `tenant` its views would take the place of those that they read.
+-- With the name `tenant` the new views would replace the views that they read.
 SELECT EXISTS (
     SELECT FROM pg_namespace AS schema WHERE nspname = :'role' AND NOT EXISTS (
         SELECT FROM aclexplode(schema.nspacl) AS granted JOIN pg_roles AS role ON role.oid = granted.grantee
         WHERE role.rolname = :'role'
     )
-) AS is_taken \gset
-\if :is_taken
+) AS exists_already \gset
+\if :exists_already
     DO $$ BEGIN RAISE 'there is a schema with the name of the role: choose a new name'; END $$;
 \endif
 

@@ -19,8 +19,8 @@ from traksense_ingest.shared.runtime.retry import watch
 from traksense_ingest.shared.sql import statements
 
 STATEMENT_S = 5.0  # how long a page waits for a database that does not answer
-BEAT_S = 3.0  # between two signs of life of an action
-GONE_S = 15.0  # an action of which its console has said nothing for so long was interrupted
+BEAT_S = 3.0  # between two heartbeats of an action
+GONE_S = 15.0  # without a heartbeat of its console for so long an action was interrupted
 REPLAY, EXPORT, LOGIN, FAILED_LOGIN = "replay", "export", "login", "failed login"
 DONE, INTERRUPTED = "done", "interrupted"
 
@@ -40,7 +40,7 @@ class Action:
 
     id: int
     started_at: datetime
-    ended_at: datetime | None  # None while it goes on
+    ended_at: datetime | None  # None while it runs
     user_name: str
     role: str
     action: str
@@ -62,18 +62,18 @@ async def newest_replay(connection: Any) -> Action | None:
 
 
 async def action_of(connection: Any, id_: int) -> Action | None:
-    """The one with this id."""
+    """The action with this id."""
     row = await connection.fetchrow(ONE, GONE_S, id_)
     return _action(row) if row else None
 
 
 async def page_of(connection: Any, up_to: int | None, size: int) -> Sequence[Action]:
-    """So many of them up to an id, the newest first."""
+    """At most `size` actions up to an id, the newest first."""
     return [_action(row) for row in await connection.fetch(PAGE, GONE_S, up_to, size)]
 
 
 async def start(connection: Any, who: Session, action: str, scope: Scope, asked: int) -> int | None:
-    """The id of a new one; None where a console replays already."""
+    """The id of a new action; None where a console replays already."""
     await connection.execute(END_INTERRUPTED, GONE_S)
     found: int | None = await connection.fetchval(
         START, who.user, who.role.name.lower(), action, scope.as_json(), asked
@@ -121,15 +121,15 @@ def _action(row: Any) -> Action:
 
 
 class Recorder:
-    """Writes rows of what needs no database itself, in the background: a login does not wait for an outage."""
+    """Writes rows of actions that need no database, in the background: a login does not wait until an outage ends."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._tasks: set[asyncio.Task[None]] = set()
 
     def record(self, user: str, role: str, action: str, outcome: str = DONE) -> None:
-        """The log line is the caller's; the row is missing where the database can't be used."""
-        if len(self._tasks) < 10:  # as many connections at once, whoever guesses passwords
+        """The caller writes the log line. During an outage of the database the row is missing."""
+        if len(self._tasks) < 10:  # the limit of connections at once, also while passwords are guessed
             task = asyncio.create_task(self._record(user, role, action, outcome), name="record")
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -139,4 +139,4 @@ class Recorder:
             async with open_table(self._url, STATEMENT_S) as connection:
                 await connection.execute(RECORD, *values)
         except IngestError as error:
-            log.warning("console: not in the table of actions: %s", error)
+            log.warning("console: an action is not recorded in console_action: %s", error)

@@ -1,4 +1,4 @@
-"""What `console user` does: a line of the file of users."""
+"""`console user`: adds a line to the file of users, or replaces it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PASSWORD_MIN = 8  # characters
 
 
 def add_user(name: str, users: Path, role: str) -> None:
-    """Write the user's line; the others of the file stay as they are. Raises ConfigurationError and UsageError."""
+    """Write the user's line; other lines of the file stay as they are. Raises ConfigurationError and UsageError."""
     if not NAME.fullmatch(name):
         raise click.UsageError(f"NAME: {name!r} has other characters than letters, digits, and . _ @ -")
     known = read_users(users) if users.exists() and users.read_text(encoding="utf-8").strip() else {}

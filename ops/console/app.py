@@ -33,9 +33,9 @@ from traksense_ingest.ops.console.pages import (
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.shared.errors import IngestError
 
-HEADINGS = {404: "Not found", 405: "Not possible", 413: "Too large", 408: "Too slow"}
-TEXTS = {404: "There is no such page.", 405: "This address takes no such request."}
-A_BUG = "This is a bug of the console. Its log says more; the pipeline is not concerned."
+HEADINGS = {404: "Not found", 405: "Method not allowed", 413: "Too large", 408: "Request timeout"}
+TEXTS = {404: "There is no such page.", 405: "This address does not accept this method."}
+A_BUG = "This is a bug in the console. Its log has the details. The pipeline is not affected."
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ PAGES: Sequence[Page] = (
 
 
 def make_app(console: Console) -> ASGIApp:
-    """All of it, for one console."""
+    """The application of one console."""
     routes: list[BaseRoute] = [page.route(console) for page in PAGES]
     routes += [Mount("/static", StaticFiles(directory=STATIC)), Route("/healthz", _healthz)]
 
@@ -66,7 +66,7 @@ def make_app(console: Console) -> ASGIApp:
 
 
 async def _healthz(_: Request) -> Response:
-    """For whoever starts the process: it answers, whatever the pipeline does."""
+    """For probes of Docker and Kubernetes: it answers also while the pipeline is down."""
     return PlainTextResponse("ok\n")
 
 
@@ -84,7 +84,7 @@ async def _failed(visit: Visit, error: Exception) -> Response:
 
 
 class Gate:
-    """Before the routes: the header Host, and the prefix of a reverse proxy, which some remove and some pass on."""
+    """Before the routes: checks the header Host, and adds the prefix of a reverse proxy where the proxy removed it."""
 
     def __init__(self, app: ASGIApp, console: Console) -> None:
         self._app = app
@@ -102,11 +102,11 @@ class Gate:
             await send(message)
 
         path = scope["path"]
-        if path == "/healthz":  # asked by an orchestrator, by the address of a pod
+        if path == "/healthz":  # a probe uses the address of the pod as Host
             await self._app(scope, receive, send_with_headers)
             return
         if not is_allowed(Headers(scope=scope).get("host", ""), self._console.options.hosts):
-            text = "This console does not answer to this name: see --allow-host.\n"
+            text = "This console does not accept this host name. Add it with --allow-host.\n"
             await PlainTextResponse(text, 421)(scope, receive, send_with_headers)
             return
         prefix = self._console.options.prefix
@@ -114,5 +114,5 @@ class Gate:
             path = prefix + path
         try:
             await self._app({**scope, "path": path, "root_path": prefix}, receive, send_with_headers)
-        except Exception:  # whose page is sent already
+        except Exception:  # the error page is sent already
             log.exception("console: a bug, in %s %s", scope["method"], path)

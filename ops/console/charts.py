@@ -1,4 +1,4 @@
-"""Charts as SVG, made here: the browser needs no script for them. No style attributes, which the policy forbids."""
+"""Charts as SVG, without a script, and without style attributes, which the Content-Security-Policy forbids."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Chart(NamedTuple):
     latest value."""
 
     title: str
-    text: str  # the same in words
+    text: str  # the same as text, for screen readers
     ticks: Sequence[str]
     legend: Sequence[tuple[str, str, str]]
     minutes: int
@@ -106,7 +106,7 @@ def _in_words(series: Series, words: Callable[[float | None], str]) -> str:
 
 
 def bars(values: Sequence[float], label: str) -> Markup:
-    """A sparkline of bars, each relative to the highest one; `label` says the same in words."""
+    """A sparkline of bars, each relative to the highest one; `label` is the same as text."""
     width, highest = len(values) * (BAR + GAP), max([*values, 1e-9])
     shown = [
         Markup('<rect x="{}" y="{:.1f}" width="{}" height="{:.1f}"/>').format(

@@ -10,7 +10,7 @@ from traksense_ingest.ops.help import Group, argument, option
 from traksense_ingest.shared import ports
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-WHERE, WHO = "Where it listens", "Who may use it"
+WHERE, WHO = "Addresses", "Access"
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -30,7 +30,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     envvar="CONSOLE_PREFIX",
     show_envvar=True,
     metavar="PATH",
-    help="The path that it has behind a reverse proxy, such as /ingest.",
+    help="The path of the console behind a reverse proxy, such as /ingest.",
 )
 @option(
     "--users",
@@ -38,7 +38,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     envvar="CONSOLE_USERS",
     show_envvar=True,
     type=FILE,
-    help="A file of users, as `console user` writes it; without one, whoever has the link.",
+    help="The file of users, which `console user` writes. Without it, anyone with the link is an operator.",
 )
 @option(
     "--allow-host",
@@ -48,7 +48,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     show_envvar=True,
     multiple=True,
     metavar="NAME",
-    help="A name under which browsers reach it, besides localhost; may be given several times.",
+    help="A host name under which browsers reach it, in addition to localhost; may be given several times.",
 )
 @option(
     "--proxy",
@@ -58,7 +58,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     show_envvar=True,
     multiple=True,
     metavar="ADDRESS",
-    help="A reverse proxy on another machine, whose X-Forwarded-For and -Proto are believed.",
+    help="A reverse proxy on another machine, whose X-Forwarded-For and -Proto are trusted.",
 )
 @option(
     "--link-file",
@@ -66,7 +66,7 @@ WHERE, WHO = "Where it listens", "Who may use it"
     envvar="CONSOLE_LINK_FILE",
     show_envvar=True,
     type=FILE,
-    help="Keep the link in this file, which only its owner can read, instead of in the log.",
+    help="Write the link to this file, which only its owner can read, instead of to the log.",
 )
 @click.pass_context
 def console(
@@ -81,9 +81,9 @@ def console(
 ) -> None:
     """Show the pipeline in a browser.
 
-    Pages for the person on call: how the pipeline is doing, dead letters and their replay, devices, a playground for
-    mappings, and the streams. It prints a link that opens it once; with --users it asks for a name and a password.
-    Another address than this machine's own needs users. Runs until Ctrl-C or SIGTERM; needs the extra `console`.
+    Pages for the person on call: the state of the pipeline, dead letters and their replay, devices, a playground for
+    mappings, and the streams. It prints a link, which can be used once; with --users it asks for a name and a password.
+    An address other than loopback needs --users. Runs until Ctrl-C or SIGTERM. Needs the extra `console`.
 
     \b
     Examples:
@@ -111,13 +111,13 @@ def console(
     "--role",
     type=click.Choice(("viewer", "operator")),
     default="viewer",
-    help="A viewer changes nothing; an operator replays dead letters.",
+    help="A viewer can only read; an operator can also replay dead letters.",
 )
 def user(name: str, users: Path, role: str) -> None:
     """Add a user, or change one.
 
-    Asks for the password, or reads it from stdin if that is no terminal. The file holds its scrypt hash. A console
-    that runs reads the file when it starts.
+    Asks for the password, or reads it from stdin if stdin is not a terminal. The file holds its scrypt hash. A console
+    reads the file when it starts: restart it after a change.
 
     \b
     Examples:

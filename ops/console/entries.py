@@ -22,7 +22,7 @@ Raw = tuple[bytes, Mapping[bytes, bytes]]  # an id, and the fields
 PAGE = 50  # entries
 AT_ONCE = 4  # entries that are read first, then twice as many each time: each may have a MiB
 BYTES_MAX = 4 * 1024 * 1024  # of a page: it ends with the entries that were read when there are more
-PENDING_MAX = 200  # with ids of a page: some may be of entries that are gone
+PENDING_MAX = 200  # of the ids of a page: some may be of entries that were removed
 VALUE_MAX = 200  # characters of a field that are shown
 PART_MAX = 2**64 - 1
 ID_MIN, ID_MAX = "0-0", f"{PART_MAX}-{PART_MAX}"
@@ -30,7 +30,7 @@ _ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 
 class WrongStart(ValueError):
-    """What was given is no id, or no time; the message is one line."""
+    """The given text is neither an id nor a time; the message is one line."""
 
 
 class Range(NamedTuple):
@@ -42,7 +42,7 @@ class Range(NamedTuple):
 
 
 class Pending(NamedTuple):
-    """Who has an entry that is delivered and not settled."""
+    """The consumer of an entry that is delivered and not settled."""
 
     consumer: str
     idle_s: float
@@ -54,9 +54,9 @@ class Entry:
     """An entry, as text that is safe to print."""
 
     id: str
-    at: datetime | None  # by its id, which is of Redis's clock
+    at: datetime | None  # from its id: the time of Redis's clock
     topic: str | None
-    received_at: datetime | str | None  # a text if it is no time
+    received_at: datetime | str | None  # a text if it is not a time
     payload: Excerpt | None
     others: Mapping[str, str]  # its other fields
     pending: Pending | None
@@ -77,15 +77,15 @@ def id_of(text: str) -> str:
     """A complete id: `1700000000000-0`, of which the second part may be left out. Raises WrongStart."""
     found = _ID.fullmatch(text)
     if not found:
-        raise WrongStart(f"{_quoted(text)} is no id, such as 1700000000000-0")
+        raise WrongStart(f"{_quoted(text)} is not an id, such as 1700000000000-0")
     parts = [int(part) for part in found.groups(default="0")]
     if max(parts) > PART_MAX:
-        raise WrongStart(f"{_quoted(text)} is no id: each of its parts is below 2^64")
+        raise WrongStart(f"{_quoted(text)} is not an id: each of its parts must be below 2^64")
     return f"{parts[0]}-{parts[1]}"
 
 
 def start_of(text: str) -> str:
-    """The first id that counts: an id, or that of a time, as `2025-10-07T15:30:00Z` or `15m` before now.
+    """Where to begin: an id, or the lowest id of a time, as `2025-10-07T15:30:00Z` or `15m` before now.
 
     Raises WrongStart.
     """
@@ -123,7 +123,7 @@ async def read_entries(client: Redis, stream: str, range_: Range) -> Entries:
     elif range_.after is not None:
         start = range_.after
         found, has_more = await _page(client, stream, f"({start}") if start != ID_MAX else ([], False)
-    if not found and range_.after is None:  # or what was before it is settled
+    if not found and range_.after is None:  # or the entries before it are settled meanwhile
         found, has_more = await _page(client, stream, start)
     ids = [id_.decode() for id_, _ in found]
     first = ids[0] if ids else start
@@ -152,7 +152,7 @@ async def _before(client: Redis, stream: str, id_: str, most: int) -> list[Raw]:
 
 
 async def _read(command: Any, stream: str, first: str, last: str, most: int) -> list[Raw]:
-    """A few, then as many at once as are known to be small; fewer than `most` also if they are large."""
+    """A few entries first, then more at a time if they are small. Large entries: fewer than `most`."""
     found: list[Raw] = []
     count = AT_ONCE
     while len(found) < most and not _is_large(found):
@@ -180,7 +180,7 @@ async def _pending(client: Redis, stream: str, ids: Sequence[str]) -> dict[str, 
     except NoPermissionError:
         raise
     except ResponseError as error:
-        if "NOGROUP" in str(error):  # no writer has ever been here
+        if "NOGROUP" in str(error):  # no writer has created the group yet
             return {}
         raise
     return {
@@ -215,7 +215,7 @@ def _entry(id_: str, fields: Mapping[bytes, bytes], pending: Pending | None) -> 
 
 
 def _time(milliseconds: str) -> datetime | None:
-    """None if it is no number, or too large for a time."""
+    """None if it is not a number, or too large for a time."""
     if not re.fullmatch(r"[0-9]{1,14}", milliseconds):
         return None
     return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)

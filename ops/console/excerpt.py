@@ -1,4 +1,4 @@
-"""The beginning of a payload, as text, or as hex where it is no text."""
+"""The beginning of a payload, as text, or as hex where it is not text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from traksense_ingest.ops.dlq.payload import content_of, packing
 from traksense_ingest.ops.terminal import printable
 
 SHOWN = 4096  # bytes
-WIDTH = 16  # bytes of a line of hex
+WIDTH = 16  # bytes in a line of hex
 PREVIEW = 100  # characters
 
 
@@ -26,7 +26,7 @@ class Excerpt(NamedTuple):
     @property
     def preview(self) -> str:
         """Its beginning in one line."""
-        line = " ".join(self.text[: 2 * PREVIEW].split()) if self.is_text else "bytes that are no text"
+        line = " ".join(self.text[: 2 * PREVIEW].split()) if self.is_text else "bytes that are not text"
         return line if len(line) <= PREVIEW else f"{line[:PREVIEW]}…"
 
 
@@ -40,8 +40,8 @@ def excerpt(payload: bytes) -> Excerpt:
 
 
 def _text(shown: bytes, *, is_cut: bool) -> str | None:
-    """None if it isn't UTF-8, or has control characters that no text has."""
-    for end in range(len(shown), max(0, len(shown) - 4) if is_cut else len(shown) - 1, -1):  # cut within a character
+    """None if it isn't UTF-8, or has control characters that text does not have."""
+    for end in range(len(shown), max(0, len(shown) - 4) if is_cut else len(shown) - 1, -1):  # cut inside a character
         try:
             text = shown[:end].decode()
         except UnicodeDecodeError:
@@ -56,12 +56,12 @@ def _has_controls(text: str) -> bool:
 
 
 def _line(text: str) -> str:
-    """Tabs are for reading; what would be invisible is an escape."""
+    """Tabs stay; other invisible characters become escapes."""
     return "\t".join(printable(part) for part in text.split("\t"))
 
 
 def hex_lines(content: bytes) -> Iterator[str]:
-    """`00000010  7b 22 …  {"…`: where it is, the bytes, and those of them that are ASCII."""
+    """`00000010  7b 22 …  {"…`: the offset, the bytes, and the bytes that are ASCII."""
     for start in range(0, len(content), WIDTH):
         part = content[start : start + WIDTH]
         ascii_ = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)

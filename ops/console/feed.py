@@ -1,4 +1,4 @@
-"""The status of the pipeline, collected once a second for all pages, and the last minutes of it for the charts."""
+"""The status of the pipeline, collected once a second for all pages, and its last five minutes for the charts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Sample(NamedTuple):
 
 
 class Feed:
-    """What was collected last."""
+    """Collects the status, and keeps the last one."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
@@ -77,7 +77,7 @@ class Feed:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Collect for as long as the block."""
-        # The broker would log each client that connects only to see whether it answers: receivers say whether it does.
+        # The broker would log each client that connects only to check it; receivers' heartbeats say whether it answers.
         async with StatusCollector(self._settings, PATIENCE_S, skipped=("broker",)) as collector:
             task = asyncio.create_task(watch("the status", lambda: self._collect(collector), PERIOD_S), name="feed")
             try:

@@ -17,14 +17,14 @@ ID_MAX = 2**63 - 1
 
 
 class Filters:
-    """What a user has given, as it was given, and as a selection."""
+    """The texts that a user has given, and the selection that they mean."""
 
     def __init__(self, query: Mapping[str, str]) -> None:
         self.values = {name: _clean(query.get(name, "")) for name in NAMES}
         self.errors: list[str] = []
         class_ = self.values["class"]
         if class_ and class_ not in POISON_REASONS:
-            self.errors.append(f"class: {class_!r} is none of {', '.join(POISON_REASONS)}")
+            self.errors.append(f"class: {class_!r} is not one of {', '.join(POISON_REASONS)}")
         self.selection = Selection(
             tenant=self.values["tenant"] or None,
             reason=class_ or None,
@@ -54,11 +54,11 @@ class Filters:
 
 
 def id_of(text: str | None) -> int | None:
-    """An id of a URL; None for what is none."""
+    """An id from a URL; None if the text is not an id."""
     id_ = int(text) if text and re.fullmatch("[0-9]{1,19}", text) else 0
     return id_ if 0 < id_ <= ID_MAX else None
 
 
 def _clean(value: str) -> str:
-    """Without what PostgreSQL's text can't hold."""
+    """Without characters that PostgreSQL's type text can't hold."""
     return value.strip()[:LONGEST].replace("\0", "").encode(errors="ignore").decode()

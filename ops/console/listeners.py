@@ -1,4 +1,4 @@
-"""Browsers that listen to a topic for some seconds: one of a session at a time, and bounded in what they keep."""
+"""Browsers that listen to a topic for some seconds: one for each session, with a limit of messages and bytes."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from traksense_ingest.shared.mapping.expected import Message
 
 SECONDS = 10.0
 PATIENCE_S = 10.0  # to connect and to subscribe
-MESSAGES, BYTES = 20, 512 * 1024  # that are kept, of topics and payloads
+MESSAGES, BYTES = 20, 512 * 1024  # that are kept; bytes of topics and payloads
 PACKET_MAX = 2 * 1024 * 1024  # bytes; the broker leaves out larger messages
-WAITING = 100  # messages that the client holds while others are taken
+WAITING = 100  # messages that the client holds while earlier ones are processed
 AT_ONCE = 8  # of all sessions: each is a connection to the broker
 
 log = logging.getLogger(__name__)
 
 
 class Heard(NamedTuple):
-    """What came, and whether it ended before its time because that is all that is kept."""
+    """The messages, and whether listening stopped early because no more are kept."""
 
     messages: list[Message]
     is_full: bool
 
 
 class Listeners:
-    """Those that listen at this moment."""
+    """The browsers that listen at this moment."""
 
     def __init__(self) -> None:
         self._stops: dict[int, asyncio.Event] = {}  # by the session
 
     async def hear(self, session: Session, request: Request, settings: Settings, topic: str) -> Heard:
-        """Listen until the time is over, enough has come, the browser has left, or the session listens once more.
+        """Listen until the time is over, the limit is reached, the browser disconnects, or the session listens again.
         Raises IngestError."""
         if earlier := self._stops.pop(id(session), None):
             earlier.set()
@@ -63,10 +63,10 @@ class Listeners:
 
 
 async def _stopped_by_leaving(request: Request, stop: asyncio.Event) -> None:
-    """The form has been read: all that can still come is that the browser has left."""
+    """The form has been read: all that can still come is that the browser disconnects."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    log.info("console: a browser that listened has left")
+    log.info("console: a browser that listened has disconnected")
     stop.set()
 
 

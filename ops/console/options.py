@@ -1,4 +1,4 @@
-"""What the command line says of a console."""
+"""The options of a console."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Options:
 
     host: str = "127.0.0.1"
     port: int = 9180
-    users: Mapping[str, User] = field(default_factory=dict)  # none: whoever has the link is the operator
-    hosts: frozenset[str] = LOOPBACK  # the names of the header Host that it answers to
+    users: Mapping[str, User] = field(default_factory=dict)  # none: anyone with the link is an operator
+    hosts: frozenset[str] = LOOPBACK  # the names that it accepts in the header Host
     prefix: str = ""  # of all paths, behind a reverse proxy: /ingest
     link_file: Path | None = None  # for the newest link; None: the log has it
-    proxies: tuple[str, ...] = LOCAL_PROXIES  # whose X-Forwarded-For and X-Forwarded-Proto are believed
+    proxies: tuple[str, ...] = LOCAL_PROXIES  # whose X-Forwarded-For and X-Forwarded-Proto are trusted
 
     @classmethod
     def checked(
@@ -36,7 +36,7 @@ class Options:
         link_file: Path | None = None,
         proxies: tuple[str, ...] = (),
     ) -> Options:
-        """Raises ConfigurationError where anybody on the network could use the console, or a proxy is no address."""
+        """Raises ConfigurationError if everyone on the network could use the console, or a proxy is not an address."""
         if not is_loopback(host) and not users:
             raise ConfigurationError(
                 f"--host {host}: other machines reach this address, and there are no users; add one with "

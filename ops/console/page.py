@@ -1,4 +1,4 @@
-"""A route of the console, and the one place where it is decided who may use it."""
+"""A route of the console. Only this module decides who may use it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from traksense_ingest.ops.console.visit import Console, Visit
 Endpoint = Callable[[Visit], Awaitable[Response]]
 READING = ("GET", "HEAD")
 
-FROM_ELSEWHERE = "This comes from a page of another site, so nothing was done."
-NOT_SAID = (
-    "The browser does not say that this comes from the console's own page, so nothing was done. Browsers say it over "
-    "HTTPS, and to localhost: reach the console through a reverse proxy with TLS."
+OTHER_SITE = "This request came from a page of another site. Nothing was changed."
+NO_SITE = (
+    "The browser did not send the header Sec-Fetch-Site, which shows that a request comes from the console's own page. "
+    "Nothing was changed. Browsers send it over HTTPS, and to localhost: use a reverse proxy with TLS."
 )
 
 
 @dataclass(frozen=True)
 class Page:
-    """A path, what answers it, and the lowest role that may use it. One that changes something takes POST alone."""
+    """A path, its endpoint, and the lowest role that may use it. A page that changes something accepts only POST."""
 
     path: str
     endpoint: Endpoint
@@ -58,15 +58,17 @@ class Page:
         if role < self.role:
             return await _refused(visit, f"This needs a user with the role {self.role.name.lower()}.")
         if self.is_post and (site := visit.request.headers.get("sec-fetch-site")) != "same-origin":
-            return await _refused(visit, FROM_ELSEWHERE if site else NOT_SAID)
+            return await _refused(visit, OTHER_SITE if site else NO_SITE)
         if self.is_post and not await _has_token(visit.session, visit):
-            return await _refused(visit, "The page is from an earlier session. Open it again, and repeat the action.")
+            return await _refused(
+                visit, "The page is from an earlier session. Nothing was changed. Open it again, and repeat."
+            )
         return None
 
 
 async def _log_in_first(visit: Visit, *, is_post: bool) -> Response:
     if is_post:
-        return await _refused(visit, "You are logged out, so nothing was done. Log in, and repeat it.")
+        return await _refused(visit, "You are logged out. Nothing was changed. Log in, and repeat the action.")
     address = visit.request.url
     path = address.path.removeprefix(visit.console.options.prefix) + (f"?{address.query}" if address.query else "")
     if visit.request.headers.get("sec-fetch-site") == "cross-site":

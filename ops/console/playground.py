@@ -18,7 +18,7 @@ from traksense_ingest.shared.mapping.expected import LATER, Message
 from traksense_ingest.shared.mapping.load import LIBRARY, formats
 from traksense_ingest.shared.messages import SHARED, is_filter
 
-EDITED_MAX = 1024 * 1024  # bytes of a payload that a form can hold: two digits for each are FORM_MAX
+EDITED_MAX = 1024 * 1024  # bytes of a payload that a form can hold: with two digits for each it is FORM_MAX
 _OF_LIBRARY = f"{Kind.LIBRARY}:"
 _NAME = re.compile(r"^name: *['\"]?([a-z0-9][a-z0-9_-]{0,62})", re.MULTILINE)
 
@@ -75,7 +75,7 @@ class Form:
         if self.mapping == Kind.TEXT:
             return Chosen(Kind.TEXT, FILE, self.variables, self.text)
         if self.mapping != Kind.RUNNING:
-            raise Wrong("mapping", "choose one of the list")
+            raise Wrong("mapping", "choose one from the list")
         return Chosen(Kind.RUNNING)
 
     @property
@@ -84,9 +84,9 @@ class Form:
         if not self.topic and not self.payload:
             return None
         if not self.topic:
-            raise Wrong("topic", "it decides which route takes the message")
+            raise Wrong("topic", "enter a topic: it decides which route takes the message")
         if {"+", "#"} & {*self.topic}:
-            raise Wrong("topic", "+ and # are for listening; a message's topic has none")
+            raise Wrong("topic", "+ and # are wildcards of topic filters, to listen; the topic of a message has none")
         return Message(self.topic, self._payload(), self._received(), self.is_retained)
 
     @property
@@ -95,11 +95,11 @@ class Form:
         if self.topic.startswith(SHARED):
             raise Wrong("topic", "a shared subscription would take messages from the receivers")
         if not is_filter(self.topic):
-            raise Wrong("topic", "no topic filter, such as plant/+/telem or plant/#")
+            raise Wrong("topic", "this is not a topic filter, such as plant/+/telem or plant/#")
         return self.topic
 
     def with_message(self, message: Message) -> Form:
-        """With another message; its payload as text if a browser gives that back as it is."""
+        """With another message; its payload as text if a form does not change that text."""
         text = _text_of(message.payload)
         return replace(
             self,
@@ -113,7 +113,7 @@ class Form:
     def with_copy(self) -> Form:
         """With the text of the mapping of the library, to be edited. Raises Wrong."""
         if not self.library:
-            raise Wrong("mapping", "choose one of the library to copy it")
+            raise Wrong("mapping", "choose a mapping of the library to copy it")
         file = LIBRARY / f"{_known(self.library)}.yaml"
         return replace(self, mapping=Kind.TEXT, text=file.read_text(encoding="utf-8"))
 

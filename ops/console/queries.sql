@@ -1,4 +1,4 @@
--- The console's own statements: what its users have done. A name in a comment line starts one; ops/console/actions.py reads
+-- The console's own statements: actions of its users. A name in a comment line starts one; ops/console/actions.py reads
 -- them.
 
 -- name: start
@@ -10,12 +10,12 @@ ON CONFLICT DO NOTHING RETURNING id
 INSERT INTO console_action (user_name, role, action, outcome, ended_at) VALUES ($1, $2, $3, $4, now())
 
 -- name: end_interrupted
--- What a console that is gone has begun.
+-- Actions of a console that is gone.
 UPDATE console_action SET ended_at = seen_at, outcome = 'interrupted'
 WHERE ended_at IS NULL AND seen_at < now() - make_interval(secs => $1)
 
 -- name: hold
--- Nobody ends it for as long as the transaction; no row where somebody has.
+-- Locks the action until the transaction ends; no row if another console has ended it.
 SELECT id FROM console_action WHERE id = $1 AND ended_at IS NULL FOR UPDATE
 
 -- name: count_done

@@ -1,4 +1,4 @@
-"""The templates. All text is escaped: what devices send may have markup in it."""
+"""The templates. All text is escaped, because devices may send HTML."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 
 def _thousands(count: float) -> str:
-    """`12 345`, with narrow blanks that do not break."""
+    """`12 345`, with narrow no-break spaces."""
     return f"{count:,.0f}".replace(",", "\u202f")
 
 

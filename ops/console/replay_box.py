@@ -1,4 +1,4 @@
-"""The newest replay as pages show it: a bar while it runs, and then what is left of it."""
+"""The newest replay as pages show it: its progress while it runs, and then what is left of it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class ReplayBox:
     """`action` is None while the database, which has it, can't be used."""
 
     action: Action | None
-    job: Job | None  # None: another console's, or none that runs
+    job: Job | None  # None: it runs in another console, or has ended
     left: int = 0  # of one that has ended
 
     @classmethod
@@ -24,7 +24,7 @@ class ReplayBox:
 
     @property
     def done(self) -> int:
-        """Dead letters that are done with: replayed, or not to be replayed."""
+        """Dead letters that were replayed, or skipped because they can't be."""
         return self.action.done + self.action.skipped if self.action else 0
 
 

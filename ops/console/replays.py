@@ -1,4 +1,4 @@
-"""The replay that a user has started: one task of the console, which goes on when the browser is closed."""
+"""The replay that a user has started: a task of the console, which continues when the browser is closed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.runtime.service import unless_stopped
 
 BATCH_S = 30.0  # a statement of a batch
-GRACE_S = 5.0  # for the batch that is under way when the console stops
+GRACE_S = 5.0  # for the current batch when the console stops
 
 log = logging.getLogger(__name__)
 
 
 class TakenOver(Exception):
-    """Another console has found this replay without a sign of life, and ended it."""
+    """Another console found this replay without a recent heartbeat, and ended it."""
 
 
 class CountedQueue(ReplayQueue):
@@ -55,12 +55,12 @@ class CountedQueue(ReplayQueue):
 
 
 class Job:
-    """One replay, until it is done, stopped, or can't go on. In an outage it waits."""
+    """One replay, until it is done, stopped, or failed. In an outage it waits."""
 
     def __init__(self, settings: Settings, action: int, scope: Scope, rate: float) -> None:
         self.action = action
         self.trouble: str | None = None  # what it waits for
-        self.note: str | None = None  # the last line that the replay has said
+        self.note: str | None = None  # the last line of its log
         self.stopped_by: str | None = None
         self.stop = asyncio.Event()
         self._settings = settings
@@ -106,7 +106,7 @@ class Job:
         self.trouble = str(error)
 
     async def _attempt(self) -> int:
-        """As far as it comes; returns how many are left."""
+        """Replay until the end, an error or a stop; returns how many are left."""
         settings = self._settings
         async with open_table(settings.database_url, BATCH_S) as connection, streams(settings) as targets:
             self.trouble = None
@@ -122,7 +122,7 @@ class Job:
 
     async def _end(self, outcome: str) -> None:
         done, skipped = self._tally.replayed, len(self._tally.skipped)
-        text = "console: the replay %d has ended: %s; %d dead letters replayed, %d can't be"
+        text = "console: the replay %d has ended: %s; %d dead letters replayed, %d can't be replayed"
         about = {"action": REPLAY, "outcome": outcome, "count": done}
         log.info(text, self.action, outcome, done, skipped, extra=about)
         await end(self._settings.database_url, self.action, outcome, skipped)
@@ -137,12 +137,12 @@ class Replays:
         self._task: asyncio.Task[None] | None = None
 
     def job_of(self, action: int) -> Job | None:
-        """The job that works on an action, if it is this console's."""
+        """The job of an action, if this console runs it."""
         return self.job if self.job and self.job.action == action else None
 
     @property
     def job(self) -> Job | None:
-        """The one that runs."""
+        """The job that runs."""
         return self._job if self._is_running else None
 
     @property
@@ -150,7 +150,7 @@ class Replays:
         return self._task is not None and not self._task.done()
 
     async def start(self, connection: Any, who: Session, scope: Scope, rate: float, asked: int) -> bool:
-        """False where one runs already, here or in another console. Raises what asyncpg raises."""
+        """False if a replay runs already, here or in another console. Raises what asyncpg raises."""
         if self._is_running:
             return False
         action = await start(connection, who, REPLAY, Scope(scope.selection, scope.before, rate), asked)
@@ -161,7 +161,7 @@ class Replays:
         return True
 
     def stop(self, who: str) -> None:
-        """After the batch that is under way."""
+        """It ends after the current batch."""
         if self._is_running and self._job and not self._job.stop.is_set():
             log.info("console: %s stops the replay %d", who, self._job.action, extra={"user": who})
             self._job.stopped_by = who
@@ -182,11 +182,11 @@ class Replays:
 
 
 async def scope_now(connection: Any, selection: Selection, *, again: bool) -> Scope:
-    """What is in the table at this moment; with `again` also what was replayed before."""
+    """The selected dead letters up to the newest one of now; with `again` also those that were replayed before."""
     queue = await ReplayQueue.since_now(connection, selection, again=again)
     return Scope(selection.between(selection.first, min(queue.last, selection.last or queue.last)), queue.before)
 
 
 async def due(connection: Any, scope: Scope) -> int:
-    """How many a replay would take."""
+    """How many dead letters a replay would append."""
     return await ReplayQueue(connection, scope.selection, scope.selection.last or 0, scope.before).count()

@@ -1,4 +1,4 @@
-"""What the command does: reads the users, and runs the console until it is stopped."""
+"""`console`: reads the users, and runs the server until it is stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run_console(users: Path | None, make_options: Callable[[Mapping[str, User]],
     settings = config.load()
     log.configure(settings.log_level, settings.log_format)
     if users and not is_private(users):
-        logger.warning("--users %s: everybody on this machine can read it; chmod 600 it", users)
+        logger.warning("--users %s: every user of this machine can read it; run `chmod 600` on it", users)
     asyncio.run(_run(settings, options))
 
 

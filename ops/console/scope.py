@@ -1,4 +1,4 @@
-"""Which dead letters an action is about, as it is kept with the action and shown to people."""
+"""The dead letters of an action, as recorded with the action and shown on pages."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Scope:
-    """A selection up to an id, so that what comes later is not in it; `before`: those too that were replayed before
-    this time."""
+    """A selection up to an id, so that later dead letters are not in it. With `before`, also those that were replayed
+    before this time."""
 
     selection: Selection
     before: datetime | None = None
@@ -46,7 +46,7 @@ class Scope:
             selection = Selection.from_dict(given["selection"])
             return cls(selection, None if before is None else datetime.fromisoformat(before), given["rate"])
         except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"no scope: {error}") from None
+            raise ValueError(f"not a scope: {error}") from None
 
     def words(self) -> Iterator[tuple[str, str]]:
         """Each condition, and its value."""

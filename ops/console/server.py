@@ -22,13 +22,13 @@ from traksense_ingest.ops.console.visit import Console
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
 
-GRACE_S = 3  # for answers that are under way
+GRACE_S = 3  # for responses that are not complete yet
 CONNECTIONS_MAX = 500  # more get 503
 HEADERS_MAX = 32 * 1024  # bytes of a request's line and headers
 
 
 async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> None:
-    """Until `stop`. Raises ConfigurationError where it can't listen."""
+    """Until `stop`. Raises ConfigurationError if it can't listen."""
     listener = _listen(options)
     recorder = Recorder(settings.database_url)
     port, feed, replays = listener.getsockname()[1], Feed(settings), Replays(settings)
@@ -60,11 +60,11 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
 
 
 class Server(uvicorn.Server):
-    """Leaves the signals to the process, whose `stop` they set."""
+    """Without signal handlers: those of the process set `stop`."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """None."""
+        """No signals."""
         yield
 
 

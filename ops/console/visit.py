@@ -1,4 +1,4 @@
-"""A request as a page sees it: who asks, what the pages share, and the answers."""
+"""A request as a page sees it: its user, what all pages share, and the responses."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ class Console:
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 
     def announce(self) -> None:
-        """Say where it is; without users, offer a link that opens it once."""
+        """Log its address; without users, a link that can be used once."""
         if self.options.users:
             log.info("console: %s", self.options.address(self.port))
         elif self.options.link_file:
             self._offer_link("")
             log.info("console: %s (%s has a link)", self.options.address(self.port), self.options.link_file)
         else:
-            self._offer_link("console: %s (opens it once)")
+            self._offer_link("console: %s (can be used once)")
 
     def announce_next(self) -> None:
         """Offer a link for another browser."""
-        self._offer_link("console: another browser: %s")
+        self._offer_link("console: for another browser: %s")
 
     def withdraw_link(self) -> None:
-        """A link of a console that has ended opens nothing."""
+        """Remove the file of the link: after the end it opens nothing."""
         if self.options.link_file:
             self.options.link_file.unlink(missing_ok=True)
 
@@ -92,7 +92,7 @@ class Visit:
 
     @property
     def address(self) -> str:
-        """Where the request comes from, as the nearest reverse proxy says if it is believed."""
+        """Where the request comes from, as the nearest reverse proxy says if it is trusted."""
         return self.request.client.host if self.request.client else ""
 
     @property
@@ -104,16 +104,16 @@ class Visit:
         return await self.request.form(max_files=0, max_part_size=FORM_MAX)
 
     def url(self, path: str, **query: object) -> str:
-        """A path of the console with what stands before it; parameters that are None or empty are left out."""
+        """A path of the console with its prefix; parameters that are None or empty are left out."""
         given = {name: value for name, value in query.items() if value not in (None, "")}
         return self.console.options.prefix + path + (f"?{urlencode(given, doseq=True)}" if given else "")
 
     def see_other(self, path: str, **query: object) -> Response:
-        """Send the browser there with a GET."""
+        """Redirect the browser to a page."""
         return RedirectResponse(self.url(path, **query), status_code=303)
 
     async def render(self, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
-        """A page, with the verdict and who is logged in above it."""
+        """A page, with the verdict and the user's name at its top."""
         if self.session is not None:
             context["verdict"] = await self.console.feed.verdict()
         text = await TEMPLATES.get_template(template).render_async(

@@ -35,7 +35,7 @@ def _complete_interval(_ctx: click.Context, _param: click.Parameter, incomplete:
 
 @click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND [ARGS]...]")
 @option("--tenant", section=WHICH, help="Of this tenant.")
-@option("--name", section=WHICH, metavar="TEXT", help="With this text in the name, in upper or lower case.")
+@option("--name", section=WHICH, metavar="TEXT", help="With this text in the name; upper and lower case are the same.")
 @option(
     "--status",
     "statuses",
@@ -94,7 +94,7 @@ def devices(
     \b
     Examples:
       traksense-ingest devices --silent --tenant acme
-      # what needs somebody, as it changes
+      # devices with a problem, updated as they change
       traksense-ingest devices --status silent \\
         --status late --status offline --watch
       # clocks that are off by five minutes or more

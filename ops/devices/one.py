@@ -1,5 +1,5 @@
-"""What is known of one device, from the views of the schema `tenant`: each kind in a statement of its own, so that one
-that takes too long, or that this user may not read, hides none of the others."""
+"""One device, from the views of the schema `tenant`. Each part has its own statement: if one takes too long, or this
+role may not read its view, the others are still shown."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LETTERS, LETTERS_SEARCHED = 10, 100_000  # no index has the topic, so only the n
 STEP_S = 900  # of a chart
 STEPS = 86_400 // STEP_S
 STATEMENT_S = 2.0
-AGGREGATES = ("5m", "1m")  # that a step is a multiple of; the first one that is there
+AGGREGATES = ("5m", "1m")  # of which a step is a multiple; the first one that exists is read
 
 _statements = statements("traksense_ingest.ops.devices")
 
 
 class Unread(NamedTuple):
-    """Why something is not shown."""
+    """A part that is not shown, and why."""
 
     why: str
 
@@ -42,7 +42,7 @@ class Point:
     ts: datetime
     value: float | bool | str | None  # None: the sensor had no reading
     unit: str | None
-    day: Sequence[float | None] | None  # None if there is nothing that a chart could show
+    day: Sequence[float | None] | None  # None: there is nothing to draw
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Points:
 
 @dataclass(frozen=True)
 class OneDevice:
-    """A row of the view `device_status`, and what the tables have of the device."""
+    """One device."""
 
     status: dict[str, Any]
     about: Rows | Unread  # one row: first_seen, meta
@@ -67,8 +67,8 @@ class OneDevice:
 
 
 async def read_device(connection: Any, tenant: str, device: str, points_after: str | None) -> OneDevice | None:
-    """None if there is no such device. In one transaction, of which nothing stays in the session. Raises what asyncpg
-    raises if the connection is lost."""
+    """None if there is no such device. Reads in one transaction; its settings end with it. Raises what asyncpg raises
+    if the connection is lost."""
     async with connection.transaction(readonly=True):
         await connection.fetch(_statements["tenant"], tenant, str(round(STATEMENT_S * 1000)))
         status = await connection.fetchrow(_statements["device"], tenant, device)
@@ -94,7 +94,7 @@ class _Reader:
         self._device = device
 
     async def rows(self, statement: str, *arguments: Any) -> Rows | Unread:
-        """Those of a statement."""
+        """The rows of a statement."""
         return await self._read(lambda: self._fetch(_statements[statement], *arguments))
 
     async def points(self, after: str | None) -> Points | Unread:
@@ -113,7 +113,7 @@ class _Reader:
         )
 
     async def letters(self) -> Rows | Unread:
-        """The newest dead letters. Of a message that was not stored only the topic says which device it is from."""
+        """The newest dead letters. Only the topic says from which device a rejected message is."""
         return await self._read(self._newest_letters)
 
     async def _newest_letters(self) -> Rows:
@@ -122,7 +122,7 @@ class _Reader:
         return await self._fetch(LIST, *chosen.arguments, LETTERS)
 
     async def _days(self, points: Sequence[str]) -> dict[str, list[float | None]]:
-        """By point. The steps are those of the clock, as an aggregate's are, and the last one is under way."""
+        """By point. The steps begin at full quarters of an hour; the last one is not complete."""
         days: dict[str, list[float | None]] = {}
         end = await self._connection.fetchval(_statements["end_of_day"], STEP_S)
         for row in await self._fetch(await self._day_statement(), self._device, points, STEP_S, end, self._tenant):
@@ -139,7 +139,7 @@ class _Reader:
         return [dict(row) for row in await self._connection.fetch(statement, *arguments)]
 
     async def _read(self, question: Callable[[], Awaitable[T]]) -> T | Unread:
-        """The transaction goes on after an error."""
+        """In a savepoint: the transaction continues after an error."""
         try:
             async with self._connection.transaction():
                 return await question()

@@ -13,8 +13,8 @@ SELECT status, count(*) AS devices, count(*) FILTER (WHERE abs(skew_s) >= $5) AS
 FROM device_status WHERE {selected} GROUP BY status
 
 -- name: list
--- The devices that somebody may have to do something about first; of wrong clocks the one that is furthest off. $5 is
--- from when on a clock is wrong; $6 to $8 the place of the last row of the page before.
+-- Devices with a problem first; of wrong clocks the largest error first. $5 is the error from which on a clock is wrong;
+-- $6 to $8 are the place of the last row of the previous page.
 WITH found AS (
     SELECT tenant_id, device_id, site_id, status, since, last_seen, last_reading, expected_interval_s, skew_s,
         CASE
@@ -30,7 +30,7 @@ ORDER BY position, tenant_id, device_id
 LIMIT $9
 
 -- name: tenant
--- For this transaction: whose rows the views of the schema `tenant` show, and how long a statement may take, in ms.
+-- For this transaction: the tenant of the views in the schema `tenant`, and how long a statement may take, in ms.
 SELECT set_config('app.tenant_id', $1, true), set_config('statement_timeout', $2, true)
 
 -- name: device

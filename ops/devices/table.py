@@ -24,7 +24,7 @@ class Selection(NamedTuple):
     tenant: str | None = None
     statuses: Sequence[str] | None = None  # of shared.messages.DEVICE_STATUSES
     skewed_s: float | None = None  # clocks that are off by as much at least
-    name: str | None = None  # a text in the device's name, in upper or lower case
+    name: str | None = None  # a text in the device's name; upper and lower case are the same
 
 
 class Counts(NamedTuple):
@@ -82,8 +82,8 @@ async def read_page(
 ) -> tuple[list[dict[str, Any]], Place | None]:
     """At most `limit` rows of the view, after a place, and the place where they end if there are more.
 
-    Those that are silent, offline or late come first, then those whose clock is wrong; with `skewed_s` the clocks that
-    are furthest off. Raises what asyncpg raises.
+    Those that are silent, offline or late come first, then those whose clock is wrong; with `skewed_s` the largest
+    clock errors. Raises what asyncpg raises.
     """
     rows = await connection.fetch(LIST, *selection, SKEWED_S, *(after or (None, None, None)), limit + 1)
     devices = [dict(row) for row in rows[:limit]]

@@ -91,7 +91,7 @@ class Selection:
     replayed: bool | None = None
     first: int | None = None  # ids from this one on
     last: int | None = None  # … up to this one
-    text: str | None = None  # in the reason or the topic, whatever the case of its letters
+    text: str | None = None  # in the reason or the topic; upper and lower case are the same
     device: str | None = None  # a level of the topic, several if it has slashes, or tenant/level
     group: str | None = None  # reason_group, the reason without its values
 

@@ -1,4 +1,4 @@
-"""`dlq replay --dry-run`, and the console's: what a writer of this version would make of each dead letter."""
+"""Dry runs of `dlq replay` and of the console: what a writer of this version would make of each dead letter."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ async def dry_run(connection: Any, settings: Settings, queue: ReplayQueue, limit
 
 @dataclass
 class Trial:
-    """What would become of the newest dead letters of a selection."""
+    """A dry run of the newest dead letters of a selection."""
 
     tried: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     details: dict[str, Counter[str]] = field(default_factory=dict)  # of each outcome
-    is_cut: bool = False  # it took too long for all of them
+    is_cut: bool = False  # the time limit came before the last one
 
     @property
     def stored(self) -> int:
@@ -61,7 +61,7 @@ class Trial:
 async def try_newest(
     connection: Any, forecaster: Forecaster, selection: Selection, before: datetime | None, most: int, seconds: float
 ) -> Trial:
-    """Of at most so many, for at most so many seconds. Raises what asyncpg raises."""
+    """Of at most `most` dead letters, for at most `seconds`. Raises what asyncpg raises."""
     trial, end = Trial(), time.monotonic() + seconds
     async with in_transaction(connection, readonly=True):
         async for row in each_row(connection, NEWEST, *selection.arguments, before, most, at_once=20):

@@ -1,4 +1,4 @@
-"""Dead letters whose reasons differ in nothing but their values: how many, of whom, and when."""
+"""Groups of dead letters, whose reasons differ only in their values: how many, of how many tenants, and when."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Rows:
 
 
 async def read_rows(connection: Any, selection: Selection, size: int, *, up_to: int | None, from_: int | None) -> Rows:
-    """Those up to an id, or, where that is None, the ones from an id on; the newest ones without either."""
+    """The rows up to an id; if that is None, the rows from an id on; without either, the newest ones."""
     is_up = up_to is None and from_ is not None
     ids = (
         max((each for each in (selection.first, from_) if each is not None), default=None),

@@ -1,4 +1,4 @@
-"""Bytes in hex, as xxd shows them, with the one that is wrong."""
+"""Bytes in hex, as xxd shows them, with a mark at the wrong one."""
 
 from __future__ import annotations
 

@@ -72,12 +72,14 @@ since = option(
     help="From then on: 2h, 3d, or 2025-10-07T15:30:00Z.",
 )
 until = option("--until", section=WHICH, callback=when, metavar="TIME", help="Before then.")
-text = option("--text", section=WHICH, help="With this text in the reason or the topic, in any case of its letters.")
+text = option(
+    "--text", section=WHICH, help="With this text in the reason or the topic; upper and lower case are the same."
+)
 device = option(
     "--device",
     section=WHICH,
     metavar="NAME",
-    help="With this level in the topic; or tenant/level, to say whose.",
+    help="With this level in the topic; or tenant/level, of one tenant.",
 )
 
 

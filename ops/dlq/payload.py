@@ -39,7 +39,7 @@ class Row(NamedTuple):
 def rows(payload: bytes, reason: str, *, full: bool, width: int = EXCERPT) -> list[Row]:
     """The payload, unpacked, as JSON if it is JSON, else as it is; shortened unless `full`.
 
-    `width` is how many characters of a long line that is no JSON are shown on either side of the wrong place.
+    `width` is how many characters of a long line that is not JSON are shown on either side of the wrong place.
     """
     text = content_of(payload).decode(errors="replace")
     try:

@@ -1,4 +1,4 @@
-"""A payload for a page: its lines with the wrong place marked, and in hex where it is no text."""
+"""A payload for a page: its lines with the wrong place marked, and in hex where it is not text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRONG = re.compile(r"\w+|.", re.DOTALL)  # what is marked: the rest of a word, 
 class Line(NamedTuple):
     """A line in three parts: what is before the wrong place, the wrong place, and what is after it."""
 
-    number: int | None  # from 1; None where it is no line of the payload
+    number: int | None  # from 1; None if it is not a line of the payload
     before: str
     wrong: str | None  # None where nothing is wrong
     after: str
@@ -40,7 +40,7 @@ class Line(NamedTuple):
 class Shown(NamedTuple):
     """What a page shows of a payload."""
 
-    lines: list[Line]  # none where it is no text
+    lines: list[Line]  # none if it is not text
     hex: Hex | None
 
     @property
@@ -54,7 +54,7 @@ class Shown(NamedTuple):
 
 
 def shown(payload: bytes, reason: str, *, is_text: bool, full: bool = False) -> Shown:
-    """Its lines, unpacked, also of one that is packed and no text itself; `full` leaves out none of them."""
+    """Its lines, unpacked, also of a packed one that is not text itself; `full` leaves out none of them."""
     has_lines = is_text or content_of(payload) != payload
     found: Iterable[Row] = rows(payload, reason, full=full, width=WIDTH) if has_lines else ()
     lines = [Line.of(row, None if full else LINE_MAX) for row in found]

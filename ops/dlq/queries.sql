@@ -30,7 +30,7 @@ FROM ingest_errors WHERE {selected}
 ORDER BY id DESC LIMIT $12
 
 -- name: list_up
--- The same rows from the oldest one on.
+-- The same rows, the oldest first.
 SELECT id, ts, tenant_id, topic, reason, error_class, sqlstate, stream, entry_id, deliveries, received_at, replayed_at
 FROM ingest_errors WHERE {selected}
 ORDER BY id LIMIT $12
@@ -57,7 +57,7 @@ SELECT * FROM counted JOIN tenants USING (reason_group) JOIN topics USING (reaso
 ORDER BY rows DESC, reason_group LIMIT $12
 
 -- name: hours
--- Of each group and each of the last 24 hours that has some: how many; hour 0 is the present one.
+-- The number of dead letters of each group in each of the last 24 hours, without zeros; hour 0 is the last one.
 SELECT reason_group, floor(extract(epoch FROM now() - ts) / 3600)::integer AS hour, count(*) AS rows
 FROM ingest_errors WHERE {selected} AND ts > now() - interval '24 hours' AND reason_group = ANY ($12)
 GROUP BY 1, 2

@@ -67,5 +67,5 @@ async def _check(connection: Any, where: str) -> None:
         role = await connection.fetchval("SELECT current_user")
         raise ConfigurationError(
             f"{where}: the role {role} is under row level security and sees no dead letters; connect as the "
-            "tables' owner, or to read them as traksense_viewer"
+            "tables' owner, or, to read them, as a member of traksense_viewer"
         )

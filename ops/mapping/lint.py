@@ -92,5 +92,5 @@ def lines(severity: str, fault: Fault, width: int | None) -> Iterator[str]:
 
 
 def what_of(fault: Fault) -> str:
-    """What is wrong; what was probably meant comes first, since what is allowed may be long."""
+    """What is wrong; a suggestion comes first, since the list of what is allowed may be long."""
     return _HINT.sub(r"\2 \1", fault.what)

@@ -150,7 +150,7 @@ def whys_of(considered: list[Considered]) -> Iterator[tuple[str, str]]:
 
 
 def heading_of(outcome: Outcome, taker: str | None) -> str:
-    """One line: the route, and what comes of the message."""
+    """One line: the route, and the outcome of the message."""
     by = f"{taker}: " if taker else ""
     match outcome:
         case Decoded():

@@ -12,14 +12,14 @@ from random import Random
 from traksense_ingest.ops.simulate.device import REPEATED_SHARE, Device, error
 from traksense_ingest.ops.simulate.messages import Message, ulid
 
-COMMAND_SHARE = 0.01  # of the turns of devices
-TAKES_S = (0.2, 3.0)  # what a device needs to carry a command out
+COMMAND_SHARE = 0.01  # of the messages of devices
+TAKES_S = (0.2, 3.0)  # seconds that a device takes to execute a command
 ACKS_MAX = 2  # of a command
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One that a device is sent, and its message."""
+    """A command to a device, and its message."""
 
     device: Device
     cmd_id: str
@@ -30,7 +30,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """An ACK that a device sends at some moment, or as soon after it as there is a turn."""
+    """An ACK that a device sends at a time, or with the next free message after it."""
 
     at: datetime
     command: Command
@@ -43,8 +43,8 @@ class Due:
 
 
 class Backend:
-    """Waits for the ACK of a device before it sends it another command. No command is sent whose ACKs would come after
-    the end: each has room in what is left of the sequence."""
+    """Waits for the ACK of a device before it sends it another command. Near the end of the sequence it sends no
+    command whose ACKs would come after the end."""
 
     def __init__(self, rng: Random, unanswered: float) -> None:
         """`unanswered` is the share of commands that get no ACK."""
@@ -53,17 +53,17 @@ class Backend:
         self._busy: set[int] = set()  # devices with a command that they have not acknowledged yet
 
     def wants(self, device: Device, left: int | None) -> bool:
-        """Whether to send this device a command now, as one of the messages that are left."""
+        """Whether to send this device a command now; `left` is how many messages are left."""
         has_room = left is None or left > len(self._due) + ACKS_MAX
         return has_room and device.number not in self._busy and self._rng.random() < COMMAND_SHARE
 
     def command(self, device: Device, ts: datetime) -> Command:
-        """One that may be sent."""
+        """A new command for a device."""
         cmd_id, setpoint = ulid(ts, self._rng), device.setpoint(self._rng)
         return Command(device, cmd_id, setpoint, ts, device.command(ts, cmd_id, setpoint))
 
     def sent(self, command: Command) -> None:
-        """Its ACKs are due from now on, unless the device never sends one."""
+        """After a command was sent: plan its ACKs, unless the device never sends one."""
         if self._rng.random() < self._unanswered:
             return
         self._busy.add(command.device.number)
@@ -80,7 +80,7 @@ class Backend:
         return first if is_time else None
 
     def acknowledged(self, due: Due) -> None:
-        """It was sent."""
+        """After an ACK was sent."""
         self._due.remove(due)
         if due.is_last:
             self._busy.discard(due.command.device.number)

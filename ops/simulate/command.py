@@ -98,8 +98,8 @@ def simulate(**options: Any) -> None:
     compare. Events and ACKs are sent along with the telemetry, bad messages with --bad.
 
     If MQTT_TOPICS has the topics of commands (traksense/+/+/+/cmd), a backend sends commands to some devices, which
-    acknowledge them a moment later. If it has those of states, each device has a connection of its own, says that it is
-    online and at the end offline, and has a last will. States are not counted as messages.
+    acknowledge them a moment later. If it has those of states, each device has a connection of its own, publishes
+    that it is online, at the end that it is offline, and has a last will. States are not counted as messages.
 
     Timestamps follow the rate: after an outage the devices send what they measured meanwhile. With the same --seed,
     only times and the ids made from them differ between runs; --start fixes these too.

@@ -1,4 +1,4 @@
-"""A device: what it measures, what happens to it, and what it says when. Pure: nothing here waits or sends."""
+"""A device: what it measures, its events, and its messages. Pure: nothing here waits or sends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Device:
     """A device, by its index in the fleet; the same random source makes the same device."""
 
     def __init__(self, number: int, tenant: str, rng: Random, *, is_commanded: bool = False) -> None:
-        """`is_commanded`: a backend says when it acknowledges something; otherwise it does so by itself."""
+        """`is_commanded`: a backend decides when it sends ACKs; otherwise it sends them by itself."""
         self.number, self._rng = number, rng
         self._is_commanded = is_commanded
         self._room = Room(PROFILES[number % len(PROFILES)], rng)
@@ -91,21 +91,21 @@ class Device:
         return self.message_of("cmd", ts, payload)._replace(cmd_id=cmd_id)
 
     def ack(self, ts: datetime, cmd_id: str, setpoint: float, err: str | None) -> Message:
-        """What it says of such a command, which it carries out unless there is an error."""
+        """The ACK of such a command, which it executes unless there is an error."""
         if err is None:
             self._room.setpoint = setpoint
         return self._acknowledges(ts, cmd_id, err)
 
     def setpoint(self, rng: Random) -> float:
-        """One that somebody may want of it, in °C."""
+        """A setpoint for a command, in °C."""
         return self._room.profile.setpoint + rng.choice((-0.5, 0.0, 0.5))
 
     def state(self, ts: datetime, state: str) -> Message:
-        """Retained, so that whoever subscribes later knows it as well."""
+        """Retained, so that later subscribers receive it as well."""
         return self.message_of("state", ts, encode(state_v1(ts, state)))._replace(retain=True)
 
     def last_will(self) -> tuple[str, bytes]:
-        """Topic and payload of what the broker says if the connection is lost."""
+        """Topic and payload of the message that the broker publishes if the connection is lost."""
         return f"{self._prefix}/state", encode(state_v1(None, OFFLINE))
 
     def telemetry(self, ts: datetime) -> tuple[Body, int]:
@@ -162,5 +162,5 @@ class Device:
 
 
 def error(rng: Random) -> str | None:
-    """Why a command can't be carried out, which is rare."""
+    """Why a command can't be executed; None for most commands."""
     return rng.choice(ERRORS) if rng.random() < FAILED_SHARE else None

@@ -25,7 +25,7 @@ class Plan:
     rate: float = 20.0  # messages/s of all devices together
     tenants: tuple[str, ...] = ("demo",)
     bad: float = 0.0  # the share of messages that are bad, 0 to 1
-    states: bool = False  # whether devices say that they are online and offline; each has a connection of its own
+    states: bool = False  # whether devices publish their states, online and offline; each has a connection of its own
     commands: bool = False  # whether a backend sends commands, which the devices acknowledge
     unanswered: float = 0.0  # the share of commands that no device acknowledges, 0 to 1
     examples: tuple[Example, ...] = ()  # of the formats that devices publish, in turn; none: version 1 and Parsec's
@@ -71,8 +71,8 @@ class Fleet:
         return self._start + timedelta(seconds=self._plan.due(self._sent))
 
     def messages(self, start: datetime) -> Iterator[Message]:
-        """In the order in which they are sent, from a start on: the devices take turns. One counts as sent when the
-        next one is asked for."""
+        """In the order in which they are sent, from a start on: the devices take turns. A message counts as
+        sent when the next one is requested."""
         self._start = start
         interval = self._plan.devices / self._plan.rate  # s from one message of a device to its next
         chance, turns = _random(self._plan.seed, "faults"), count()

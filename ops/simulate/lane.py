@@ -66,10 +66,10 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Of the one device that a connection belongs to."""
+    """The state of the one device of a connection."""
 
     last_will: tuple[str, bytes]  # topic and payload, retained
-    online: Callable[[], Message]  # what it says when the connection is there again
+    online: Callable[[], Message]  # its state after a reconnection
 
 
 class Lane:
@@ -84,7 +84,7 @@ class Lane:
         self._waiting: deque[Message] = deque()
         self._unacked: dict[int, Message] = {}  # by mid, in the order sent
         self._room = asyncio.Semaphore(WINDOW)
-        self._beside = 0  # messages without a PUBACK that have taken no room
+        self._outside = 0  # messages without a PUBACK that are not counted in the window
         self._window = WINDOW  # what this connection's broker allows in flight
         self._paho: Paho | None = None  # while connected
         self._closing = asyncio.Event()
@@ -98,8 +98,8 @@ class Lane:
         self._append(message)
 
     def say(self, message: Message) -> None:
-        """The same without waiting: for states, and for the few messages at the end of a run."""
-        self._beside += 1
+        """The same without waiting for the window: for states, and for the last messages of a run."""
+        self._outside += 1
         self._append(message)
 
     async def run(self) -> None:
@@ -154,13 +154,13 @@ class Lane:
         paho.on_publish = self._on_puback
 
     def _open(self, paho: Paho) -> None:
-        """Continue where the last connection was lost: first the messages without a PUBACK. The broker may have said
-        that the device is offline."""
+        """Continue where the last connection was lost: first the messages without a PUBACK. The broker may have
+        published the last will, so the device publishes that it is online."""
         self._tally.sent_again += len(self._unacked)
         self._waiting.extendleft(reversed(self._unacked.values()))
         self._unacked.clear()
         if self._presence and self.connected.is_set():
-            self._beside += 1
+            self._outside += 1
             self._waiting.appendleft(self._presence.online())
             self.idle.clear()
         self._paho = paho
@@ -189,8 +189,8 @@ class Lane:
             self.idle.set()
 
     def _make_room(self) -> None:
-        if self._beside:
-            self._beside -= 1
+        if self._outside:
+            self._outside -= 1
         else:
             self._room.release()
 

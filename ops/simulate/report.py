@@ -31,7 +31,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)  # reason of the broker (MQTT 5)
     points: int = 0
     acknowledged: int = 0  # distinct cmd_ids of ACKs
-    states: int = 0  # of connections, beside the messages
+    states: int = 0  # published; not counted as messages
     last_wills: int = 0  # that the broker may have published, when a connection was lost
     sent_again: int = 0  # after a loss of the connection; the broker may have had them already
     unconfirmed: int = 0  # sent, and no PUBACK at the end: they may have arrived

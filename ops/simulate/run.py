@@ -211,8 +211,8 @@ async def _feed(plan: Plan, fleet: Fleet, lanes: Sequence[Lane]) -> None:
 
 
 def _say_last(plan: Plan, fleet: Fleet, lanes: Sequence[Lane], now: datetime | None) -> None:
-    """The ACKs of a sequence that ended early, and that the devices are offline: now if it has to be later than what a
-    new connection said, else when the next message would be sent."""
+    """The ACKs of a sequence that ended early, and the state offline of all devices. Its time is `now` after a lost
+    connection, because it must be later than the state online of the new connection; else that of the next message."""
     for ack in fleet.unanswered():
         lanes[ack.device % len(lanes)].say(ack)
     _say(plan, fleet, lanes, OFFLINE, now or fleet.now)

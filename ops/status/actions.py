@@ -36,7 +36,7 @@ class Dismissed(NamedTuple):
 
 
 def accept_loss(settings: Settings, patience_s: float, *, as_json: bool) -> int:
-    """Write off what is missing and lost; returns the exit code, or raises IngestError."""
+    """Accept what is missing and lost; returns the exit code, or raises IngestError."""
     try:
         accepted = asyncio.run(_accept_loss(settings, patience_s))
     except REDIS_ERRORS as error:
@@ -45,7 +45,7 @@ def accept_loss(settings: Settings, patience_s: float, *, as_json: bool) -> int:
         print(json.dumps({"accepted": accepted}))
     else:
         for stream, count in accepted.items():
-            print(f"{stream}: {count} entries written off" if count else f"{stream}: nothing to write off")
+            print(f"{stream}: {count} entries accepted as lost" if count else f"{stream}: nothing is lost")
     return EXIT_OK
 
 
@@ -69,7 +69,7 @@ def dismiss(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
 
 
 async def _accept_loss(settings: Settings, patience_s: float) -> dict[str, int]:
-    """By stream, how many entries were written off; the database has `patience_s` for each answer.
+    """By stream, how many entries were accepted as lost; the database has `patience_s` for each answer.
 
     Raises IngestError, and what redis-py raises.
     """

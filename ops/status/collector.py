@@ -100,7 +100,7 @@ class StatusCollector:
         return self._status(common, before or now, now, rows)
 
     def _outages(self, *dependencies: Dependency) -> Mapping[str, float]:
-        """How long each one that is bad has been so, as far as this collector has seen it."""
+        """By dependency that is bad: seconds since this collector first saw that."""
         now = time.monotonic()
         self._bad_since = {each.name: self._bad_since.get(each.name, now) for each in dependencies if each.is_bad}
         return {name: now - since for name, since in self._bad_since.items()}

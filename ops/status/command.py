@@ -88,10 +88,10 @@ def status(
 ) -> None:
     """Show how the pipeline is doing.
 
-    First one sentence: what is wrong, what that means for the data, and how long the pipeline can go on. Then whether
-    broker, Redis and database answer; the nodes of a Redis Cluster; receivers and writers; each stream's
+    First the verdict, one sentence: what is wrong, what that means for the data, and when a stream will be full. Then
+    whether broker, Redis and database answer; the nodes of a Redis Cluster; receivers and writers; each stream's
     backlog, rates, and how long until it is full or empty; and whether the counts balance: entries added = stored +
-    dead-lettered + written off + still here, at any instant. With five or more streams, one line is the sum
+    dead-lettered + accepted as lost + still here, at any instant. With five or more streams, one line is the sum
     of all, only those that don't keep up have a line of their own, and a writer has one line instead of one for each
     stream; --json has everything.
 

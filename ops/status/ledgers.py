@@ -165,11 +165,11 @@ class Ledgers:
 
 @asynccontextmanager
 async def ledger_rows(url: str, patience_s: float) -> AsyncIterator[LedgerRows]:
-    """The table, for as long as the block, to write off what is lost; raises IngestError."""
+    """The table, for as long as the block, to accept what is lost; raises IngestError."""
     with Ledgers(url, patience_s) as ledgers:
         try:
             async with ledgers.rows() as rows:
                 yield rows
         except (*_ERRORS, NotMigrated, Unusable) as error:
             why = explain_with_url("DATABASE_URL", url, error)
-            raise ended_by(error, f"{why}; nothing was written off") from error
+            raise ended_by(error, f"{why}; nothing was accepted as lost") from error

@@ -67,7 +67,7 @@ def as_json(found: Sequence[Group], failed: Sequence[tuple[str, str]]) -> dict[s
 
 
 def own_mappings(mappings: Digests | None) -> str:
-    """Those that not every process has anyway, each with the beginning of its digest."""
+    """The mappings that are not part of every process, each with the beginning of its digest."""
     return _listed({name: digest for name, digest in (mappings or {}).items() if name not in SHIPPED})
 
 

@@ -59,7 +59,7 @@ class Status:
     nodes_error: str = ""  # why a cluster's nodes can't be shown
     numbers: Sequence[int] = ()  # of the shards, also of those that can't be read
     devices: Mapping[str, int] | None = None  # by status; None if that can't be read
-    outages: Mapping[str, float] = field(default_factory=dict)  # by dependency: seconds since it failed first
+    outages: Mapping[str, float] = field(default_factory=dict)  # by dependency: seconds since the first failure
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
@@ -106,12 +106,12 @@ class Status:
         return max(0, gained) / max(self.seconds, 1e-9)
 
     def growth(self, shard: StreamSnapshot) -> float:
-        """How its backlog grows, in entries/s; negative where it shrinks."""
+        """The growth of its backlog in entries/s; negative if it shrinks."""
         return (shard.in_stream - self._before(shard).in_stream) / max(self.seconds, 1e-9)
 
     def outage_s(self, component: str) -> float:
-        """For how long a dependency could not be used, as whoever saw it first says: a process or the collector; 0 if
-        nobody knows."""
+        """For how long a dependency could not be used: the longest time that a process or the collector reports; 0 if
+        none does."""
         waits = [wait.seconds for _, wait in self.waits if wait.component == component]
         return max([*waits, self.outages.get(component, 0.0)])
 

@@ -43,7 +43,7 @@ class StreamRow(NamedTuple):
 
     @property
     def longest(self) -> int:
-        """Entries in the one that has most of them."""
+        """Entries in the longest one."""
         return max(shard.in_stream for shard in self.shards)
 
     @property
@@ -52,11 +52,11 @@ class StreamRow(NamedTuple):
         return max((shard.oldest_s for shard in self.shards if shard.in_stream), default=None)
 
     def rate(self, status: Status, name: str) -> float:
-        """How a figure of all of them grows, per second."""
+        """The growth of a count over all of them, per second."""
         return sum(status.rate(shard, name) for shard in self.shards)
 
     def level(self, status: Status) -> str:
-        """`bad` where one is full, `warning` where one nearly is."""
+        """`bad` if one is full, `warning` if one is nearly full."""
         if self.longest >= status.cap:
             return "bad"
         return "warning" if self.longest >= LONG_BACKLOG * status.cap else "good"
@@ -72,7 +72,7 @@ class Sums(NamedTuple):
     stored: int
     dead_lettered: int
     ignored: int
-    removed: int  # written off
+    removed: int  # accepted as lost
     in_stream: int
     missing: int
     duplicates: int
@@ -184,7 +184,7 @@ def _together(shards: Sequence[StreamSnapshot], status: Status) -> str:
 
 
 def balance_of(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
-    """The counts of a stream as a sum that one can check, and what is wrong with it."""
+    """The counts of a stream as a sum to check, and what is wrong with it."""
     if lost:
         yield Text(f"{shard.stream}: {lost} entries are lost: the stream was deleted with them in it", style="red")
     if shard.missing > 0:
@@ -198,7 +198,7 @@ def balance_of(shard: StreamSnapshot, lost: int) -> Iterator[Text]:
 
 def _sums(shards: Sequence[StreamSnapshot]) -> str:
     sums = Sums.of(shards)
-    removed = f" + {sums.removed} written off" if sums.removed else ""
+    removed = f" + {sums.removed} accepted as lost" if sums.removed else ""
     ignored = f" + {sums.ignored} ignored" if sums.ignored else ""
     settled = f"{sums.stored} stored + {sums.dead_lettered} dead-lettered{ignored}{removed}"
     return f"{sums.added} added = {settled} + {sums.in_stream} here ({number(sums.duplicates, 'duplicate row')})"

@@ -1,7 +1,7 @@
-"""The status in one sentence: what is wrong, what that means for the data, and for how long the pipeline can go on.
+"""The status in one sentence: what is wrong, what that means for the data, and when a stream will be full.
 
-It is bad exactly where `status` ends with another exit code than 0. A warning is what passes by itself, or loses
-nothing: a full stream, a backlog, no receiver or no writer where none has left anything behind.
+It is bad exactly if the exit code of `status` is not 0. A warning is a state that ends by itself, or that loses
+nothing: a full stream, a backlog, no receiver, no writer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(status: Status) -> Verdict:
-    """The worst of what is so now; of several, the one that explains most."""
+    """The worst state of now; of several, the one that explains most."""
     return min(_verdicts(status), key=lambda each: LEVELS.index(each.level))
 
 
@@ -53,7 +53,7 @@ def _redis(status: Status) -> Iterator[Verdict]:
         yield Verdict(BAD, f"Redis {_down(status, 'redis')}: {text}.")
     elif state in (State.REFUSED, State.WRONG) or status.now is None:
         what = f"Redis {_down(status, 'redis')}" if state in (State.REFUSED, State.WRONG) else "A stream can't be read"
-        yield Verdict(BAD, f"{what}: how many messages wait is not known.")
+        yield Verdict(BAD, f"{what}: the backlog is not known.")
     unreachable = [node for node in status.nodes or () if not node.is_reachable]
     if unreachable:
         yield Verdict(BAD, f"{_are(len(unreachable), 'node', ' of the Redis Cluster')} unreachable.")
@@ -74,7 +74,7 @@ def _database(status: Status) -> Iterator[Verdict]:
     if _is_bad(status, "database"):
         what = f"The database {_down(status, 'database')}"
         if is_stored and not waiting:
-            yield Verdict(BAD, f"{what} for this check, though writers store.")
+            yield Verdict(BAD, f"{what} for this check, but writers store messages.")
         else:
             yield Verdict(BAD, f"{what}: {_kept(status)}.")
     elif waiting:
@@ -87,9 +87,9 @@ def _broker(status: Status) -> Iterator[Verdict]:
     connected, waiting = sum(each.broker for each in running), _waiting(status, "broker")
     is_asked = _is_bad(status, "broker")
     if is_asked and connected:
-        yield Verdict(BAD, f"The broker {_down(status, 'broker')} for this check, though receivers are connected.")
+        yield Verdict(BAD, f"The broker {_down(status, 'broker')} for this check, but receivers are connected.")
     elif is_asked or (waiting and not connected):
-        yield Verdict(BAD, f"The broker {_down(status, 'broker')}: nothing new comes in.")
+        yield Verdict(BAD, f"The broker {_down(status, 'broker')}: no new messages arrive.")
     elif waiting:
         who = _of(waiting, len(running), "receiver")
         yield Verdict(BAD, f"{who} can't use the broker{_since(status, 'broker')}.")
@@ -102,10 +102,10 @@ def _receivers(status: Status) -> Iterator[Verdict]:
         session = "its session" if gone == 1 else "their sessions"
         yield Verdict(BAD, f"{_are(gone, 'receiver')} gone: {session} at the broker may hold messages.")
     if status.receivers is not None and gone == len(receivers):
-        yield Verdict(WARNING, "No receiver is running: messages wait at the broker, as far as it keeps them.")
+        yield Verdict(WARNING, "No receiver is running: messages wait at the broker, up to its own limits.")
     starting = sum(not (each.is_gone or each.broker or each.waits) for each in receivers)
     if starting:
-        yield Verdict(WARNING, f"{_are(starting, 'receiver')} about to connect to the broker.")
+        yield Verdict(WARNING, f"{_are(starting, 'receiver')} not connected to the broker yet.")
 
 
 def _processes(status: Status) -> Iterator[Verdict]:
@@ -129,19 +129,19 @@ def _streams(status: Status) -> Iterator[Verdict]:
         yield Verdict(WARNING, f"No writer is running: {_kept(status)}.")
     filling = [seconds for _, trend, seconds in trends if trend == "filling" and seconds is not None]
     if filling:
-        yield Verdict(WARNING, f"More comes in than is stored: a stream is full in {duration(min(filling))}.")
+        yield Verdict(WARNING, f"More messages arrive than are stored: a stream is full in {duration(min(filling))}.")
     draining = [seconds for _, trend, seconds in trends if trend == "draining" and seconds is not None]
     if draining:
-        yield Verdict(WARNING, f"Writers work off a backlog of {_backlog(status)}: empty in {duration(max(draining))}.")
+        yield Verdict(WARNING, f"The backlog of {_backlog(status)} shrinks: empty in {duration(max(draining))}.")
     if any(trend == "steady" for _, trend, _ in trends):
-        yield Verdict(WARNING, f"A backlog of {_backlog(status)} does not shrink.")
+        yield Verdict(WARNING, f"The backlog of {_backlog(status)} does not shrink.")
 
 
 def _mappings(status: Status) -> Iterator[Verdict]:
     failed = failed_reloads(status.receivers, status.writers)
     if failed:
         processes = printable(failed[0][0]) if len(failed) == 1 else f"{len(failed)} processes"
-        yield Verdict(WARNING, f"The last reload of the mappings failed: {processes} continued with the ones before.")
+        yield Verdict(WARNING, f"The last reload of the mappings failed: {processes} continued with the previous ones.")
     elif len(groups(status.receivers, status.writers)) > 1:
         yield Verdict(WARNING, "Receivers and writers run with different mappings: some messages may be rejected.")
 
@@ -149,18 +149,18 @@ def _mappings(status: Status) -> Iterator[Verdict]:
 def _well(status: Status) -> str:
     rate = round(sum(status.rate(shard, "settled") for shard in status.shards))
     if not rate:
-        return "All is well: nothing comes in."
-    return f"All is well: {number(rate, 'message')}/s {'is' if rate == 1 else 'are'} stored as they come."
+        return "No problems; no messages arrive."
+    return f"No problems: {number(rate, 'message')}/s {'is' if rate == 1 else 'are'} stored as they arrive."
 
 
 def _kept(status: Status) -> str:
-    """What becomes of messages that no writer stores."""
+    """Where messages are that no writer stores."""
     if any(shard.in_stream >= status.cap for shard in status.shards):
         return "nothing is lost, a stream is full, and the broker keeps the messages"
     growing = [(shard, growth) for shard in status.shards if (growth := status.growth(shard)) > 0]
     if growing:
         room = min((status.cap - shard.in_stream) / growth for shard, growth in growing)
-        return f"nothing is lost, the backlog grows, room for {duration(room)}"
+        return f"nothing is lost, the backlog grows, a stream is full in {duration(room)}"
     if any(shard.in_stream for shard in status.shards):
         return f"nothing is lost, {_backlog(status)} {'waits' if _count(status) == 1 else 'wait'} in the streams"
     return "nothing is lost"

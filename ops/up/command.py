@@ -78,7 +78,9 @@ def _fleet(devices: int, settings: Settings) -> list[str]:
     default=Path(".traksense"),
     help="Where data and logs are kept between runs.",
 )
-@option("--console/--no-console", "has_console", default=True, help="Web pages that show all of it, on one more port.")
+@option(
+    "--console/--no-console", "has_console", default=True, help="Run the console, web pages on a port of their own."
+)
 @_port("mqtt", ports.MQTT, "The broker's, for MQTT 3.1.1.")
 @_port("mqtt5", ports.MQTT5, "The broker's, for MQTT 5.")
 @_port("redis", ports.REDIS, "The Redis-compatible server's; with --cluster the first of twelve.")
@@ -102,9 +104,9 @@ def up(
     With nothing else installed: a broker, a Redis-compatible server with an append-only file, a PostgreSQL, the
     migrations, a receiver, a writer and the console, all on 127.0.0.1. If MQTT_URL, REDIS_URL or DATABASE_URL is set,
     that server is used instead. Metrics are on METRICS_PORT (9100, the writer's) and the next port (the receiver's);
-    further writers have the ports after these. If a port is taken and no option or variable asks for it, the next free
-    one is used and printed. A link opens the console; once it was used, a new one is shown. Ctrl-C stops all of it in
-    order.
+    further writers have the ports after these. If a port is in use and no option or variable asks for it, the next
+    free one is used and printed. A link opens the console; after it was used, a new one is shown. Ctrl-C stops all of
+    it in order.
 
     \b
     Examples:

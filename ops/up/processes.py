@@ -73,7 +73,7 @@ class ConsolePages(Server):
 
     @property
     def url(self) -> str:
-        """What opens it: a link that does so once, the newest one, or its address where it has users."""
+        """The newest link, which can be used once; or its address if it has users."""
         with suppress(OSError):
             return self._link_file.read_text(encoding="utf-8").strip()
         return f"http://{self.host}:{self.port}/"
@@ -193,7 +193,7 @@ class Supervisor:
 
 
 class Optional(Supervisor):
-    """Of processes without which the others go on: one that can't run is only reported."""
+    """Of processes that the others don't need: if one can't run, that is only reported."""
 
     def start(self) -> None:
         """Start every process."""
@@ -210,7 +210,7 @@ class Optional(Supervisor):
             self._give_up(error)
 
     def _give_up(self, error: IngestError) -> None:
-        self._notify(f"{error}\nthe others go on without it")
+        self._notify(f"{error}\nthe other processes continue without it")
         self.stop()
         self.processes = ()
 

@@ -143,11 +143,11 @@ class Run:
 
     @property
     def _link(self) -> str:
-        """What opens the console at this moment, if it runs."""
+        """The newest link to the console, if it runs."""
         return next((process.url for process in self._pages.processes if process.running), "")
 
     def _print_link(self) -> None:
-        """Where it is new: each link opens the console once."""
+        """If it is new: each link can be used once."""
         link = self._link
         if link and link != self._shown_link:
             self._shown_link = link

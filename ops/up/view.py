@@ -191,8 +191,8 @@ def table(gauges: Gauges, processes: Sequence[Server], restarts: Mapping[str, in
 
 
 def _console(link: str) -> list[Text]:
-    """A line of its own for the link, which has to be copied whole; and a terminal that can opens it by a click."""
-    once = " (each link opens it once; then a new one is here)" if "token=" in link else ""
+    """The link has a line of its own, so that it can be copied; terminals with hyperlinks open it with a click."""
+    once = " (this link can be used once; then a new one is shown)" if "token=" in link else ""
     return [Text(f"console{once}", style="dim"), Text(link, style=f"link {link}", overflow="fold")] if link else []
 
 

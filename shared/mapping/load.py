@@ -39,7 +39,7 @@ def load(spec: str = "", library: File = LIBRARY) -> Mappings:
 
 
 def load_format(name: str, given: Dict[str, str], library: File = LIBRARY) -> Mappings:
-    """One of the library, with the values of its variables; a path is no name of it. Raises MappingError."""
+    """One of the library, with the values of its variables; a path is not a name. Raises MappingError."""
     if name not in (names := formats(library)):
         raise MappingError([_no_format(name, names)])
     faults: list[Fault] = []
@@ -47,7 +47,7 @@ def load_format(name: str, given: Dict[str, str], library: File = LIBRARY) -> Ma
 
 
 def load_text(text: str, shown: str, given: Dict[str, str], library: File = LIBRARY) -> Mappings:
-    """A mapping that is on no disk, and that can name no file there. `shown` is how errors name it. Raises
+    """A mapping that is not a file, and that can't name files. `shown` is how errors name it. Raises
     MappingError."""
     content = text.encode(errors="surrogatepass")
     read = read_mapping(content, File(shown), shown, given, may_name_files=False)

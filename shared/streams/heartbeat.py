@@ -62,7 +62,7 @@ class Receiver:
     appended: int = 0  # messages, since it started
     appended_per_s: float = 0.0  # … lately
     stopped: bool = False  # by a clean shutdown, which leaves its session at the broker
-    shards: int | None = None  # its INGEST_SHARDS; None: of a version that does not say it
+    shards: int | None = None  # its INGEST_SHARDS; None: of an older version
     mappings: Digests | None = None  # None: of a version without mappings
     reload_error: str | None = None  # why its last reload of the mappings failed
     waits: Sequence[Wait] = ()  # while it waits for Redis, nothing is acknowledged
@@ -84,11 +84,11 @@ class Writer:
 
     name: str  # that its consumers' names begin with
     process: str = ""  # its host and process id
-    shards: int | None = None  # its INGEST_SHARDS; None: of a version that does not say it
+    shards: int | None = None  # its INGEST_SHARDS; None: of an older version
     mappings: Digests | None = None
     reload_error: str | None = None
     waits: Sequence[Wait] = ()
-    rows_per_s: float | None = None  # of ts_measure, in the last 10 s; None: of a version that does not say it
+    rows_per_s: float | None = None  # of ts_measure, in the last 10 s; None: of an older version
     p50_s: float | None = None  # from the device's timestamp to COMMIT; None while nothing is stored
     p99_s: float | None = None
     idle_s: float = 0.0  # since this heartbeat, by Redis's own clock

@@ -27,7 +27,7 @@ class Ledger:
     stored: int = 0  # messages that were settled as stored
     dead_lettered: int = 0  # … and as dead letters
     ignored: int = 0  # … and with nothing to store
-    removed: int = 0  # by another client, and written off; below zero after the stream was deleted
+    removed: int = 0  # by another client, and accepted as lost; below zero after the stream was deleted
     duplicates: int = 0  # rows that were stored before
     in_stream: int = 0  # the backlog
     last_id: str = ID_0  # the last id that the stream gave
@@ -46,7 +46,7 @@ class Ledger:
 
     @property
     def missing(self) -> int:
-        """Those of them that nobody has written off. Below zero, the stream was deleted with all that was in it."""
+        """Those that no operator has accepted as lost. Below zero, the stream was deleted with all that was in it."""
         return self.unaccounted - self.removed
 
     @property

@@ -70,7 +70,7 @@ async def test_a_console_that_is_gone_is_no_live_page(
     await expect(page.locator("#live")).to_have_text(CLOCK)
     assert len(await page.locator("#main").inner_html()) > len(shown) / 2, "what was there is still there"
     async with running(fleet.environment, tmp_path, "--port", str(console.port)) as again:
-        await expect(page.locator("#live")).to_have_text("logged out: open this page again")
+        await expect(page.locator("#live")).to_have_text("logged out: reload this page to log in")
         await log_in(operator, again)
         await is_live(page)
     assert await is_the_same(page)

@@ -53,7 +53,7 @@ async def test_all_of_it_works_without_javascript(browser: Chromium, console: Co
     for path in opened_pages():
         await page.goto(path)
         await expect(page.locator("h1")).to_be_visible()
-        await expect(page.locator("#live")).to_have_text("as of then")
+        await expect(page.locator("#live")).to_have_text("not live: reload to update")
     await page.locator(".who button").click()
     await expect(page.locator("h1")).to_have_text("Log in")
 

@@ -73,7 +73,7 @@ async def test_a_replay_from_its_group_to_stored_rows(stack: Stack, console: Con
     page = browser.get("/dead")
     assert "41 dead letters, 0 of them replayed" in page.text
     group = "parse_error: points.….v: wrong"
-    assert f"{group} would they be stored now? 40 0 1 1" in page.text
+    assert f"{group} Would they be stored now? 40 0 1 1" in page.text
     assert "40 in the last 24 hours" in page.body
     assert "would be stored now: 40 of the newest 40" in browser.get("/dead", forecast=group).text
     narrowed = browser.get("/dead", group=group)
@@ -101,14 +101,14 @@ async def test_killed_in_the_middle_it_can_go_on(stack: Stack, tmp_path: Path) -
         await eventually(lambda: _some_are_replayed(stack), "some are replayed")
         other = browser.get("/dead/replay")
         answer = browser.post("/dead/replay", scope=other.hidden("scope"), rate=10)
-        assert "one at a time" in answer.text
+        assert "only one can run at a time" in answer.text
         console.kill()
     left = await unreplayed(stack)
     assert 0 < left < 60
     await stack.execute("UPDATE console_action SET seen_at = now() - interval '1 min' WHERE action = 'replay'")
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
-        page = await says(browser, f"{left} left: go on")
+        page = await says(browser, f"Replay the {left} that are left …")
         assert f"Last replay: {60 - left} of 60 replayed interrupted" in page
         id_ = await stack.fetchval("SELECT max(id) FROM console_action WHERE action = 'replay'")
         await start(browser, go_on=id_)
@@ -142,7 +142,7 @@ async def test_stopped_and_at_the_end_of_the_console(stack: Stack, tmp_path: Pat
 async def test_more_than_a_thousand_are_typed(stack: Stack, browser: Browser) -> None:
     await letters(stack, 1001)
     plan = browser.get("/dead/replay")
-    assert "Type how many they are: 1001" in plan.text
+    assert "To confirm, type their number: 1001" in plan.text
     assert "A dry run of the newest 1 000" in plan.text or "for which the time was enough" in plan.text
     scope = plan.hidden("scope")
     for typed in ("", "1000", "x"):
@@ -162,7 +162,7 @@ async def test_an_outage_of_the_database_is_waited_for(stack: Stack, browser: Br
     await start(browser, rate=5)
     await stack.refuse_connections()
     assert browser.get("/dead").status == 503
-    await says(browser, "A replay waits DATABASE_URL=")
+    await says(browser, "A replay is waiting DATABASE_URL=")
     await stack.allow_connections()
     await says(browser, "Last replay: 30 of 30 replayed done")
     await stack.writer()
@@ -173,7 +173,7 @@ async def test_an_outage_of_redis_is_waited_for(stack: Stack, browser: Browser) 
     await letters(stack, 30)
     await start(browser, rate=5)
     stack.redis_server.stop()
-    await says(browser, "Waits: REDIS_URL=")
+    await says(browser, "Waiting: REDIS_URL=")
     assert await unreplayed(stack) > 0
     stack.redis_server.start()
     await says(browser, "Last replay: 30 of 30 replayed done")
@@ -255,7 +255,7 @@ async def test_two_consoles_and_a_command_replay_each_once(stack: Stack, browser
     async with running(stack.environment, tmp_path) as another:
         second = another.operator()
         await start(browser, rate=5)
-        assert "in another console" in second.get("/dead").text
+        assert "run by another console" in second.get("/dead").text
         plan = second.get("/dead/replay")
         refused = second.post("/dead/replay", scope=plan.hidden("scope"), rate=5)
         assert "Another replay is running" in refused.text

@@ -76,7 +76,7 @@ async def test_nothing_is_done_for_a_page_of_another_site_or_session(console: Co
         path, own = path_of(page.path), operator.token
         for site in ("cross-site", "same-site", "none", ""):
             answer = operator.sending({"sec-fetch-site": site}).post(path)
-            assert (answer.status, "nothing was done" in answer.body) == (403, True), (page, site)
+            assert (answer.status, "Nothing was changed" in answer.body) == (403, True), (page, site)
         assert "through a reverse proxy with TLS" in operator.sending({"sec-fetch-site": ""}).post(path).body
         for token in ("", "wrong", f"{own}x"):
             assert operator.post(path, token=token).status == 403, (page, token)
@@ -208,4 +208,4 @@ async def test_users_that_everybody_can_read_are_warned_of(down: dict[str, str],
     add_user(users, "ana")
     users.chmod(0o644)
     async with running(down, tmp_path, "--users", str(users)) as console:
-        assert "everybody on this machine can read it; chmod 600 it" in console.log
+        assert "every user of this machine can read it; run `chmod 600` on it" in console.log

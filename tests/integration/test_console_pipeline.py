@@ -40,8 +40,11 @@ async def test_all_stages_with_their_figures(stack: Stack, tmp_path: Path) -> No
     await stack.has_rows("ts_measure", 20)
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
-        text = await shows(browser, lambda text: "All is well" in text and "Broker connected" in text)
-        assert "21 added = 20 stored + 1 dead-lettered + 0 ignored + 0 written off + 0 here balances" in text
+        text = await shows(browser, lambda text: "No problems" in text and "Broker connected" in text)
+        assert (
+            "21 added = 20 stored + 1 dead-lettered + 0 ignored + 0 accepted as lost + 0 in the streams balances"
+            in text
+        )
         for stage in ("Receivers 1 running", "Streams empty", "Writers 1 running", "Database answers", "edge-0 up"):
             assert stage in text
         await stack.publish(*(telem(device="now", second=second) for second in range(5)))
@@ -56,16 +59,18 @@ async def test_the_database_is_stopped_and_comes_back(stack: Stack, tmp_path: Pa
     await stack.writer()
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
-        await shows(browser, lambda text: "All is well" in text and "Database answers" in text)
+        await shows(browser, lambda text: "No problems" in text and "Database answers" in text)
         await stack.refuse_connections()
         await stack.publish(*(telem(second=second) for second in range(7)))
         outage = re.compile(r"The database has been unreachable for \d+ m?s: nothing is lost, 7 entries wait")
         text = await shows(browser, lambda text: bool(outage.search(text)))
         assert "Database unreachable for " in text
         assert re.search(r"writer \S+ has waited for \d+ m?s: ", text)
-        assert "7 added = 0 stored + 0 dead-lettered + 0 ignored + 0 written off + 7 here balances" in text
+        assert (
+            "7 added = 0 stored + 0 dead-lettered + 0 ignored + 0 accepted as lost + 7 in the streams balances" in text
+        )
         await stack.allow_connections()
-        text = await shows(browser, lambda text: "All is well" in text and "7 added = 7 stored" in text)
+        text = await shows(browser, lambda text: "No problems" in text and "7 added = 7 stored" in text)
         assert "unreachable" not in text
 
 
@@ -75,13 +80,13 @@ async def test_a_full_stream_and_nobody_who_empties_it(stack: Stack, tmp_path: P
     async with running(stack.environment | {"INGEST_QUEUE_MAX": "5"}, tmp_path) as console:
         browser = console.operator()
         full = "ingest:{0} is full: nothing is lost, receivers wait, and the broker keeps the messages."
-        text = await shows(browser, lambda text: full in text and "1 receiver waits for room" in text)
+        text = await shows(browser, lambda text: full in text and "1 receiver waits for room in a full stream" in text)
         assert "Writers none running" in text
         assert "No writer is running." in text
-        assert "keeps what the full streams have no room for" in text
+        assert "a stream is full: the broker keeps the messages" in text
         await stack.writer()
         await publishing
-        await shows(browser, lambda text: "20 added = 20 stored" in text and "All is well" in text)
+        await shows(browser, lambda text: "20 added = 20 stored" in text and "No problems" in text)
 
 
 async def test_without_redis_it_goes_on(stack: Stack, tmp_path: Path) -> None:

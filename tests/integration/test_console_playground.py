@@ -80,7 +80,8 @@ async def test_a_message_and_a_mapping_are_rows(browser: Browser) -> None:
     answer = await sent(browser, **text(readings()))
     assert (
         "would be stored readings/reading: 1 row ts_measure tenant site device point value unit time "
-        "acme plant1 n7 temp 4.5 2026-01-02T03:04:05Z Routes of this topic readings/reading takes it" in shown(answer)
+        "acme plant1 n7 temp 4.5 2026-01-02T03:04:05Z Routes that match this topic readings/reading takes it"
+        in shown(answer)
     )
     assert "1 of 1 test passes" in shown(answer)
     assert (field(answer, "topic"), field(answer, "text")) == (TOPIC, readings())
@@ -113,7 +114,7 @@ async def test_a_text_names_no_file_of_the_server(browser: Browser) -> None:
     for mapping in (codec, *payloads):
         found = shown(await sent(browser, **text(mapping)))
         assert re.search(r"decode.js.file|tests\[0\].payload_file", found)
-        assert "no file can be read here" in found
+        assert "a mapping without a file can't read other files" in found
         assert "root:" not in found
 
 
@@ -184,7 +185,7 @@ async def test_a_dead_letter_is_taken_and_changed_no_way(stack: Stack, tmp_path:
         assert "\u202e" not in shown(second)
         assert "there is no dead letter 99" in (await seen(browser, "/map?letter=99")).body
         for other in ("x", "-1", "9" * 40, "1%3B"):
-            assert "not the number of a dead letter" in (await seen(browser, f"/map?letter={other}")).body
+            assert "not the id of a dead letter" in (await seen(browser, f"/map?letter={other}")).body
         await stack.refuse_connections()
         assert (await seen(browser, "/map?letter=1")).status == 503
         await stack.allow_connections()
@@ -229,7 +230,7 @@ async def test_a_browser_that_leaves_ends_its_listening(console: Console, browse
         form = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin", "cookie": cookie}
         connection.request("POST", "/map", body, form)
         await console.says("operator listens to 'left/#'")
-    await console.says("a browser that listened has left")
+    await console.says("a browser that listened has disconnected")
 
 
 async def test_what_is_no_filter_or_would_take_messages_from_receivers_is_refused(browser: Browser) -> None:

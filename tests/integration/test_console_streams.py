@@ -50,7 +50,7 @@ async def test_a_payload_is_shown_as_what_it_is(stack: Stack, browser: Browser) 
     assert f"gzip: {len(packed)} bytes unpacked" in text
     assert "00000000 00 01 02 03" in text
     assert "\\xff\\xfe" in text
-    assert "10000 bytes; these are the first 4096" in text
+    assert "10000 bytes; the first 4096 are shown" in text
     assert f"{'é' * 2048}</pre>" in page.body
     assert "without a topic" in text
     assert "2023-11-14 22:13:20" in text, "received_at"
@@ -81,7 +81,7 @@ async def test_a_page_begins_at_an_id_or_a_time(stack: Stack, browser: Browser) 
     assert ids(browser.get("/streams/0", **at).body) == ["1700000000000-7"]
     late = browser.get("/streams/0", **{"from": "1700000000000-8"})
     assert ids(late.body) == []
-    assert "No entry is there." in late.text
+    assert "There are no entries from here on." in late.text
     back = browser.get(next(link for link in late.links if "before=" in link))
     assert ids(back.body)[-1] == "1700000000000-7"
     assert ids(browser.get("/streams/0", **{"from": "15m"}).body) == []
@@ -92,9 +92,9 @@ async def test_a_page_begins_at_an_id_or_a_time(stack: Stack, browser: Browser) 
     [
         ({"from": "<b>yesterday"}, "“<b>yesterday” is neither an id (1700000000000-0) nor a time"),
         ({"from": "2023-11-14T22:13:20"}, "“2023-11-14T22:13:20” has no Z or offset"),
-        ({"from": "18446744073709551616"}, "each of its parts is below 2^64"),
-        ({"after": "-"}, "“-” is no id"),
-        ({"before": "\0"}, "“\\x00” is no id"),
+        ({"from": "18446744073709551616"}, "each of its parts must be below 2^64"),
+        ({"after": "-"}, "“-” is not an id"),
+        ({"before": "\0"}, "“\\x00” is not an id"),
     ],
 )
 async def test_a_wrong_start_is_one_line(stack: Stack, browser: Browser, query: dict[str, object], line: str) -> None:
@@ -124,7 +124,7 @@ async def test_who_has_an_entry_pending(stack: Stack, browser: Browser) -> None:
     await stack.redis.xclaim(key_of(0), GROUP, HOSTILE, 0, ["1-0"])
     page = browser.get("/streams/0")
     text = page.text
-    assert f"Pending at {SHOWN} for" in text
+    assert f"Pending consumer {SHOWN}, idle for" in text
     assert "delivered 2 times" in text
     assert text.count("Pending no") == 2
     assert page.scripts == ["/static/console.js"]
@@ -153,12 +153,12 @@ async def test_a_user_of_redis_that_may_only_read(guarded: Stack, tmp_path: Path
         page = browser.get("/streams/0", after="5-0")
         text = page.text
         assert ids(page.body)[0] == "6-0"
-        assert "Pending not permitted" in text
+        assert "Pending not known" in text
         assert "is not permitted to see what is pending (XPENDING) and to read backward (XREVRANGE)" in text
         await acl(guarded.redis, "status", "+xpending", "+xrevrange")
         page = browser.get("/streams/0", before="6-0")
         assert ids(page.body) == [f"{number}-0" for number in range(1, 6)]
-        assert "Pending at c for" in page.text
+        assert "Pending consumer c, idle for" in page.text
 
 
 async def test_an_outage_is_a_page_that_recovers(stack: Stack, browser: Browser) -> None:

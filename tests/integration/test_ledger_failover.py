@@ -50,7 +50,7 @@ async def test_entries_that_the_old_master_had_unsettled_count_as_lost(stack: St
         checked = await stack.status(**variables)
         assert (checked.returncode, f"{MEANWHILE} entries are lost" in checked.stdout) == (1, True), checked.stdout
     accepted = await stack.status("--accept-loss", **variables)
-    assert f"ingest:{{0}}: {MEANWHILE} entries written off\n" in accepted.stdout
+    assert f"ingest:{{0}}: {MEANWHILE} entries accepted as lost\n" in accepted.stdout
     await publish(stack, 1 + MEANWHILE, 1)
     await remembers(stack, added=2, stored=2, in_stream=0, lost=0)
     await eventually(lambda: writer.metric("ingest_lost_entries") == 0)

@@ -67,7 +67,7 @@ async def test_what_went_with_a_shard_that_nobody_serves_is_noticed(stack: Stack
     await writer.says("20 entries that were not settled are gone")
     await eventually(lambda: writer.metric("ingest_lost_entries") == 20)
     accepted = await stack.status("--accept-loss")
-    assert "ingest:{5}: 20 entries written off" in accepted.stdout
+    assert "ingest:{5}: 20 entries accepted as lost" in accepted.stdout
     await stack.is_well()
 
 

@@ -64,7 +64,7 @@ async def test_a_stream_that_goes_is_noticed_with_what_was_in_it(stack: Stack, w
     assert "gone" not in other.log
 
     accepted = await stack.status("--accept-loss")
-    assert (accepted.returncode, accepted.stdout) == (0, "ingest:{0}: 20 entries written off\n")
+    assert (accepted.returncode, accepted.stdout) == (0, "ingest:{0}: 20 entries accepted as lost\n")
     await stack.is_well()
     await eventually(lambda: other.metric("ingest_lost_entries") == 0)
 
@@ -164,7 +164,7 @@ async def test_what_another_client_removes_is_noticed_once_and_can_be_written_of
     accepted = json.loads((await stack.status("--accept-loss", "--json")).stdout)
     assert accepted == {"accepted": {"ingest:{0}": 4}}
     checked = await stack.status()
-    assert (checked.returncode, " stored + 0 dead-lettered + 4 written off + 0 here" in checked.stdout) == (
+    assert (checked.returncode, " stored + 0 dead-lettered + 4 accepted as lost + 0 here" in checked.stdout) == (
         0,
         True,
     )
@@ -183,7 +183,7 @@ async def test_status_without_a_database_goes_by_redis_alone(stack: Stack) -> No
     assert (checked.returncode, shard["missing"], shard["lost"]) == (1, 1, None)
     refused = await stack.status("--accept-loss")
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "nothing was written off" in refused.stderr
+    assert "nothing was accepted as lost" in refused.stderr
     await stack.allow_connections()
     await stack.execute("DROP TABLE stream_ledger")
     for options in ((), ("--accept-loss",)):

@@ -89,7 +89,7 @@ async def test_a_bug_is_a_page_without_its_details_and_a_log_line_with_them(
 
     with caplog.at_level(logging.ERROR):
         status, text = await answer(endpoint, monkeypatch)
-    assert (status, "This is a bug of the console" in text) == (500, True)
+    assert (status, "This is a bug in the console" in text) == (500, True)
     assert SECRET not in text
     assert "Traceback" not in text
     (record,) = caplog.records

@@ -108,7 +108,7 @@ def test_a_device_of_the_list_leads_to_its_own_values() -> None:
     assert parameters == "${tenant:queryparam}&var-device=${__value.raw}"
 
 
-def test_the_status_that_needs_somebody_is_not_green() -> None:
+def test_the_status_of_a_device_with_a_problem_is_not_green() -> None:
     steps = {
         override["matcher"]["options"]: override["properties"][0]["value"]["steps"][-1]["color"]
         for panel in panels_of(PATH)[:1]

@@ -126,7 +126,7 @@ def test_what_came_to_the_old_master_since_is_lost_when_its_writers_leave_it() -
     assert accepted.loss.gone == 30, "an operator has accepted what was lost before"
     trimmed = after(replace(OF_NEW, in_stream=13), replace(at_new, in_stream=15), seen)
     assert isinstance(trimmed, Close)
-    assert trimmed.loss.missing == 2, "it is written off when the ledger is reset"
+    assert trimmed.loss.missing == 2, "it is accepted as lost when the ledger is reset"
     by_another = replace(OF_NEW, lost=5 + 30, revision=7)
     assert isinstance(after(by_another, replace(at_new, revision=7), seen), Copy)
 

@@ -47,9 +47,9 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     "redis": ({"dependencies": down("redis"), "now": None, "before": ()}, f"Redis is unreachable: {KEEPS}."),
     "redis refused": (
         {"dependencies": down("redis", State.REFUSED), "now": None, "before": ()},
-        "Redis rejects the connection: how many messages wait is not known.",
+        "Redis rejects the connection: the backlog is not known.",
     ),
-    "a shard": ({"now": None}, "A stream can't be read: how many messages wait is not known."),
+    "a shard": ({"now": None}, "A stream can't be read: the backlog is not known."),
     "node": ({"nodes": [NODE]}, "1 node of the Redis Cluster is unreachable."),
     "removed": (
         {"now": [replace(CALM, added=CALM.added + 3)]},
@@ -65,7 +65,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "database": (
         {"dependencies": down("database"), "outages": {"database": 40.0}, **still(45_000, 100)},
-        "The database has been unreachable for 40 s: nothing is lost, the backlog grows, room for 50 s.",
+        "The database has been unreachable for 40 s: nothing is lost, the backlog grows, a stream is full in 50 s.",
     ),
     "database, seen by a writer later": (
         {
@@ -86,7 +86,7 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "database from here": (
         {"dependencies": down("database")},
-        "The database is unreachable for this check, though writers store.",
+        "The database is unreachable for this check, but writers store messages.",
     ),
     "a writer's database": (
         {"writers": [WRITER, replace(WRITER, name="x", waits=[DATABASE])], **still(0)},
@@ -98,15 +98,15 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "broker": (
         {"dependencies": down("broker"), **waiting("broker")},
-        "The broker has been unreachable for 40 s: nothing new comes in.",
+        "The broker has been unreachable for 40 s: no new messages arrive.",
     ),
     "broker from here": (
         {"dependencies": down("broker")},
-        "The broker is unreachable for this check, though receivers are connected.",
+        "The broker is unreachable for this check, but receivers are connected.",
     ),
     "broker not asked": (
         {"dependencies": down("broker", State.SKIPPED), **waiting("broker")},
-        "The broker has been unreachable for 40 s: nothing new comes in.",
+        "The broker has been unreachable for 40 s: no new messages arrive.",
     ),
     "a receiver's broker": (
         {"receivers": [RECEIVER, replace(RECEIVER, client_id="x", broker=False, waits=[BROKER])]},
@@ -133,25 +133,25 @@ WARNINGS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no writer": (
         {"writers": [], **still(700, 100)},
-        "No writer is running: nothing is lost, the backlog grows, room for 493 s.",
+        "No writer is running: nothing is lost, the backlog grows, a stream is full in 493 s.",
     ),
     "no receiver": (
         {"receivers": []},
-        "No receiver is running: messages wait at the broker, as far as it keeps them.",
+        "No receiver is running: messages wait at the broker, up to its own limits.",
     ),
-    "starting": ({"receivers": [replace(RECEIVER, broker=False)]}, "1 receiver is about to connect to the broker."),
-    "filling": (still(45_000, 200), "More comes in than is stored: a stream is full in 25 s."),
+    "starting": ({"receivers": [replace(RECEIVER, broker=False)]}, "1 receiver is not connected to the broker yet."),
+    "filling": (still(45_000, 200), "More messages arrive than are stored: a stream is full in 25 s."),
     "draining": (
         {
             "now": [replace(BEHIND, added=400, in_stream=300)],
             "before": [replace(BEHIND, added=400, stored=0, in_stream=400)],
         },
-        "Writers work off a backlog of 300 entries: empty in 3 s.",
+        "The backlog of 300 entries shrinks: empty in 3 s.",
     ),
-    "steady": (still(45_000), "A backlog of 45000 entries does not shrink."),
+    "steady": (still(45_000), "The backlog of 45000 entries does not shrink."),
     "reload": (
         {"writers": [replace(WRITER, reload_error="a fault")]},
-        "The last reload of the mappings failed: writer w continued with the ones before.",
+        "The last reload of the mappings failed: writer w continued with the previous ones.",
     ),
     "mappings": (
         {"receivers": [replace(RECEIVER, mappings={"a": "1"})], "writers": [replace(WRITER, mappings={"a": "2"})]},
@@ -183,11 +183,11 @@ def test_the_level_agrees_with_the_exit_code_whatever_comes_together() -> None:
 
 
 def test_it_is_the_first_line_and_in_the_json() -> None:
-    assert verdict(WELL) == ("good", "All is well: 1470 messages/s are stored as they come.")
+    assert verdict(WELL) == ("good", "No problems: 1470 messages/s are stored as they arrive.")
     empty = replace(CALM, added=CALM.added - CALM.in_stream, in_stream=0)
     idle = changed({"before": [empty], "now": [empty]})
-    assert plain(idle).splitlines()[:2] == ["All is well: nothing comes in.", ""]
-    assert json.loads(idle.as_json())["verdict"] == {"level": "good", "text": "All is well: nothing comes in."}
+    assert plain(idle).splitlines()[:2] == ["No problems; no messages arrive.", ""]
+    assert json.loads(idle.as_json())["verdict"] == {"level": "good", "text": "No problems; no messages arrive."}
 
 
 def changed(changes: dict[str, Any]) -> Status:

@@ -118,7 +118,7 @@ def test_what_is_optional_ends_nothing_but_itself(process: FakeProcess, messages
     optional = Optional([process], messages.append)
     optional.start()
     assert optional.processes == ()
-    assert "the others go on without it" in messages[-1]
+    assert "the other processes continue without it" in messages[-1]
     process.fails_to_start = False
     optional = Optional([process], messages.append)
     optional.start()

@@ -1,5 +1,4 @@
-"""How much a writer has stored in the last seconds, and how late, for its heartbeat: from the counters that its metrics
-have anyway, read once a heartbeat."""
+"""Rows/s and latency of a writer in the last 10 s, for its heartbeat, from the counters of its metrics."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 WITHIN_S = 600.0
-NAME_MAX, ADDRESS_MAX = 10, 30  # wrong ones for a name or from an address within that time; then none is checked
+NAME_MAX, ADDRESS_MAX = 10, 30  # wrong passwords within that time; then none is checked
 KEYS_MAX = (
     10_000  # names and addresses that are remembered; the ones without a wrong password for longest are forgotten
 )
@@ -18,7 +18,7 @@ WAITING_MAX = 20
 
 
 class TooMany(Exception):
-    """It is not checked; `seconds` says when to try again."""
+    """The password is not checked; `seconds` is when to try again."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -43,13 +43,13 @@ class Attempts:
         self._waiting += 1
         try:
             async with self._checking:
-                self._require_few(name, address)  # those before it in the queue may have been wrong
+                self._require_few(name, address)  # earlier ones in the queue may have been wrong
                 yield
         finally:
             self._waiting -= 1
 
     def count_wrong(self, name: str, address: str) -> None:
-        """One more."""
+        """Count a wrong password."""
         for key in (("name", name), ("address", address)):
             self._wrong[key] = [*self._recent(key), self._clock()]
             self._wrong.move_to_end(key)
@@ -57,7 +57,7 @@ class Attempts:
             self._wrong.popitem(last=False)
 
     def forget(self, name: str) -> None:
-        """The right one was given."""
+        """After the right password: the name has no wrong ones any more."""
         self._wrong.pop(("name", name), None)
 
     def _require_few(self, name: str, address: str) -> None:

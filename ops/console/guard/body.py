@@ -1,4 +1,4 @@
-"""The body of a request: no larger and no slower than a form of the console is."""
+"""The body of a request: limits of its size and of the time in which it arrives."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
 BODY_MAX = 16 * 1024 * 1024  # bytes: a mapping file and a payload of 2 MiB each, with every byte as %XX
-LOGIN_MAX = 16 * 1024  # of somebody who is not logged in
+LOGIN_MAX = 16 * 1024  # of a user who is not logged in
 BODY_S = 20.0
 
 
 def bounded(receive: Receive, limit: int) -> Receive:
     """`receive`, which raises HTTPException: 413 for a body above `limit` bytes, 408 for one that takes longer than
-    BODY_S. What comes after it, a browser that goes away, may take any time."""
+    BODY_S. After the body there is no limit: the next message is the disconnect of the browser."""
     size, is_complete = 0, False
     deadline = asyncio.get_running_loop().time() + BODY_S
 

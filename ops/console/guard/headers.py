@@ -1,4 +1,4 @@
-"""The headers of each answer: what a browser may load and run, which is nothing but the console's own two files."""
+"""The headers of each answer: a browser may load and run only the console's own files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names the console answers to. Without this, a web page elsewhere could have its own name resolve to this
+"""The host names that the console accepts. Without this check another web site could let its name resolve to this
 machine (DNS rebinding), and read what the console shows."""
 
 from __future__ import annotations

@@ -10,12 +10,12 @@ from traksense_ingest.shared.errors import ConfigurationError
 
 
 def write_private(path: Path, text: str, what: str) -> None:
-    """A file that only its owner can read, and that is never half written. Raises ConfigurationError, in which `what`
-    stands for whoever chose the path."""
+    """A file that only its owner can read, and that is never half written. Raises ConfigurationError, which
+    begins with `what`: the option that named the path."""
     part = path.with_name(f"{path.name}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)  # it may be there from a run that was killed
+            os.fchmod(file.fileno(), 0o600)  # the file may be left from a run that was killed
             file.write(text)
         os.replace(part, path)
     except OSError as error:
@@ -23,5 +23,5 @@ def write_private(path: Path, text: str, what: str) -> None:
 
 
 def is_private(path: Path) -> bool:
-    """Whether nobody but its owner and its group can read it: a Secret of Kubernetes is its group's."""
+    """Whether only its owner and its group can read it: Kubernetes makes a Secret readable for a group."""
     return not path.stat().st_mode & stat.S_IROTH

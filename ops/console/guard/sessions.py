@@ -1,4 +1,4 @@
-"""Sessions, kept by the console alone: the browser has a random number. They end with the process."""
+"""Sessions, kept in the memory of the console: the browser has a random number. They end with the process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Session:
     role: Role
     started: float  # by a monotonic clock
     used: float
-    form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))  # that each of its POSTs has to have
+    form_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))  # which each of its POSTs must have
 
 
 class Sessions:
-    """All of them, and the one-time token for a link."""
+    """All sessions, and the token of the link, which can be used once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -35,7 +35,7 @@ class Sessions:
         self._token: str | None = None
 
     def start(self, user: str, role: Role) -> str:
-        """A new one; returns the value of its cookie."""
+        """Start a session; returns the value of its cookie."""
         now, key = self._clock(), secrets.token_urlsafe(32)
         self._sessions[key] = Session(user, role, now, now)
         while len(self._sessions) > SESSIONS_MAX:
@@ -55,16 +55,16 @@ class Sessions:
         return session
 
     def end(self, key: str | None) -> None:
-        """Its cookie is worth nothing any more."""
+        """End a session: its cookie is not valid any more."""
         self._sessions.pop(key or "", None)
 
     def one_time_token(self) -> str:
-        """A new token for a link; the one before is worth nothing any more."""
+        """A new token for a link; the previous one is not valid any more."""
         self._token = secrets.token_urlsafe(16)  # 128 bits, and a link that fits 60 columns
         return self._token
 
     def take(self, token: str) -> bool:
-        """Whether it is the token; only once."""
+        """Whether this is the token, which is then used up."""
         if self._token is None or not secrets.compare_digest(token.encode(), self._token.encode()):
             return False
         self._token = None

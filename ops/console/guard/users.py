@@ -32,7 +32,7 @@ class User:
 
     @classmethod
     def with_password(cls, name: str, role: Role, password: str) -> User:
-        """A new one, with a salt of its own."""
+        """A user with a new salt."""
         salt, cost = secrets.token_bytes(16), (N, R, P)
         return cls(name, role, salt, _derived(password, salt, cost), cost)
 
@@ -47,7 +47,7 @@ class User:
         return f"{self.name}:{self.role.name.lower()}:scrypt${cost}${salt}${key}"
 
 
-# Takes the time of a wrong password where there is no such user.
+# For a name that is not a user's: the check takes the same time as for a wrong password.
 _NOBODY = User("", Role.NOBODY, bytes(16), bytes(32), (N, R, P))
 
 
@@ -63,7 +63,9 @@ def read_users(path: Path) -> dict[str, User]:
             continue
         user = _parsed(line)
         if user is None or user.name in users:
-            what = "no user, as `traksense-ingest console user` writes one" if user is None else "a name that is taken"
+            what = (
+                "no user, as `traksense-ingest console user` writes one" if user is None else "an earlier line's name"
+            )
             raise ConfigurationError(f"--users {path}: line {number} has {what}")
         users[user.name] = user
     if not users:
@@ -88,8 +90,8 @@ def _parsed(line: str) -> User | None:
     except ValueError:
         return None
     n, r, p = cost = int(found[1]), int(found[2]), int(found[3])
-    is_taken = n > 1 and n & (n - 1) == 0 and r > 0 and 0 < p <= 16 and 128 * n * r < MEMORY  # by scrypt
-    return User(name, ROLES[role], salt, key, cost) if is_taken else None
+    is_accepted = n > 1 and n & (n - 1) == 0 and r > 0 and 0 < p <= 16 and 128 * n * r < MEMORY  # by scrypt
+    return User(name, ROLES[role], salt, key, cost) if is_accepted else None
 
 
 def _derived(password: str, salt: bytes, cost: tuple[int, int, int]) -> bytes:

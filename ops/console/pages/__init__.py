@@ -1,1 +1,1 @@
-"""The pages, one module for each question; each has its routes in `PAGES`."""
+"""The pages, one module each, with its routes in `PAGES`."""

@@ -1,4 +1,4 @@
-"""`/dead`: what was rejected, why, of whom, and would it be stored now?"""
+"""`/dead`: which messages were rejected, why, of which tenant, and would they be stored now?"""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def _trial(visit: Visit, connection: Any, filters: Filters, group: str) -> Trial | None:
-    """What would become of the newest of a group that were not replayed; None where the mappings can't be used."""
+    """A dry run of the newest of a group that were not replayed; None if the mappings have errors."""
     try:
         forecaster = await asyncio.to_thread(Forecaster, visit.settings, REJECTED)
     except MappingError:
@@ -70,7 +70,7 @@ def _bars(group: Group) -> Any:
 
 
 async def export(visit: Visit) -> Response:
-    """All that is selected, as JSON Lines: what `dlq export` writes."""
+    """The selected dead letters as JSON Lines, as `dlq export` writes them."""
     filters = Filters(visit.query)
     if filters.errors:
         return await visit.render("error.html", 400, heading="No export", text="; ".join(filters.errors))
@@ -86,7 +86,7 @@ async def export(visit: Visit) -> Response:
 
 
 async def _counted(visit: Visit, filters: Filters, action: int) -> AsyncIterator[bytes]:
-    """The lines; how many they were is noted with the action, however it ends."""
+    """The lines; their number is recorded with the action, however it ends."""
     url, written, outcome = visit.settings.database_url, 0, "ended by the browser"
     try:
         async with beating(url, action):

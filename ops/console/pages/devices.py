@@ -1,4 +1,4 @@
-"""`/devices`: which devices are silent, and whose clocks are wrong; and `/devices/one`: what is known of one."""
+"""`/devices`: which devices are silent, and whose clocks are wrong; and `/devices/one`: one device."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASSUMED_INTERVAL_S = 3600.0  # as the view device_status assumes while the inter
 
 
 async def show(visit: Visit) -> Response:
-    """Those that need somebody first, 100 a page."""
+    """Devices with a problem first, 100 on a page."""
     selection, wrong_form = _selection(visit)
     place, wrong_place = _place(visit)
     wrong = wrong_form or wrong_place
@@ -99,10 +99,10 @@ def _selection(visit: Visit) -> tuple[Selection, str | None]:
     skewed = SKEWED_S if visit.query.get("skewed") else None
     wrong = None
     if status is not None and status not in DEVICE_STATUSES:
-        status, wrong = None, f"Status: {status!r} is none of {', '.join(DEVICE_STATUSES)}."
+        status, wrong = None, f"Status: {status!r} is not one of {', '.join(DEVICE_STATUSES)}."
     for what, text in (("Tenant", tenant), ("Name", name)):
         if text is not None and "\0" in text:
-            wrong = f"{what}: no name has a NUL character in it."
+            wrong = f"{what}: a name can't have a NUL character in it."
     if wrong:
         return Selection(), wrong
     return Selection(tenant, [status] if status else None, skewed, name), None
@@ -114,7 +114,7 @@ def _place(visit: Visit) -> tuple[Place | None, str | None]:
     if given == [None, None, None]:
         return None, None
     if position is None or tenant is None or device is None or "\0" in tenant + device or not _is_finite(position):
-        return None, "The address of this page is damaged. These are the first devices."
+        return None, "The address of this page is not valid. These are the first devices."
     return Place(float(position), tenant, device), None
 
 
@@ -155,7 +155,7 @@ def _chart(point: Point, interval_s: float) -> Any:
 
 
 def joined(values: Sequence[float | None], most: int) -> list[float | None]:
-    """With the value before in up to `most` steps without one: so long a device may be silent and is not late."""
+    """Up to `most` steps without a value get the previous value: a device that is silent for so long is not late."""
     found: list[float | None] = []
     last, gap = None, 0
     for value in values:

@@ -1,4 +1,4 @@
-"""`/dead/{id}`: what is wrong with this message, and what would become of it now?"""
+"""`/dead/{id}`: what is wrong with this message, and would it be stored now?"""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from traksense_ingest.ops.dlq.payload import kind_of_payload
 from traksense_ingest.ops.dlq.payload_page import shown
 from traksense_ingest.ops.dlq.table import LETTERS, NEIGHBOURS, open_table
 from traksense_ingest.ops.forecast import Forecast, Forecaster
+from traksense_ingest.ops.terminal import number
 from traksense_ingest.shared.mapping.faults import MappingError
 
 FULL_MAX = 2000  # lines that are shown with `full`
@@ -50,11 +51,11 @@ async def show(visit: Visit) -> Response:
 
 
 def _forecast(visit: Visit, letter: DeadLetter) -> Forecast | str:
-    """Of the mappings of INGEST_MAPPINGS; a text where these can't be used."""
+    """With the mappings of INGEST_MAPPINGS; a text if they have errors."""
     try:
         return forecast_of(letter, Forecaster(visit.settings, REJECTED))
     except MappingError as error:
-        return f"not known: INGEST_MAPPINGS has {len(error.faults)} errors"
+        return f"not known: INGEST_MAPPINGS has {number(len(error.faults), 'error')} (traksense-ingest mapping lint)"
 
 
 PAGES = (Page("/dead/{id}", show),)

@@ -18,14 +18,14 @@ from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.terminal import printable
 
-LOCAL_USER = "operator"  # whoever has the link
-NAME_SHOWN = 64  # characters of a name that is no user's
+LOCAL_USER = "operator"  # the name of a user who opened the link
+NAME_SHOWN = 64  # characters of a name that is not a user's
 
 log = logging.getLogger(__name__)
 
 
 async def show(visit: Visit) -> Response:
-    """The form; or, with the token of a link, in."""
+    """The form; a request with the token of a link logs in."""
     token = visit.query.get("token")
     if visit.session:
         return visit.see_other(_own(visit.query.get("next", "")))
@@ -43,7 +43,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def log_in(visit: Visit) -> Response:
-    """By name and password."""
+    """With a name and a password."""
     form, users = await visit.form(), visit.console.options.users
     name, password = str(form.get("name", "")), str(form.get("password", ""))
     attempts, address, shown = visit.console.attempts, visit.address, name[:NAME_SHOWN]
@@ -91,8 +91,8 @@ def _enter(visit: Visit, user: str, role: Role, then: str) -> Response:
 
 
 def _own(then: str) -> str:
-    """A path of the console, with its parameters: `//host` would be another site, and browsers read \\ as /, and leave
-    out control characters."""
+    """A path of the console, with its parameters: `//host` would be another site, and browsers read \\ as /, and ignore
+    control characters."""
     is_path = re.fullmatch(r"/(?![/\\])[^\x00-\x20\\]*", then)
     return then if is_path and not then.startswith("/login") else "/"
 

@@ -1,4 +1,4 @@
-"""`/`: is the pipeline healthy, and where does it stand?"""
+"""`/`: is the pipeline healthy, and which part is not?"""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ async def show(visit: Visit) -> Response:
 
 
 def _rows(status: Status) -> list[dict[str, Any]]:
-    """Of streams, as `status` shows them; one stream alone has a page of its own."""
+    """The streams as `status` shows them; a row of one stream links to its page."""
     return [
         {
             "name": row.name,

@@ -1,4 +1,4 @@
-"""`/map`: what does a mapping make of a message? Nothing is stored, and of the disk only the library is read."""
+"""`/map`: what does a mapping make of a message? Nothing is stored, and no file is read but the library's."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ class View:
     """What the page shows."""
 
     form: Form
-    wrong: dict[str, str] = field(default_factory=dict)  # what is wrong, by the field
+    wrong: dict[str, str] = field(default_factory=dict)  # errors, by the field
     problem: str = ""  # why there is no result
-    said: tuple[str, ...] = ()  # of a draft
+    said: tuple[str, ...] = ()  # about a draft
     heard: Heard | None = None
     result: dict[str, Any] | None = None  # of `tried`
     differing: tuple[str, ...] = ()  # names of mappings that the writers have in another version
 
 
 async def show(visit: Visit) -> Response:
-    """The form; with the message of a dead letter, or an example of the library, and what becomes of it."""
+    """The form; with the message of a dead letter, or an example of the library, and its result."""
     form = Form()
     try:
         if library := visit.query.get("library"):
@@ -56,7 +56,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def work(visit: Visit) -> Response:
-    """What the button says that was pressed."""
+    """The action of the button that was pressed."""
     fields = await visit.form()
     form = Form.of(fields)
     if str(fields.get("do", "")) == "example" and form.library:
@@ -66,7 +66,7 @@ async def work(visit: Visit) -> Response:
         view = await action(visit, form, fields)
     except Wrong as wrong:
         view = View(form, {wrong.field: str(wrong)})
-    except IngestError as error:  # what was typed stays
+    except IngestError as error:  # the form keeps what was typed
         view = View(form, problem=str(error))
     return await _page(visit, view)
 
@@ -79,7 +79,7 @@ async def download(visit: Visit) -> Response:
 
 
 async def _try(visit: Visit, form: Form, fields: FormData) -> View:
-    if line := fields.get("message"):  # one of those that were heard
+    if line := fields.get("message"):  # one of the messages that were received
         form = form.with_message(_heard_message(str(line)))
     return await _tried(visit, form)
 
@@ -89,7 +89,7 @@ async def _copy(visit: Visit, form: Form, _: FormData) -> View:
 
 
 async def _example(_visit: Visit, _form: Form, _: FormData) -> View:
-    raise Wrong("mapping", "choose one of the library: each has an example")
+    raise Wrong("mapping", "choose a mapping of the library: each has an example")
 
 
 async def _draft(visit: Visit, form: Form, fields: FormData) -> View:
@@ -140,7 +140,7 @@ async def _tried(visit: Visit, form: Form) -> View:
 async def _letter(visit: Visit, text: str) -> Message:
     """Raises Wrong, and IngestError."""
     if (id_ := id_of(text)) is None:
-        raise Wrong("letter", "this is not the number of a dead letter")
+        raise Wrong("letter", "this is not the id of a dead letter")
     async with bounded("DATABASE_URL", visit.settings.database_url, PATIENCE_S):
         message = await message_of_letter(visit.settings, id_)
     if message is None:

@@ -1,4 +1,4 @@
-"""`/dead/replay`: what a replay would do, its start and its stop."""
+"""`/dead/replay`: a dry run of a replay, its start and its stop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from traksense_ingest.ops.writers_mappings import differing
 from traksense_ingest.shared.mapping.faults import MappingError
 
 TRIED, TRIED_S = 1000, 5.0  # dead letters of a dry run, and seconds
-TYPED_FROM = 1000  # more than so many are replayed only if their count was typed
+TYPED_FROM = 1000  # more than so many are replayed only if the user types their number
 
 
 async def plan(visit: Visit) -> Response:
@@ -81,7 +81,9 @@ async def begin(visit: Visit) -> Response:
     try:
         scope = Scope.from_json(str(form.get("scope", "")))
     except ValueError:
-        return await visit.render("error.html", 400, heading="No replay", text="The form has no valid scope.")
+        return await visit.render(
+            "error.html", 400, heading="No replay", text="The form is not valid: open the page again."
+        )
     rate = _rate(str(form.get("rate", "")))
     assert visit.session is not None  # noqa: S101  (an operator)
     async with open_table(visit.settings.database_url, STATEMENT_S) as connection:
@@ -90,7 +92,7 @@ async def begin(visit: Visit) -> Response:
         if problem or rate is None:
             return await _plan(visit, connection, scope, rate or RATE, problem)
         if not await visit.console.replays.start(connection, visit.session, scope, rate, count):
-            busy = "Another replay is running: one at a time. Try again when it has ended."
+            busy = "Another replay is running, and only one can run at a time. Try again when it has ended."
             return await _plan(visit, connection, scope, rate, busy)
     return visit.see_other("/dead")
 
@@ -105,16 +107,16 @@ def _rate(text: str) -> float | None:
 
 def _problem(rate: float | None, count: int, typed: str) -> str | None:
     if rate is None:
-        return f"The rate is a number of messages a second, at most {RATE_MAX:.0f}."
+        return f"The rate must be a number of messages/s, above 0 and at most {RATE_MAX:.0f}. Nothing was started."
     if not count:
         return "There is nothing left to replay."
     if count > TYPED_FROM and "".join(char for char in typed if char.isdigit()) != str(count):
-        return f"Type how many they are: {count}. Nothing was started."
+        return f"To confirm, type their number: {count}. Nothing was started."
     return None
 
 
 async def stop(visit: Visit) -> Response:
-    """After the batch that is under way."""
+    """It ends after the current batch."""
     assert visit.session is not None  # noqa: S101  (an operator)
     visit.console.replays.stop(visit.session.user)
     return visit.see_other("/dead")

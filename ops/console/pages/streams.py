@@ -1,4 +1,4 @@
-"""`/streams/{n}`: how full a stream is, who reads it, and what is in it."""
+"""`/streams/{n}`: how full a stream is, its consumers, and its entries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_S = 4.0
 
 
 async def show(visit: Visit) -> Response:
-    """A stream and a page of its entries, which only a visit of its own reads: a refresh changes what is above them."""
+    """A stream and a page of its entries. The automatic refresh does not change the entries."""
     status = await visit.console.feed.status()
     numbers = _numbers(visit, status)
     number = next((each for each in numbers if str(each) == visit.request.path_params["number"]), None)
@@ -49,7 +49,7 @@ async def show(visit: Visit) -> Response:
 
 
 def _numbers(visit: Visit, status: Status) -> list[int]:
-    """Those of INGEST_SHARDS, and those beyond it that hold entries."""
+    """The streams of INGEST_SHARDS, and others that hold entries."""
     return sorted({*range(visit.settings.ingest_shards), *status.numbers})
 
 

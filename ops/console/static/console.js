@@ -34,7 +34,7 @@ async function refresh() {
   const last = document.getElementById("clock").textContent;
   try {
     const answer = await fetch(location.href, { signal: AbortSignal.timeout(patience) });
-    if (answer.redirected) return say("logged out: open this page again", false);
+    if (answer.redirected) return say("logged out: reload this page to log in", false);
     const fresh = new DOMParser().parseFromString(html.createHTML(await answer.text()), "text/html");
     for (const id of ["clock", "verdict", "main"]) {
       const [old, now] = [document.getElementById(id), fresh.getElementById(id)];

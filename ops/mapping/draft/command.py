@@ -55,7 +55,7 @@ def draft(source: Source, tenant: str | None, name: str | None, output: Path | N
 
 
 class Drafting(NamedTuple):
-    """What comes of messages."""
+    """The result of messages."""
 
     found: Sorted
     made: Draft | None  # None: nothing is left to draft from

@@ -59,7 +59,7 @@ class Chosen:
 
 
 def tried(chosen: Chosen, message: Message | None, settings: Settings) -> dict[str, Any]:
-    """The faults of the mappings; else their warnings and tests, and what becomes of the message, if there is one."""
+    """The faults of the mappings; else their warnings and tests, and the result of the message, if there is one."""
     texts = {FILE: chosen.text} if chosen.kind is Kind.TEXT else {}
     try:
         mappings = chosen.load(settings)
@@ -80,8 +80,7 @@ def tried(chosen: Chosen, message: Message | None, settings: Settings) -> dict[s
 
 
 def _printable_in(found: dict[str, Any]) -> dict[str, Any]:
-    """With all its texts as a terminal may show them: nothing of a device or a mapping is invisible, or changes what
-    stands around it."""
+    """With all its texts printable: no text of a device or a mapping is invisible, or changes the text around it."""
     return {name: _printable(value) for name, value in found.items()}
 
 

@@ -1,8 +1,8 @@
 """A function in a process of its own, which ends with its answer, or at a limit.
 
-A mapping that somebody tries may run for ever, or need all memory: codecs in JavaScript, or a number of a million
-digits. A thread can't be ended; a process can. It is forked from one that has imported everything, and that has no
-threads and no connections.
+A mapping may run forever, or use all memory: with a codec in JavaScript, or a number of a million digits. A thread
+can't be killed; a process can. It is forked from a process that has imported everything, and that has no threads and no
+connections.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Limits(NamedTuple):
     """What a process may use."""
 
     cpu_s: int = 5
-    longest_s: float = 20.0  # with what other processes need meanwhile
-    memory: int = 512 * 1024 * 1024  # bytes of addresses, of which Python with all modules has 90 MB
+    longest_s: float = 20.0  # of wall-clock time, while other processes use the processor too
+    memory: int = 512 * 1024 * 1024  # bytes of address space, of which Python with all modules has 90 MB
 
 
 class LimitedProcesses:
@@ -74,8 +74,8 @@ class LimitedProcesses:
         if "stopped" in found:
             raise Stopped(f"it was stopped: {found['stopped']}")
         if "bug" in found:
-            log.error("a trial of a mapping has failed, which is a bug: %s", found["bug"])
-            raise Stopped("it has failed, which is a bug; the console's log has more")
+            log.error("a trial of a mapping failed because of a bug: %s", found["bug"])
+            raise Stopped("it failed because of a bug; the console's log has the details")
         return found["value"]
 
     def _run(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:

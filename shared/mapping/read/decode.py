@@ -46,7 +46,7 @@ class FileReader:
         """A file's bytes; none, and an error, where it can't be read."""
         name = at.text("a file's name")
         if self.folder is None:
-            at.fault("no file can be read here; write what is in it into the mapping itself")
+            at.fault("a mapping without a file can't read other files; write the content into the mapping")
             return b""
         try:
             with (self.folder / name).open("rb") as file:
