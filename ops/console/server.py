@@ -11,13 +11,13 @@ from contextlib import contextmanager
 import uvicorn
 
 from traksense_ingest.ops.advice import port_advice
-from traksense_ingest.ops.console.actions import Recorder
+from traksense_ingest.ops.console.actions.replays import Replays
+from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.app import make_app
-from traksense_ingest.ops.console.feed import Feed
 from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.sessions import Sessions
+from traksense_ingest.ops.console.live.feed import Feed
 from traksense_ingest.ops.console.options import Options
-from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.console.visit import Console
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError

@@ -13,16 +13,16 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from traksense_ingest.ops.console.actions import Recorder
-from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.actions.replays import Replays
+from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.private import write_private
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
-from traksense_ingest.ops.console.listeners import Listeners
+from traksense_ingest.ops.console.live.feed import Feed
 from traksense_ingest.ops.console.options import Options
+from traksense_ingest.ops.console.playground.listeners import Listeners
 from traksense_ingest.ops.console.render import TEMPLATES
-from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses
 from traksense_ingest.shared.config import Settings
 

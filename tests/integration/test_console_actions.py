@@ -12,16 +12,16 @@ from starlette.responses import StreamingResponse
 from tests.support.dead_letters import TOPIC, dead_letter
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from traksense_ingest.ops.console import actions, replay_box
-from traksense_ingest.ops.console.actions import EXPORT, REPLAY, Recorder, start
-from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.actions import replay_box, table
+from traksense_ingest.ops.console.actions.replays import Job, Replays
+from traksense_ingest.ops.console.actions.scope import Scope
+from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, Recorder, start
 from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session, Sessions
+from traksense_ingest.ops.console.live.feed import Feed
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.pages import dead
-from traksense_ingest.ops.console.replays import Job, Replays
-from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.table import open_table
@@ -43,7 +43,7 @@ def visit_of(stack: Stack) -> Visit:
 
 async def test_an_export_that_takes_long_is_not_interrupted(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     await dead_letter(stack, (TOPIC, b"oops"))
-    monkeypatch.setattr(actions, "BEAT_S", 0.01)
+    monkeypatch.setattr(table, "BEAT_S", 0.01)
 
     async def slow(*_: object) -> AsyncIterator[str]:
         await stack.execute(AGE)

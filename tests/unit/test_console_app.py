@@ -11,15 +11,15 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from traksense_ingest.ops.console import app
-from traksense_ingest.ops.console.actions import Recorder
-from traksense_ingest.ops.console.feed import Feed
+from traksense_ingest.ops.console.actions.replays import Replays
+from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard import body
 from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import COOKIE, Sessions
+from traksense_ingest.ops.console.live.feed import Feed
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.replays import Replays
 from traksense_ingest.ops.console.visit import Console, Visit
 from traksense_ingest.ops.status.verdict import GOOD, Verdict
 from traksense_ingest.shared.config import Settings

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from traksense_ingest.ops.console.actions.scope import Scope
 from traksense_ingest.ops.console.filters import ID_MAX, Filters, id_of
 from traksense_ingest.ops.console.pages.replay import _problem, _rate
-from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.hexdump import hex_of
 from traksense_ingest.ops.dlq.payload import Row, rows

@@ -8,8 +8,8 @@ from typing import Any, Self
 import pytest
 
 from tests.support.waiting import eventually
-from traksense_ingest.ops.console import feed
-from traksense_ingest.ops.console.feed import OLD_S, Feed
+from traksense_ingest.ops.console.live import feed
+from traksense_ingest.ops.console.live.feed import OLD_S, Feed
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.verdict import BAD
 from traksense_ingest.shared import config

@@ -10,10 +10,10 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message as Event
 
-from traksense_ingest.ops.console import listeners
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session
-from traksense_ingest.ops.console.listeners import AT_ONCE, BYTES, MESSAGES, Listeners
+from traksense_ingest.ops.console.playground import listeners
+from traksense_ingest.ops.console.playground.listeners import AT_ONCE, BYTES, MESSAGES, Listeners
 from traksense_ingest.shared import config
 from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.mapping.expected import Message

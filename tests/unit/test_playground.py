@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.mapping_files import TOPIC, reading, readings
 from tests.support.waiting import eventually
-from traksense_ingest.ops.console.playground import Form, Wrong
+from traksense_ingest.ops.console.playground.form import Form, Wrong
 from traksense_ingest.ops.mapping.playground.answer import Chosen, Kind, drafted, tried
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, Limits, Stopped
 from traksense_ingest.shared import config

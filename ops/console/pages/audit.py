@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from traksense_ingest.ops.console.actions import STATEMENT_S, page_of
+from traksense_ingest.ops.console.actions.table import STATEMENT_S, page_of
 from traksense_ingest.ops.console.filters import id_of
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.visit import Visit

@@ -9,12 +9,12 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from traksense_ingest.ops.console.actions import DONE, EXPORT, STATEMENT_S, beating, end, start
-from traksense_ingest.ops.console.charts import bars
+from traksense_ingest.ops.console.actions.replay_box import ReplayBox, box_of
+from traksense_ingest.ops.console.actions.scope import Scope
+from traksense_ingest.ops.console.actions.table import DONE, EXPORT, STATEMENT_S, beating, end, start
 from traksense_ingest.ops.console.filters import Filters, id_of
+from traksense_ingest.ops.console.live.charts import bars
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.replay_box import ReplayBox, box_of
-from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.dlq.dry_run import REJECTED, Trial, try_newest
 from traksense_ingest.ops.dlq.export import exported

@@ -10,8 +10,8 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from traksense_ingest.ops.console import charts
 from traksense_ingest.ops.console.bounded import bounded
+from traksense_ingest.ops.console.live import charts
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.devices.command import SKEWED_S

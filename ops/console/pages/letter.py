@@ -6,10 +6,10 @@ import asyncio
 
 from starlette.responses import Response
 
-from traksense_ingest.ops.console.actions import STATEMENT_S
+from traksense_ingest.ops.console.actions.replay_box import box_of
+from traksense_ingest.ops.console.actions.table import STATEMENT_S
 from traksense_ingest.ops.console.filters import id_of
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.replay_box import box_of
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection, dead_letter_from
 from traksense_ingest.ops.dlq.dry_run import REJECTED, forecast_of

@@ -9,7 +9,7 @@ import re
 
 from starlette.responses import Response
 
-from traksense_ingest.ops.console.actions import FAILED_LOGIN, LOGIN
+from traksense_ingest.ops.console.actions.table import FAILED_LOGIN, LOGIN
 from traksense_ingest.ops.console.guard.attempts import TooMany
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import COOKIE

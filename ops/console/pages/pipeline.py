@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from traksense_ingest.ops.console.charts import Series, chart
-from traksense_ingest.ops.console.feed import KEPT, PERIOD_S, Sample
+from traksense_ingest.ops.console.live.charts import Series, chart
+from traksense_ingest.ops.console.live.feed import KEPT, PERIOD_S, Sample
+from traksense_ingest.ops.console.live.stages import stages_of
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.stages import stages_of
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.status.mappings import own_mappings
 from traksense_ingest.ops.status.processes import broker_of, gone_receivers, pending_by_writer, receiver_note

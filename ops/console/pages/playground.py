@@ -12,9 +12,9 @@ from starlette.responses import Response
 
 from traksense_ingest.ops.console.bounded import bounded
 from traksense_ingest.ops.console.filters import id_of
-from traksense_ingest.ops.console.listeners import SECONDS, Heard
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.playground import Form, Wrong
+from traksense_ingest.ops.console.playground.form import Form, Wrong
+from traksense_ingest.ops.console.playground.listeners import SECONDS, Heard
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.mapping.messages import message_line, parsed_line, rfc3339
 from traksense_ingest.ops.mapping.playground.answer import Kind, drafted, tried

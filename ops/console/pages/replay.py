@@ -9,13 +9,13 @@ from typing import Any
 from starlette.responses import Response
 
 from traksense_ingest.ops.appending.options import RATE, RATE_MAX
-from traksense_ingest.ops.console.actions import STATEMENT_S, action_of
+from traksense_ingest.ops.console.actions.replay_box import box_of
+from traksense_ingest.ops.console.actions.replays import due, scope_now
+from traksense_ingest.ops.console.actions.scope import Scope
+from traksense_ingest.ops.console.actions.table import STATEMENT_S, action_of
 from traksense_ingest.ops.console.filters import Filters, id_of
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.page import Page
-from traksense_ingest.ops.console.replay_box import box_of
-from traksense_ingest.ops.console.replays import due, scope_now
-from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.dlq.dead_letter import Selection
 from traksense_ingest.ops.dlq.dry_run import REJECTED, try_newest

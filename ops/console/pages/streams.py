@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from traksense_ingest.ops.advice import ingest_error
 from traksense_ingest.ops.console.bounded import bounded
-from traksense_ingest.ops.console.entries import Entries, Range, WrongStart, id_of, read_entries, start_of
 from traksense_ingest.ops.console.page import Page
+from traksense_ingest.ops.console.streams.entries import Entries, Range, WrongStart, id_of, read_entries, start_of
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import LONG_BACKLOG, balance_of, in_words

@@ -13,9 +13,9 @@ from redis.exceptions import RedisError
 
 from traksense_ingest.ops.advice import ingest_error
 from traksense_ingest.ops.appending.pace import Pace
-from traksense_ingest.ops.console.actions import COUNT_DONE, DONE, HOLD, REPLAY, beating, end, start
+from traksense_ingest.ops.console.actions.scope import Scope
+from traksense_ingest.ops.console.actions.table import COUNT_DONE, DONE, HOLD, REPLAY, beating, end, start
 from traksense_ingest.ops.console.guard.sessions import Session
-from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.dlq.append import streams
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter, Selection
 from traksense_ingest.ops.dlq.replayer import Replayer, ReplayQueue, Tally

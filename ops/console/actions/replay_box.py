@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from traksense_ingest.ops.console.actions import DONE, INTERRUPTED, Action, newest_replay
-from traksense_ingest.ops.console.replays import Job, Replays, due
+from traksense_ingest.ops.console.actions.replays import Job, Replays, due
+from traksense_ingest.ops.console.actions.table import DONE, INTERRUPTED, Action, newest_replay
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from traksense_ingest.ops.console.actions.scope import Scope
 from traksense_ingest.ops.console.guard.sessions import Session
-from traksense_ingest.ops.console.scope import Scope
 from traksense_ingest.ops.dlq.table import open_table
 from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.runtime.retry import watch
@@ -24,7 +24,7 @@ GONE_S = 15.0  # without a heartbeat of its console for so long an action was in
 REPLAY, EXPORT, LOGIN, FAILED_LOGIN = "replay", "export", "login", "failed login"
 DONE, INTERRUPTED = "done", "interrupted"
 
-_statements = statements("traksense_ingest.ops.console")
+_statements = statements("traksense_ingest.ops.console.actions")
 START, RECORD, END_INTERRUPTED = (_statements[name] for name in ("start", "record", "end_interrupted"))
 HOLD, COUNT_DONE, BEAT, END = (_statements[name] for name in ("hold", "count_done", "beat", "end"))
 NEWEST_REPLAY, ONE, PAGE = (

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from traksense_ingest.ops.console.excerpt import Excerpt, excerpt
+from traksense_ingest.ops.console.streams.excerpt import Excerpt, excerpt
 from traksense_ingest.ops.dlq.options import duration
 from traksense_ingest.ops.terminal import printable
 from traksense_ingest.shared.streams.keys import FIELDS, GROUP

@@ -1,0 +1,1 @@
+"""The forms of the playground, and its listeners on a topic."""

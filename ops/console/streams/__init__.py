@@ -1,0 +1,1 @@
+"""The entries of a stream, as its page shows them."""
