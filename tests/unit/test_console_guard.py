@@ -128,6 +128,25 @@ def test_the_own_names_are(host: str) -> None:
     assert is_allowed(host, Options().hosts)
 
 
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ("fd00::5", "[fd00::5]:9180"),
+        ("FD00:0:0::5", "[fd00::5]"),
+        ("[fd00::5]:443", "[fd00::5]"),
+        ("a.example:1", "a.example"),
+    ],
+)
+def test_the_own_address_is_one_of_the_own_names(given: str, header: str) -> None:
+    assert is_allowed(header, Options.checked("localhost", 9180, {}, (given,), "").hosts)
+    assert is_allowed(header, Options.checked(given, 9180, {"ana": ANA}, (), "").hosts)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_request_without_a_name_is_not_answered(host: str) -> None:
+    assert not is_allowed("", Options.checked(host, 9180, {"ana": ANA}, (), "").hosts)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "console.example"])
 def test_an_address_for_others_needs_users(host: str) -> None:
     assert not is_loopback(host)
