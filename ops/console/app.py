@@ -74,13 +74,13 @@ async def _failed(visit: Visit, error: Exception) -> Response:
     is_reading = visit.request.method in READING
     if isinstance(error, HTTPException):
         heading, text = HEADINGS.get(error.status_code, "Not possible"), TEXTS.get(error.status_code, str(error.detail))
-        response = await visit.render("error.html", error.status_code, heading=heading, text=text, is_reading=False)
+        response = await visit.error(error.status_code, heading, text)
         response.headers.update(error.headers or {})
         return response
     heading = "Can't be shown now" if is_reading else "Can't be done now"
     if isinstance(error, IngestError):
-        return await visit.render("error.html", 503, heading=heading, text=str(error), is_reading=is_reading)
-    return await visit.render("error.html", 500, heading=heading, text=A_BUG, is_reading=False)
+        return await visit.error(503, heading, str(error), tries_again=is_reading)
+    return await visit.error(500, heading, A_BUG)
 
 
 class Gate:

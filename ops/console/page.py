@@ -87,4 +87,4 @@ async def _has_token(session: Session | None, visit: Visit) -> bool:
 
 
 async def _refused(visit: Visit, why: str) -> Response:
-    return await visit.render("error.html", 403, heading="Not allowed", text=why, is_reading=False)
+    return await visit.error(403, "Not allowed", why)

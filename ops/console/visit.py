@@ -124,3 +124,7 @@ class Visit:
             **context,
         )
         return HTMLResponse(text, status_code)
+
+    async def error(self, status_code: int, heading: str, text: str, *, tries_again: bool = False) -> HTMLResponse:
+        """A page that says what is wrong."""
+        return await self.render("error.html", status_code, heading=heading, text=text, tries_again=tries_again)

@@ -17,7 +17,7 @@ from traksense_ingest.shared.errors import ConfigurationError, IngestError
 from traksense_ingest.shared.failure import Kind, describe, kind_of
 from traksense_ingest.shared.runtime import log
 from traksense_ingest.shared.runtime.health import Health
-from traksense_ingest.shared.runtime.tasks import raise_sole_error
+from traksense_ingest.shared.runtime.tasks import in_background, raise_sole_error
 
 EXIT_OK, EXIT_FAILED, EXIT_MISCONFIGURED = 0, IngestError.exit_code, ConfigurationError.exit_code
 GRACE_S = 5.0  # how long the work in hand may take after SIGTERM; docker and Kubernetes kill after 10 and 30 s
@@ -136,11 +136,8 @@ async def unless_stopped(stop: asyncio.Event, waiting: Coroutine[Any, Any, T]) -
 @contextlib.asynccontextmanager
 async def event_loop_heartbeat(health: Health) -> AsyncIterator[None]:
     """Keeps /healthz up to date. To be started first: what a service connects to may be unreachable for a long time."""
-    task = asyncio.create_task(_beat(health), name="event loop heartbeat")
-    try:
+    async with in_background(_beat(health), "event loop heartbeat"):
         yield
-    finally:
-        task.cancel()
 
 
 async def _beat(health: Health) -> None:

@@ -1,9 +1,12 @@
-"""What is missing in Python 3.11's asyncio: cancellations that get lost, and task groups that end with one error."""
+"""What is missing in Python 3.11's asyncio: cancellations that get lost, task groups that end with one error, and tasks
+that end with a block."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+import contextlib
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, NoReturn
 
 from traksense_ingest.shared.failure import Kind, kind_of
 
@@ -17,6 +20,18 @@ def end_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+@contextlib.asynccontextmanager
+async def in_background(work: Coroutine[Any, Any, object], name: str) -> AsyncIterator[None]:
+    """Run it in a task for as long as the block, and cancel it then. Raises what it raised, at the end of the block."""
+    task = asyncio.create_task(work, name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

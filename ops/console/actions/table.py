@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from traksense_ingest.ops.console.guard.sessions import Session
 from traksense_ingest.ops.dlq.table import open_table
 from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.runtime.retry import watch
+from traksense_ingest.shared.runtime.tasks import in_background
 from traksense_ingest.shared.sql import statements
 
 STATEMENT_S = 5.0  # how long a page waits for a database that does not answer
@@ -92,13 +92,8 @@ async def beating(url: str, action: int, skipped: Callable[[], int] = lambda: 0)
         async with open_table(url, STATEMENT_S) as connection:
             await connection.execute(BEAT, action, skipped())
 
-    task = asyncio.create_task(watch("an action", beat, BEAT_S), name="heartbeat of an action")
-    try:
+    async with in_background(watch("an action", beat, BEAT_S), "heartbeat of an action"):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def end(url: str, action: int, outcome: str, skipped: int = 0, done: int | None = None) -> None:

@@ -19,6 +19,7 @@ from traksense_ingest.ops.terminal import duration
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.runtime.retry import watch
+from traksense_ingest.shared.runtime.tasks import in_background
 
 PERIOD_S = 1.0
 PATIENCE_S = 2.5  # for each dependency
@@ -79,13 +80,8 @@ class Feed:
         """Collect for as long as the block."""
         # The broker would log each client that connects only to check it; receivers' heartbeats say whether it answers.
         async with StatusCollector(self._settings, PATIENCE_S, skipped=("broker",)) as collector:
-            task = asyncio.create_task(watch("the status", lambda: self._collect(collector), PERIOD_S), name="feed")
-            try:
+            async with in_background(watch("the status", lambda: self._collect(collector), PERIOD_S), "feed"):
                 yield
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
 
     async def _collect(self, collector: StatusCollector) -> None:
         self._status = status = await collector.collect(PERIOD_S / 2)

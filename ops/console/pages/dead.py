@@ -73,7 +73,7 @@ async def export(visit: Visit) -> Response:
     """The selected dead letters as JSON Lines, as `dlq export` writes them."""
     filters = Filters(visit.query)
     if filters.errors:
-        return await visit.render("error.html", 400, heading="No export", text="; ".join(filters.errors))
+        return await visit.error(400, "No export", "; ".join(filters.errors))
     assert visit.session is not None  # noqa: S101  (a viewer, at least)
     headers = {"content-disposition": 'attachment; filename="dead-letters.jsonl"'}
     if visit.request.method == "HEAD":

@@ -29,9 +29,7 @@ async def show(visit: Visit) -> Response:
     async with open_table(visit.settings.database_url, STATEMENT_S) as connection:
         row = await connection.fetchrow(LETTERS, *Selection(ids=(id_ or 0,)).arguments)
         if row is None:
-            return await visit.render(
-                "error.html", 404, heading="Not found", text="There is no such dead letter: it may have been deleted."
-            )
+            return await visit.error(404, "Not found", "There is no such dead letter: it may have been deleted.")
         letter = dead_letter_from(row)
         neighbours = await connection.fetchrow(NEIGHBOURS, letter.id)
         box = await box_of(connection, visit.console.replays)

@@ -32,11 +32,11 @@ async def plan(visit: Visit) -> Response:
     """The dry run, and the form that starts the replay."""
     filters = Filters(visit.query)
     if filters.errors:
-        return await visit.render("error.html", 400, heading="No replay", text="; ".join(filters.errors))
+        return await visit.error(400, "No replay", "; ".join(filters.errors))
     async with open_table(visit.settings.database_url, STATEMENT_S) as connection:
         scope = await _asked(visit, connection, filters)
         if scope is None:
-            return await visit.render("error.html", 404, heading="Not found", text="There is no such replay.")
+            return await visit.error(404, "Not found", "There is no such replay.")
         return await _plan(visit, connection, scope, scope.rate or RATE)
 
 
@@ -81,9 +81,7 @@ async def begin(visit: Visit) -> Response:
     try:
         scope = Scope.from_json(str(form.get("scope", "")))
     except ValueError:
-        return await visit.render(
-            "error.html", 400, heading="No replay", text="The form is not valid: open the page again."
-        )
+        return await visit.error(400, "No replay", "The form is not valid: open the page again.")
     rate = _rate(str(form.get("rate", "")))
     assert visit.session is not None  # noqa: S101  (an operator)
     async with open_table(visit.settings.database_url, STATEMENT_S) as connection:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 from contextlib import aclosing
@@ -18,6 +17,7 @@ from traksense_ingest.ops.mapping.listen import listen
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import IngestError
 from traksense_ingest.shared.mapping.expected import Message
+from traksense_ingest.shared.runtime.tasks import in_background
 
 SECONDS = 10.0
 PATIENCE_S = 10.0  # to connect and to subscribe
@@ -50,14 +50,13 @@ class Listeners:
         if len(self._stops) >= AT_ONCE:
             raise IngestError(f"{AT_ONCE} browsers listen at this moment; try again in {SECONDS:g} s")
         stop = self._stops[id(session)] = asyncio.Event()
-        leaving = asyncio.create_task(_stopped_by_leaving(request, stop), name="leaving")
         try:
-            async with bounded("MQTT_URL", settings.mqtt_url, SECONDS + PATIENCE_S):
+            async with (
+                in_background(_stopped_by_leaving(request, stop), "leaving"),
+                bounded("MQTT_URL", settings.mqtt_url, SECONDS + PATIENCE_S),
+            ):
                 return await _heard(settings, topic, stop, partial(_say, session, topic))
         finally:
-            leaving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await leaving
             if self._stops.get(id(session)) is stop:
                 del self._stops[id(session)]
 
