@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 
 from traksense_ingest.ops.status.collector import StatusCollector
@@ -79,9 +80,11 @@ class Feed:
     async def running(self) -> AsyncIterator[None]:
         """Collect for as long as the block."""
         # The broker would log each client that connects only to check it; receivers' heartbeats say whether it answers.
-        async with StatusCollector(self._settings, PATIENCE_S, skipped=("broker",)) as collector:
-            async with in_background(watch("the status", lambda: self._collect(collector), PERIOD_S), "feed"):
-                yield
+        async with (
+            StatusCollector(self._settings, PATIENCE_S, skipped=("broker",)) as collector,
+            in_background(watch("the status", partial(self._collect, collector), PERIOD_S), "feed"),
+        ):
+            yield
 
     async def _collect(self, collector: StatusCollector) -> None:
         self._status = status = await collector.collect(PERIOD_S / 2)
