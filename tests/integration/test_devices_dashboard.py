@@ -13,16 +13,7 @@ import pytest
 from deploy.grafana.device_panels import sql
 from tests.support.grafana import Shown, filled_in, statements
 from tests.support.shaped import connected, refresh
-from tests.support.tenant_reader import (
-    RIVAL,
-    TENANT,
-    connect_as,
-    create_reader,
-    fill,
-    has_psql,
-    role_in,
-    without_role_afterwards,
-)
+from tests.support.tenant_reader import RIVAL, TENANT, connected_reader, has_psql, two_tenants
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
 
 pytestmark = pytest.mark.skipif(not has_psql(), reason="psql 15 is not installed")
@@ -46,15 +37,13 @@ NAMES = {
 
 @pytest.fixture
 async def url(database: str) -> AsyncIterator[str]:
-    async with without_role_afterwards(database, role_in(database)):
-        async with connected(database) as owner:
-            await fill(owner)
+    async with two_tenants(database):
         yield database
 
 
 @pytest.fixture
 async def reader(url: str) -> AsyncIterator[Any]:
-    async for connection in connected_as_reader(url):
+    async with connected_reader(url) as connection:
         yield connection
 
 
@@ -64,15 +53,8 @@ async def reader_of_aggregates(timescale: str, url: str) -> AsyncIterator[Any]:
     await shape(timescale, DesiredPolicies(aggregates=("1m", "5m", "1h")))
     async with connected(url) as owner:
         await refresh(owner)
-    async for connection in connected_as_reader(url):
+    async with connected_reader(url) as connection:
         yield connection
-
-
-async def connected_as_reader(url: str) -> AsyncIterator[Any]:
-    assert create_reader(url, role_in(url)).returncode == 0
-    connection = await connect_as(url, role_in(url))
-    yield connection
-    await connection.close()
 
 
 def shown(hours: float = 1, device: Sequence[str] = DEVICES, point: Sequence[str] = POINTS, **more: Any) -> Shown:

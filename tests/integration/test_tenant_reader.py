@@ -13,11 +13,12 @@ from tests.support.tenant_reader import (
     RIVAL,
     TENANT,
     connect_as,
+    connected_reader,
     create_reader,
-    fill,
     has_psql,
     role_in,
     run_script,
+    two_tenants,
     without_role_afterwards,
 )
 from traksense_ingest.ops.schema import Refused
@@ -39,19 +40,14 @@ DENIED = (
 
 @pytest.fixture
 async def url(database: str) -> AsyncIterator[str]:
-    async with without_role_afterwards(database, role_in(database)):
-        async with connected(database) as owner:
-            await fill(owner)
+    async with two_tenants(database):
         yield database
 
 
 @pytest.fixture
 async def reader(url: str) -> AsyncIterator[Any]:
-    made = create_reader(url, role_in(url))
-    assert (made.returncode, made.stderr) == (0, "")
-    connection = await connect_as(url, role_in(url))
-    yield connection
-    await connection.close()
+    async with connected_reader(url) as connection:
+        yield connection
 
 
 async def tenants_in(connection: Any) -> dict[str, set[str]]:

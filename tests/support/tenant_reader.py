@@ -91,3 +91,22 @@ async def without_role_afterwards(url: str, *roles: str) -> AsyncIterator[None]:
                 if await owner.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
                     await owner.execute(f'DROP OWNED BY "{role}"')
                     await owner.execute(f'DROP ROLE "{role}"')
+
+
+@asynccontextmanager
+async def two_tenants(url: str) -> AsyncIterator[None]:
+    """Their rows; the role that a test has made is dropped afterwards."""
+    async with without_role_afterwards(url, role_in(url)):
+        async with connected(url) as owner:
+            await fill(owner)
+        yield
+
+
+@asynccontextmanager
+async def connected_reader(url: str) -> AsyncIterator[Any]:
+    """A connection as the reader of TENANT, whom it creates."""
+    made = create_reader(url, role_in(url))
+    assert (made.returncode, made.stderr) == (0, "")
+    connection = await connect_as(url, role_in(url))
+    yield connection
+    await connection.close()
