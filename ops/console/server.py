@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Iterator
@@ -11,12 +12,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from traksense_ingest.ops.advice import port_advice
-from traksense_ingest.ops.console.actions.replays import Replays
-from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.app import make_app
-from traksense_ingest.ops.console.guard.attempts import Attempts
-from traksense_ingest.ops.console.guard.sessions import Sessions
-from traksense_ingest.ops.console.live.feed import Feed
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.visit import Console
 from traksense_ingest.shared.config import Settings
@@ -30,9 +26,7 @@ HEADERS_MAX = 32 * 1024  # bytes of a request's line and headers
 async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> None:
     """Until `stop`. Raises ConfigurationError if it can't listen."""
     listener = _listen(options)
-    recorder = Recorder(settings.database_url)
-    port, feed, replays = listener.getsockname()[1], Feed(settings), Replays(settings)
-    console = Console(settings, options, port, Sessions(), Attempts(), feed, replays, recorder)
+    console = Console.of(settings, options, listener.getsockname()[1])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         make_app(console),
@@ -76,7 +70,7 @@ def _listen(options: Options) -> socket.socket:
         listener.bind((options.host, options.port))
     except OSError as error:
         listener.close()
-        if options.port and error.errno in (98, 48):
+        if options.port and error.errno == errno.EADDRINUSE:
             raise ConfigurationError(port_advice("console", options.port)) from None
         raise ConfigurationError(f"--host {options.host}: {error.strerror}") from None
     listener.listen()

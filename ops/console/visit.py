@@ -25,6 +25,7 @@ from traksense_ingest.ops.console.playground.listeners import Listeners
 from traksense_ingest.ops.console.render import TEMPLATES
 from traksense_ingest.ops.mapping.playground.process import LimitedProcesses
 from traksense_ingest.shared.config import Settings
+from traksense_ingest.shared.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,12 @@ class Console:
     listeners: Listeners = field(default_factory=Listeners)
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 
+    @classmethod
+    def of(cls, settings: Settings, options: Options, port: int) -> Console:
+        """A new one, without sessions."""
+        recorder = Recorder(settings.database_url)
+        return cls(settings, options, port, Sessions(), Attempts(), Feed(settings), Replays(settings), recorder)
+
     def announce(self) -> None:
         """Log its address; without users, a link that can be used once."""
         if self.options.users:
@@ -57,8 +64,11 @@ class Console:
             self._offer_link("console: %s (can be used once)")
 
     def announce_next(self) -> None:
-        """Offer a link for another browser."""
-        self._offer_link("console: for another browser: %s")
+        """Offer a link for another browser. Raises nothing: who has used the previous one gets in."""
+        try:
+            self._offer_link("console: for another browser: %s")
+        except ConfigurationError as error:
+            log.warning("console: there is no link for another browser: %s", error)
 
     def withdraw_link(self) -> None:
         """Remove the file of the link: after the end it opens nothing."""

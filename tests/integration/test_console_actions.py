@@ -15,11 +15,9 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.console.actions import replay_box, table
 from traksense_ingest.ops.console.actions.replays import Job, Replays
 from traksense_ingest.ops.console.actions.scope import Scope
-from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, Recorder, start
-from traksense_ingest.ops.console.guard.attempts import Attempts
+from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, start
 from traksense_ingest.ops.console.guard.roles import Role
-from traksense_ingest.ops.console.guard.sessions import Session, Sessions
-from traksense_ingest.ops.console.live.feed import Feed
+from traksense_ingest.ops.console.guard.sessions import Session
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.pages import dead
 from traksense_ingest.ops.console.visit import Console, Visit
@@ -35,10 +33,8 @@ AGE = "UPDATE console_action SET seen_at = now() - interval '1 min' WHERE ended_
 
 def visit_of(stack: Stack) -> Visit:
     settings = config.load(**{name.lower(): value for name, value in stack.addresses.items()})
-    replays, recorder = Replays(settings), Recorder(settings.database_url)
-    console = Console(settings, Options(), 9180, Sessions(), Attempts(), Feed(settings), replays, recorder)
     request = Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []})
-    return Visit(request, console, ANA)
+    return Visit(request, Console.of(settings, Options(), 9180), ANA)
 
 
 async def test_an_export_that_takes_long_is_not_interrupted(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ async def test_it_reads_all_tenants_and_changes_nothing(stack: Stack, session: A
     assert [row["device_id"] for row in await session.fetch("SELECT device_id FROM tenant.latest")] == ["dev"]
     for statement in FORBIDDEN:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            print(statement, await session.fetch(statement))
+            await session.fetch(statement)
 
 
 async def test_it_may_be_granted_again(stack: Stack, session: Any) -> None:
@@ -104,7 +104,7 @@ async def test_compression_and_aggregates_go_with_it(stack: Stack, session: Any,
 
 async def test_commands_that_read_work(stack: Stack, session: Any, role_url: str) -> None:
     listed = await stack.command("dlq", "list", DATABASE_URL=role_url)
-    assert (listed.returncode, "no json" in listed.stdout or "1" in listed.stdout) == (0, True), listed.stderr
+    assert (listed.returncode, "parse_error" in listed.stdout) == (0, True), listed.stderr
     replayed = await stack.command("dlq", "replay", "1", DATABASE_URL=role_url)
     assert replayed.returncode != 0
     assert "connect as the tables' owner" in replayed.stderr

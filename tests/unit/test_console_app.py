@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from traksense_ingest.ops.console import app
-from traksense_ingest.ops.console.actions.replays import Replays
-from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard import body
-from traksense_ingest.ops.console.guard.attempts import Attempts
 from traksense_ingest.ops.console.guard.roles import Role
-from traksense_ingest.ops.console.guard.sessions import COOKIE, Sessions
+from traksense_ingest.ops.console.guard.sessions import COOKIE
 from traksense_ingest.ops.console.live.feed import Feed
 from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.page import Page
@@ -41,8 +40,7 @@ async def answer(
     """Status and text of a page that this endpoint makes, for whoever has a role, for a user who has one."""
     monkeypatch.setattr(app, "PAGES", (Page("/page", endpoint, role),))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    replays, recorder = Replays(settings), Recorder(settings.database_url)
-    console = Console(settings, Options(), 9180, Sessions(), Attempts(), NoFeed(settings), replays, recorder)
+    console = replace(Console.of(settings, Options(), 9180), feed=NoFeed(settings))
     cookie = f"{COOKIE}={console.sessions.start('ana', user)}" if user else ""
     sent: list[Any] = []
 
@@ -68,6 +66,16 @@ async def answer(
     await app.make_app(console)(scope, receive, send)
     text = b"".join(message.get("body", b"") for message in sent).decode()
     return sent[0]["status"], text
+
+
+async def test_the_link_opens_it_where_the_next_one_can_not_be_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    console = Console.of(Settings(_env_file=None), Options(link_file=tmp_path / "link"), 9180)  # type: ignore[call-arg]
+    console.announce()
+    (tmp_path / "link.part").mkdir()  # as on a disk that is full
+    console.announce_next()
+    assert "there is no link for another browser: --link-file" in caplog.text
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR])
