@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from traksense_ingest.ops.console.guard.private import write_private
-from traksense_ingest.ops.console.guard.users import NAME, ROLES, User, read_users
+from traksense_ingest.ops.console.guard.users import NAME, ROLES, User, lines_of, users_of
 
 PASSWORD_MIN = 8  # characters
 
@@ -17,11 +17,11 @@ def add_user(name: str, users: Path, role: str) -> None:
     """Write the user's line; other lines of the file stay as they are. Raises ConfigurationError and UsageError."""
     if not NAME.fullmatch(name):
         raise click.UsageError(f"NAME: {name!r} has other characters than letters, digits, and . _ @ -")
-    known = read_users(users) if users.exists() and users.read_text(encoding="utf-8").strip() else {}
+    lines = lines_of(users, missing_ok=True)
+    known = users_of(lines, users)
     line = User.with_password(name, ROLES[role], _password()).line()
-    kept = users.read_text(encoding="utf-8").splitlines() if users.exists() else []
-    lines = [*(each for each in kept if each.partition(":")[0] != name), line]
-    write_private(users, "".join(f"{each}\n" for each in lines), "--users")
+    kept = (each for each in lines if each.partition(":")[0] != name)
+    write_private(users, "".join(f"{each}\n" for each in (*kept, line)), "--users")
     click.echo(f"{name} is {'changed' if name in known else 'added'} in {users} as {role}", err=True)
 
 

@@ -20,7 +20,7 @@ class Filters:
     """The texts that a user has given, and the selection that they mean."""
 
     def __init__(self, query: Mapping[str, str]) -> None:
-        self.values = {name: _clean(query.get(name, "")) for name in NAMES}
+        self.values = {name: _clean(name, query.get(name, "")) for name in NAMES}
         self.errors: list[str] = []
         class_ = self.values["class"]
         if class_ and class_ not in POISON_REASONS:
@@ -59,6 +59,7 @@ def id_of(text: str | None) -> int | None:
     return id_ if 0 < id_ <= ID_MAX else None
 
 
-def _clean(value: str) -> str:
-    """Without characters that PostgreSQL's type text can't hold."""
-    return value.strip()[:LONGEST].replace("\0", "").encode(errors="ignore").decode()
+def _clean(name: str, value: str) -> str:
+    """Without characters that PostgreSQL's type text can't hold, and without blanks around what a user has typed."""
+    text = value if name == "group" else value.strip()
+    return text[:LONGEST].replace("\0", "").encode(errors="ignore").decode()

@@ -56,15 +56,16 @@ def rows(payload: bytes, reason: str, *, full: bool, width: int = EXCERPT) -> li
 
 def content_of(payload: bytes) -> bytes:
     """The JSON that a writer would unpack; the payload itself if it is damaged or too large."""
+    return unpacked(payload)[0]
+
+
+def unpacked(payload: bytes) -> tuple[bytes, str]:
+    """The same, and `gzip`, `zlib` or `zstd`; an empty text if it is not packed, or can't be unpacked."""
+    packing = packing_of(payload)
     try:
-        return unwrap(payload, packing_of(payload), UNPACKED_MAX)
+        return unwrap(payload, packing, UNPACKED_MAX), packing
     except Poison:
-        return payload
-
-
-def packing(payload: bytes) -> str:
-    """`gzip`, `zlib` or `zstd`; an empty text if it is not packed, or can't be unpacked as by `content_of`."""
-    return packing_of(payload) if content_of(payload) != payload else ""
+        return payload, ""
 
 
 def kind_of_payload(payload: bytes, *, is_text: bool) -> str:

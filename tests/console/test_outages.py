@@ -13,6 +13,7 @@ from tests.console.conftest import log_in
 from tests.support.console import Console, running
 from tests.support.stack import Stack
 
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 HEADINGS = {"/dead": "Dead letters", "/devices": "Devices"}
 # Everything that #live says from now on.
 OBSERVE = """
@@ -59,6 +60,24 @@ async def test_a_database_that_hangs_is_no_console_that_does_not_answer(
         await expect(page.locator("#main")).to_contain_text("no answer")
     await expect(page.locator("h1")).to_have_text(HEADINGS[path])
     assert await page.evaluate("() => window.said") == [], "it was live all the time"
+
+
+async def test_a_proxy_that_does_not_reach_the_console_is_no_live_page(operator: BrowserContext) -> None:
+    page = await opened(operator)
+    shown = await page.locator("h1").inner_text()
+    await page.route("**/*", lambda route: route.fulfill(status=502, content_type="text/html", body=BAD_GATEWAY))
+    await expect(page.locator("#live")).to_have_text(CLOCK)
+    await expect(page.locator("h1")).to_have_text(shown)
+    await page.unroute("**/*")
+    await is_live(page)
+
+
+async def test_the_title_is_that_of_the_page_again(operator: BrowserContext, fleet: Stack) -> None:
+    async with fleet.locked("device", "ACCESS EXCLUSIVE"):
+        page = await operator.new_page()
+        await page.goto("/devices")
+        await expect(page).to_have_title(re.compile("Can't be shown now"))
+    await expect(page).to_have_title(re.compile("Devices"))
 
 
 async def test_a_console_that_is_gone_is_no_live_page(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import pytest
 from tests.support.console import Browser, running
 from tests.support.redis_users import acl, as_user
 from tests.support.stack import Stack
+from tests.support.waiting import eventually
+from traksense_ingest.ops.console.streams import entries
+from traksense_ingest.ops.console.streams.excerpt import Excerpt, excerpt
 from traksense_ingest.shared.streams.keys import GROUP, key_of
 
 pytestmark = pytest.mark.long  # of `make test-all`
@@ -140,6 +145,36 @@ async def test_large_entries_are_read_a_few_at_once(stack: Stack, browser: Brows
     assert ids(second.body)[0] == f"{len(shown) + 1}-0"
     last = browser.get("/streams/0", after="11-0")
     assert ids(last.body) == ["12-0"]
+
+
+async def test_figures_that_can_not_be_read_are_not_known(stack: Stack, browser: Browser) -> None:
+    """Its entries can be, while another stream's can't."""
+    await append(stack, 1)
+    await stack.redis.set(key_of(1), "no stream")
+
+    async def are_unknown() -> bool:
+        return "Its figures can't be read at the moment." in (await asyncio.to_thread(browser.get, "/streams/0")).text
+
+    await eventually(are_unknown)
+    page = browser.get("/streams/0")
+    assert ids(page.body) == ["1-0"]
+    assert "No writer reads this stream." not in page.text
+    assert page.text.count("Not known.") == 2, "the ledger and the consumers"
+
+
+async def test_payloads_are_unpacked_in_a_thread(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The console answers others meanwhile."""
+    await append(stack, 1)
+    threads = list[threading.Thread]()
+
+    def noted(payload: bytes) -> Excerpt:
+        threads.append(threading.current_thread())
+        return excerpt(payload)
+
+    monkeypatch.setattr(entries, "excerpt", noted)
+    assert len((await entries.read_entries(stack.redis, key_of(0), entries.Range())).shown) == 1
+    assert threads != [threading.main_thread()]
+    assert len(threads) == 1
 
 
 async def test_a_user_of_redis_that_may_only_read(guarded: Stack, tmp_path: Path) -> None:

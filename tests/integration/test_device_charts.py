@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.support.shaped import connected
 from traksense_ingest.ops.devices.one import STEPS, Points, read_device
 from traksense_ingest.ops.devices.table import open_view
 from traksense_ingest.ops.schema.apply import DesiredPolicies, shape
@@ -31,8 +30,9 @@ DAYS = [[float(step) for step in reversed(range(STEPS))], [None] * (STEPS - 1) +
 
 
 async def days(url: str) -> list[Sequence[float | None] | None]:
-    """Of the points, by name."""
-    async with open_view(url) as connection:
+    """Of the points of ROWS, by name. In the transaction that stores them, so that `now` is the same."""
+    async with open_view(url) as connection, connection.transaction():
+        await connection.execute(ROWS)
         found = await read_device(connection, "t", "d", None)
     assert found is not None
     assert isinstance(found.points, Points)
@@ -41,14 +41,10 @@ async def days(url: str) -> list[Sequence[float | None] | None]:
 
 
 async def test_it_has_the_last_value_of_each_step(database: str) -> None:
-    async with connected(database) as owner:
-        await owner.execute(ROWS)
     assert await days(database) == DAYS
 
 
 @pytest.mark.timescaledb
 async def test_an_aggregate_says_the_same(timescale: str) -> None:
     await shape(timescale, DesiredPolicies(aggregates=("1m", "5m")))
-    async with connected(timescale) as owner:
-        await owner.execute(ROWS)
     assert await days(timescale) == DAYS

@@ -31,6 +31,11 @@ def test_filters_are_a_selection_and_a_url_again() -> None:
     assert Filters({}).selection == Selection()
 
 
+def test_a_reason_that_was_cut_at_a_blank_is_still_that_reason() -> None:
+    """It comes from a link, and its last character may be a blank."""
+    assert Filters({"group": "topic: too long: "}).selection.group == "topic: too long: "
+
+
 def test_a_duration_is_before_now() -> None:
     since = Filters({"since": "2h"}).selection.since
     assert since is not None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from traksense_ingest.ops.console.add_user import add_user
+from traksense_ingest.ops.console.command import console
 from traksense_ingest.ops.console.guard import attempts, sessions
 from traksense_ingest.ops.console.guard.attempts import Attempts, TooMany
 from traksense_ingest.ops.console.guard.hosts import is_allowed, is_loopback
@@ -77,9 +81,41 @@ def test_others_can_not_read_what_is_written(tmp_path: Path) -> None:
     path.chmod(0o644)
     assert not is_private(path)
     write_private(path, "new", "--users")
-    assert (path.stat().st_mode & 0o777, path.read_text(), is_private(path)) == (0o600, "new", True)
+    assert (path.stat().st_mode & 0o777, path.read_text(), is_private(path)) == (0o640, "new", True)
     with pytest.raises(ConfigurationError, match=r"--users .*nowhere.*: No such file"):
         write_private(tmp_path / "nowhere" / "users.txt", "", "--users")
+
+
+def test_a_file_keeps_its_owner_and_group(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+    path.write_text("old")
+    path.chmod(0o640)
+    if os.getuid() == 0:
+        os.chown(path, 10001, 10002)
+    before = path.stat()
+    write_private(path, "new", "--users")
+    now = path.stat()
+    assert path.read_text() == "new"
+    assert (now.st_uid, now.st_gid, now.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+
+
+def test_a_user_is_added_to_a_file_with_comments(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+    path.write_text("# operators\n")
+    for role in ("viewer", "operator"):
+        done = CliRunner().invoke(
+            console, ["user", "ana", "--users", str(path), "--role", role], input="correct horse\n"
+        )
+        assert done.exit_code == 0, done.output
+    assert path.read_text().startswith("# operators\nana:operator:")
+    assert list(read_users(path)) == ["ana"]
+
+
+def test_a_file_that_is_not_text_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "users.txt"
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match=f"--users {path}: "):
+        add_user("ana", path, "viewer")
 
 
 def test_a_session_ends_unused_and_at_last(clock: Clock) -> None:
@@ -126,6 +162,25 @@ def test_another_name_is_not_answered(host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:9180", "127.0.0.1:80", "[::1]:9180"])
 def test_the_own_names_are(host: str) -> None:
     assert is_allowed(host, Options().hosts)
+
+
+@pytest.mark.parametrize(
+    ("given", "header"),
+    [
+        ("fd00::5", "[fd00::5]:9180"),
+        ("FD00:0:0::5", "[fd00::5]"),
+        ("[fd00::5]:443", "[fd00::5]"),
+        ("a.example:1", "a.example"),
+    ],
+)
+def test_the_own_address_is_one_of_the_own_names(given: str, header: str) -> None:
+    assert is_allowed(header, Options.checked("localhost", 9180, {}, (given,), "").hosts)
+    assert is_allowed(header, Options.checked(given, 9180, {"ana": ANA}, (), "").hosts)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_request_without_a_name_is_not_answered(host: str) -> None:
+    assert not is_allowed("", Options.checked(host, 9180, {"ana": ANA}, (), "").hosts)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "console.example"])

@@ -27,9 +27,17 @@ def is_network(text: str) -> bool:
 
 
 def name_of(host: str) -> str:
-    """The value of a header Host without its port, in lower case."""
-    name, bracket, _ = host.lower().partition("]")
-    return name.removeprefix("[") if bracket else host.lower().partition(":")[0]
+    """A name or an address, as a header Host has it or an option, without its port and in lower case. An IPv6 address
+    may have no brackets, and is shortened as browsers shorten it."""
+    host = host.lower()
+    if host.startswith("["):
+        name = host[1:].partition("]")[0]
+    else:
+        name = host if host.count(":") > 1 else host.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        return name
 
 
 def is_allowed(host: str, allowed: Collection[str]) -> bool:

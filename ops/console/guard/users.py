@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +53,24 @@ _NOBODY = User("", Role.NOBODY, bytes(16), bytes(32), (N, R, P))
 
 def read_users(path: Path) -> dict[str, User]:
     """All of a file, by name. Raises ConfigurationError, with the line that is wrong."""
+    users = users_of(lines_of(path), path)
+    if not users:
+        raise ConfigurationError(f"--users {path}: no users; add one with `traksense-ingest console user NAME`")
+    return users
+
+
+def lines_of(path: Path, *, missing_ok: bool = False) -> list[str]:
+    """Of a file; none if it may be missing, and is. Raises ConfigurationError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
+        if missing_ok and isinstance(error, FileNotFoundError):
+            return []
         raise ConfigurationError(f"--users {path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def users_of(lines: Sequence[str], path: Path) -> dict[str, User]:
+    """By name; none of a file with comments alone. Raises ConfigurationError, with the line that is wrong."""
     users: dict[str, User] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -68,8 +82,6 @@ def read_users(path: Path) -> dict[str, User]:
             )
             raise ConfigurationError(f"--users {path}: line {number} has {what}")
         users[user.name] = user
-    if not users:
-        raise ConfigurationError(f"--users {path}: no users; add one with `traksense-ingest console user NAME`")
     return users
 
 

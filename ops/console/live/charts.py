@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -41,9 +42,13 @@ def chart(
     words: Callable[[float | None], str],
     window_s: float,
 ) -> Chart:
-    """Lines over the last `window_s` seconds; `moments` are those of their values, the last one is now."""
-    highest = _round_above(max((value for each in series for value in each.values if value is not None), default=0.0))
+    """Lines over the last `window_s` seconds; `moments` are those of their values, the last one is now. Values of other
+    moments are left out: of a time before, or of a clock that was ahead."""
     end = moments[-1] if moments else 0.0
+    kept = [0 <= end - at <= window_s for at in moments]
+    moments = list(compress(moments, kept))
+    series = [each._replace(values=list(compress(each.values, kept))) for each in series]
+    highest = _round_above(max((value for each in series for value in each.values if value is not None), default=0.0))
     xs = [round(PLOT_WIDTH * (1 - (end - at) / window_s)) for at in moments]
     longest = LONGEST_GAP_S / window_s * PLOT_WIDTH
     lines = [

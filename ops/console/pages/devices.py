@@ -134,15 +134,20 @@ def _points(found: OneDevice) -> Any:
 
 
 def _shown(point: Point) -> str:
-    """`21.5`, `on`, `RUN`."""
+    """`21.5`, `true`, `RUN`."""
     match point.value:
         case None:
             return "–"
         case bool():
             return "true" if point.value else "false"
         case float():
-            return f"{point.value:.6g}"
+            return _digits(point.value)
     return point.value
+
+
+def _digits(value: float) -> str:
+    """Six digits; of a large number, such as a meter's, all that are before the decimal point."""
+    return f"{value:.0f}" if 1e6 <= abs(value) < 1e15 else f"{value:.6g}"
 
 
 def _chart(point: Point, interval_s: float) -> Any:
@@ -150,7 +155,7 @@ def _chart(point: Point, interval_s: float) -> Any:
     known = [value for value in point.day or () if value is not None and math.isfinite(value)]
     if not known:
         return None
-    label = f"the last 24 hours of {point.name}: from {min(known):.6g} to {max(known):.6g}"
+    label = f"the last 24 hours of {point.name}: from {_digits(min(known))} to {_digits(max(known))}"
     return charts.line(joined(point.day or (), math.ceil(2 * interval_s / STEP_S)), label)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from traksense_ingest.ops.dlq.payload import content_of, packing
+from traksense_ingest.ops.dlq.payload import unpacked
 from traksense_ingest.ops.terminal import printable
 
 SHOWN = 4096  # bytes
@@ -32,11 +32,11 @@ class Excerpt(NamedTuple):
 
 def excerpt(payload: bytes) -> Excerpt:
     """Of a payload, unpacked if it is packed."""
-    content = content_of(payload)
+    content, packing = unpacked(payload)
     shown = content[:SHOWN]
     text = _text(shown, is_cut=len(content) > SHOWN)
     lines = "\n".join(hex_lines(shown)) if text is None else text
-    return Excerpt(len(payload), packing(payload), len(content), text is not None, lines, len(content) > SHOWN)
+    return Excerpt(len(payload), packing, len(content), text is not None, lines, len(content) > SHOWN)
 
 
 def _text(shown: bytes, *, is_cut: bool) -> str | None:
