@@ -22,9 +22,9 @@ class NotShown(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """A page, from the first byte of the request to the last one of the answer."""
+    """A page."""
 
-    seconds: float
+    seconds: float  # from before the connection until the last byte
     size: int  # bytes of the answer, headers included
     text: str
     cookies: Sequence[str]
@@ -49,6 +49,7 @@ class Browser:
     def __init__(self, link: str) -> None:
         address = urlsplit(link)
         self._host, self._port = address.hostname or "", address.port
+        self._cookies: Sequence[str] = ()
         self._cookies = self._ask(f"{address.path}?{address.query}", 303).cookies
 
     def load(self, path: str, shows: str = "") -> Loaded:
@@ -59,19 +60,16 @@ class Browser:
         return loaded
 
     async def keep_open(self, path: str, seconds: float) -> None:
-        """A tab for so long, which is loaded already; it asks again as often as its page says."""
-        period = (await asyncio.to_thread(self.load, path)).period_s
+        """A tab for so long: it asks for its page again as often as the page says."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(period, left))
-            if left > period:
-                await asyncio.to_thread(self.load, path)
+            page = await asyncio.to_thread(self.load, path)
+            await asyncio.sleep(min(page.period_s, left))
 
     def _ask(self, path: str, status: int) -> Loaded:
-        headers = {"cookie": "; ".join(self._cookies)} if hasattr(self, "_cookies") else {}
         started = time.perf_counter()
         with closing(HTTPConnection(self._host, self._port, timeout=PATIENCE_S)) as connection:
-            connection.request("GET", path, headers=headers)
+            connection.request("GET", path, headers={"cookie": "; ".join(self._cookies)})
             response = connection.getresponse()
             body = response.read()
         took = time.perf_counter() - started
