@@ -89,8 +89,9 @@ async def beating(url: str, action: int, skipped: Callable[[], int] = lambda: 0)
     """Says for as long as the block that somebody works on the action; `skipped` is how many were left out so far."""
 
     async def beat() -> None:
-        async with open_table(url, STATEMENT_S) as connection:
-            await connection.execute(BEAT, action, skipped())
+        with contextlib.suppress(IngestError):  # an outage, of which the action itself says that it waits
+            async with open_table(url, STATEMENT_S) as connection:
+                await connection.execute(BEAT, action, skipped())
 
     task = asyncio.create_task(watch("an action", beat, BEAT_S), name="heartbeat of an action")
     try:
