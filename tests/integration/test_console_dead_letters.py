@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import Browser, Console, running
-from tests.support.console_replays import letters, says, some_are_replayed, start
-from tests.support.dead_letters import TOPIC, dead_letter, in_process, unreplayed
+from tests.support.console_replays import says, some_are_replayed, start
+from tests.support.dead_letters import TOPIC, dead_letter, in_process, storable_letters, unreplayed
 from tests.support.mapping_files import Folder, readings
 from tests.support.stack import Stack
 from tests.support.streams import entries
@@ -34,7 +34,7 @@ def browser(console: Console) -> Browser:
 
 
 async def test_a_replay_from_its_group_to_stored_rows(stack: Stack, console: Console, browser: Browser) -> None:
-    await letters(stack, 40)
+    await storable_letters(stack, 40)
     await dead_letter(stack, (TOPIC, b"oops"))
     page = browser.get("/dead")
     assert "41 dead letters, 0 of them replayed" in page.text
@@ -60,7 +60,7 @@ async def test_a_replay_from_its_group_to_stored_rows(stack: Stack, console: Con
 
 
 async def test_killed_in_the_middle_it_can_go_on(stack: Stack, tmp_path: Path) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
         await start(browser, rate=10)
@@ -86,7 +86,7 @@ async def test_killed_in_the_middle_it_can_go_on(stack: Stack, tmp_path: Path) -
 
 
 async def test_stopped_and_at_the_end_of_the_console(stack: Stack, tmp_path: Path) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
         await start(browser, rate=5)
@@ -102,7 +102,7 @@ async def test_stopped_and_at_the_end_of_the_console(stack: Stack, tmp_path: Pat
 
 
 async def test_more_than_a_thousand_are_typed(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 1001)
+    await storable_letters(stack, 1001)
     plan = browser.get("/dead/replay")
     assert "To confirm, type their number: 1001" in plan.text
     assert "A dry run of the newest 1 000" in plan.text or "for which the time was enough" in plan.text
@@ -120,7 +120,7 @@ async def test_more_than_a_thousand_are_typed(stack: Stack, browser: Browser) ->
 
 
 async def test_an_outage_of_the_database_is_waited_for(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 30)
+    await storable_letters(stack, 30)
     await start(browser, rate=5)
     await stack.refuse_connections()
     assert browser.get("/dead").status == 503
@@ -132,7 +132,7 @@ async def test_an_outage_of_the_database_is_waited_for(stack: Stack, browser: Br
 
 
 async def test_an_outage_of_redis_is_waited_for(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 30)
+    await storable_letters(stack, 30)
     await start(browser, rate=5)
     stack.redis_server.stop()
     await says(browser, "Waiting: REDIS_URL=")
@@ -167,7 +167,7 @@ async def test_what_devices_send_is_text(stack: Stack, browser: Browser) -> None
 
 
 async def test_filters_pages_neighbours_and_what_does_not_exist(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 120)
+    await storable_letters(stack, 120)
     await dead_letter(stack, ("traksense/acme/s/d7/telem", b"oops"))
 
     async def ids(**query: object) -> list[int]:
@@ -190,7 +190,7 @@ async def test_filters_pages_neighbours_and_what_does_not_exist(stack: Stack, br
 
 
 async def test_an_export_has_the_bytes_of_the_command(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 30)
+    await storable_letters(stack, 30)
     await dead_letter(stack, (TOPIC, b"\xff\x00"), (TOPIC, b"oops"))
     answer = browser.get("/dead/export", text="payload")
     assert answer.body == (await in_process(stack, "export", "--text", "payload")).stdout
@@ -213,7 +213,7 @@ async def test_what_a_mapping_would_make_of_them(stack: Stack, tmp_path: Path) -
 
 
 async def test_two_consoles_and_a_command_replay_each_once(stack: Stack, browser: Browser, tmp_path: Path) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     async with running(stack.environment, tmp_path) as another:
         second = another.operator()
         await start(browser, rate=5)
@@ -231,7 +231,7 @@ async def test_two_consoles_and_a_command_replay_each_once(stack: Stack, browser
 async def test_a_replay_that_another_console_has_ended_appends_no_more(
     stack: Stack, console: Console, browser: Browser
 ) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     await start(browser, rate=5)
     await eventually(lambda: some_are_replayed(stack), "some are replayed")
     await stack.execute("UPDATE console_action SET ended_at = now(), outcome = 'interrupted' WHERE ended_at IS NULL")
@@ -241,7 +241,7 @@ async def test_a_replay_that_another_console_has_ended_appends_no_more(
 
 
 async def test_one_letter_again(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 2)
+    await storable_letters(stack, 2)
     await start(browser, id=1)
     await says(browser, "Last replay: 1 of 1 replayed done")
     assert "There is nothing to replay" in browser.get("/dead/replay", id=1).text

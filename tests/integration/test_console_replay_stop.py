@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import Browser, Console, add_user, running
-from tests.support.console_replays import letters, says, some_are_replayed, start
-from tests.support.dead_letters import unreplayed
+from tests.support.console_replays import says, some_are_replayed, start
+from tests.support.dead_letters import storable_letters, unreplayed
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
@@ -40,7 +40,7 @@ def logged_in(console: Console, name: str) -> Browser:
 
 
 async def test_it_ends_and_says_who_stopped_it(stack: Stack, console: Console, other: Console) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     first, second, viewer = console.operator(), logged_in(other, "rui"), logged_in(other, "ana")
     await start(first, rate=1)
     page = second.get("/dead")
@@ -63,7 +63,7 @@ async def test_it_ends_and_says_who_stopped_it(stack: Stack, console: Console, o
 
 
 async def test_killed_before_it_has_noticed_it_is_interrupted(stack: Stack, console: Console, other: Console) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     first, second = console.operator(), logged_in(other, "rui")
     await start(first, rate=5)
     await eventually(lambda: some_are_replayed(stack), "some are replayed")
@@ -81,7 +81,7 @@ async def test_killed_before_it_has_noticed_it_is_interrupted(stack: Stack, cons
 
 async def test_one_that_has_ended_is_not_stopped(stack: Stack, console: Console, other: Console) -> None:
     """The page of a browser may be old: the next replay goes on."""
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     first, second = console.operator(), logged_in(other, "rui")
     await start(first, id=1)
     await says(first, "Last replay: 1 of 1 replayed done")

@@ -1,5 +1,4 @@
--- The console's own statements: actions of its users. A name in a comment line starts one; ops/console/actions.py reads
--- them.
+-- Actions of users. A name in a comment line starts a statement; table.py reads them.
 
 -- name: start
 -- No row where another console replays at this moment.

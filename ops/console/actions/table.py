@@ -103,9 +103,10 @@ async def beating(
     `stop` is called with the user who has asked to stop it."""
 
     async def beat() -> None:
-        async with open_table(url, STATEMENT_S) as connection:
-            if (who := await connection.fetchval(BEAT, action, skipped())) is not None:
-                stop(who)
+        with contextlib.suppress(IngestError):  # an outage, of which the action itself says that it waits
+            async with open_table(url, STATEMENT_S) as connection:
+                if (who := await connection.fetchval(BEAT, action, skipped())) is not None:
+                    stop(who)
 
     task = asyncio.create_task(watch("an action", beat, BEAT_S), name="heartbeat of an action")
     try:
