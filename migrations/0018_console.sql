@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS public.console_action (
     asked      bigint,
     done       bigint NOT NULL DEFAULT 0,
     skipped    bigint NOT NULL DEFAULT 0,
-    outcome    text
+    outcome    text,
+    stop_asked_by text
 );
 -- The consoles of one database replay one after the other.
 CREATE UNIQUE INDEX IF NOT EXISTS console_action_replay ON public.console_action ((true))
@@ -27,6 +28,7 @@ COMMENT ON COLUMN public.console_action.scope IS 'Which dead letters: the condit
 COMMENT ON COLUMN public.console_action.asked IS 'How many dead letters matched the conditions.';
 COMMENT ON COLUMN public.console_action.skipped IS 'How many of them were skipped, because they can''t be replayed exactly.';
 COMMENT ON COLUMN public.console_action.outcome IS 'How it ended: done, or why not; NULL until then.';
+COMMENT ON COLUMN public.console_action.stop_asked_by IS 'The user who asked a replay to stop; the console that runs it reads this with its next heartbeat.';
 
 -- A reason without the values that differ from message to message: texts in quotation marks, numbers, indexes, times. Such
 -- text begins at the edge of a word, so p1 and itg200 stay, and UTF-8 is a name. Only ASCII letters count, so that the

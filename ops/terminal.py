@@ -51,6 +51,13 @@ def latency(seconds: float | None) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
+def rate(per_s: float | None) -> str:
+    """`0`, `0.4`, `1490`: a number per second."""
+    if per_s is None:
+        return "–"
+    return f"{per_s:.1f}" if 0 < per_s < 10 and per_s != round(per_s) else f"{per_s:.0f}"
+
+
 def gap(width: int) -> int:
     """Blanks between two columns of a table."""
     return 2 if width >= WIDE else 1

@@ -24,6 +24,7 @@ FILES = {
     "toolbox.yaml": "toolbox.yaml",
     "network.yaml": "network.yaml",
     "migrate.yaml": "migrate/job.yaml",
+    "console.yaml": "console/console.yaml",
     "monitoring.yaml": "monitoring/prometheus.yaml",
 }
 AUTOSCALING = {

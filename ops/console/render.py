@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from traksense_ingest.ops.terminal import at, duration, latency, number, printable
+from traksense_ingest.ops.terminal import at, duration, latency, number, printable, rate
 
 FOLDER = Path(__file__).parent
 
@@ -30,5 +30,6 @@ TEMPLATES.filters |= {
     "latency": latency,
     "number": number,
     "printable": printable,
+    "rate": rate,
     "thousands": _thousands,
 }

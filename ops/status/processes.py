@@ -1,4 +1,4 @@
-"""The processes on the screen: receivers, those that are gone, and the writers' consumers.
+"""The processes on the screen: receivers, those that are gone, writers, and the writers' consumers.
 
 Each consumer has a line if the screen has room for them and the streams are few, else each writer.
 """
@@ -13,9 +13,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from traksense_ingest.ops.status.streams import are_folded
-from traksense_ingest.ops.terminal import duration, printable, safe_name, table, table_with_notes
-from traksense_ingest.shared.streams.heartbeat import NAMES_MAX, Receiver, Wait
+from traksense_ingest.ops.status.streams import COLOURS, are_folded
+from traksense_ingest.ops.status.verdict import BAD, GOOD, WARNING
+from traksense_ingest.ops.terminal import duration, latency, printable, rate, safe_name, table, table_with_notes
+from traksense_ingest.shared.streams.heartbeat import NAMES_MAX, Receiver, Wait, Writer
 from traksense_ingest.shared.streams.snapshot import ConsumerInfo, StreamSnapshot
 
 # A lane reads every second or, while it stores a batch, renews its lease every quarter of INGEST_CLAIM_IDLE_MS. After
@@ -47,10 +48,25 @@ def running_receivers(receivers: Sequence[Receiver] | None, width: int) -> Rende
     made = table_with_notes(width, "receiver", "broker", "in/s", "heartbeat")
     for receiver in receivers:
         if not receiver.is_gone:
-            is_well = receiver.broker and not receiver.waits
-            style = "red" if not is_well else "yellow" if receiver.waiting else ""
-            made.add_row(*_receiver(receiver), style=style)
+            made.add_row(*_receiver(receiver), style=COLOURS[level_of_receiver(receiver)])
     return made
+
+
+def running_writers(writers: Sequence[Writer] | None, width: int) -> Sequence[RenderableType]:
+    """A line for each; with more than WRITERS_MAX for those that store most, and one for the others."""
+    if writers is None:
+        return [
+            Text("writers: can't be read: another type of key, or not allowed to this user of Redis", style="yellow")
+        ]
+    if not writers:
+        return [Text("no writer is running", style="yellow")]
+    by_rate = sorted(writers, key=lambda each: -(each.rows_per_s or 0.0))
+    most, others = by_rate[:WRITERS_MAX], by_rate[WRITERS_MAX:]
+    made = table(width, "writer", "rows/s", "p50", "p99", "heartbeat")
+    for writer in sorted(most, key=lambda each: each.name):
+        made.add_row(*_writer(writer), style=COLOURS[level_of_writer(writer)])
+    rows_per_s = rate(sum(each.rows_per_s or 0.0 for each in others))
+    return [made, Text(f"… and {len(others)} more writers, with {rows_per_s} rows/s")] if others else [made]
 
 
 def gone_receivers(receivers: Sequence[Receiver] | None) -> Iterator[Text]:
@@ -78,23 +94,44 @@ def wait_lines(found: Sequence[tuple[str, Wait]]) -> Iterator[Text]:
         yield Text("what a receiver can't store in Redis is not acknowledged: it waits at the broker")
 
 
-def consumers(shards: Sequence[StreamSnapshot], width: int, lines: int) -> RenderableType:
-    """At most `lines` lines, none of them wrapped, if possible; a line for each writer if the streams are folded."""
+def consumers(shards: Sequence[StreamSnapshot], width: int, lines: int) -> Sequence[RenderableType]:
+    """At most `lines` lines, none of them wrapped, if possible; a line for each writer if the streams are folded. Empty
+    where no writer reads."""
     known = [(shard, consumer) for shard in shards for consumer in shard.consumers]
     if not known:
-        return Text("no writer has read from these streams, or all have left", style="yellow")
+        return []
     gone = [consumer for _, consumer in known if _is_gone(consumer)]
     if len(gone) <= GONE_CONSUMERS_MAX:
-        return _table(known, width, 0 if are_folded(shards) else lines)
+        return [_table(known, width, 0 if are_folded(shards) else lines)]
     running = [(shard, consumer) for shard, consumer in known if not _is_gone(consumer)]
     summary = _summary(gone)
     left = 0 if are_folded(shards) else lines - len(summary) // width - 1
-    return Group(_table(running, width, left), summary) if running else summary
+    return [_table(running, width, left), summary] if running else [summary]
 
 
 def _receiver(receiver: Receiver) -> Sequence[RenderableType]:
-    figures = broker_of(receiver), f"{receiver.appended_per_s:.0f}", f"{duration(receiver.idle_s)} ago"
+    figures = broker_of(receiver), rate(receiver.appended_per_s), f"{duration(receiver.idle_s)} ago"
     return safe_name(receiver.client_id), *figures, receiver_note(receiver)
+
+
+def count_writers(writers: Sequence[Writer] | None) -> int:
+    """How many lines they take, without the heading."""
+    return min(len(writers or ()), WRITERS_MAX + 1)
+
+
+def _writer(writer: Writer) -> Sequence[RenderableType]:
+    figures = rate(writer.rows_per_s), latency(writer.p50_s), latency(writer.p99_s)
+    return safe_name(writer.name), *figures, f"{duration(writer.idle_s)} ago"
+
+
+def level_of_receiver(receiver: Receiver) -> str:
+    """`bad` if it can't use something, `warning` if it waits for room, or has not connected to the broker yet."""
+    return BAD if receiver.waits else WARNING if receiver.waiting or not receiver.broker else GOOD
+
+
+def level_of_writer(writer: Writer) -> str:
+    """`bad` if it can't use something, `warning` if it goes on with earlier mappings."""
+    return BAD if writer.waits else WARNING if writer.reload_error else GOOD
 
 
 def broker_of(receiver: Receiver) -> str:

@@ -21,8 +21,10 @@ from traksense_ingest.ops.status.nodes import node_lines
 from traksense_ingest.ops.status.processes import (
     consumers,
     count_running,
+    count_writers,
     gone_receivers,
     running_receivers,
+    running_writers,
     wait_lines,
 )
 from traksense_ingest.ops.status.report import Status
@@ -37,26 +39,29 @@ _COLOURS = {State.UP: "green", State.SKIPPED: "dim"}
 
 
 def screen(status: Status, width: int, height: int) -> Group:
-    """The verdict, dependencies, a cluster's nodes, receivers and which of them are gone, consumers, streams, and
-    whether their counts balance."""
+    """The verdict, dependencies, a cluster's nodes, receivers and which of them are gone, writers, what both can't use,
+    consumers, streams, and whether their counts balance."""
     first = [_verdict(status)]
     dependencies = [_dependency(dependency) for dependency in status.dependencies]
     nodes = _nodes(status, width)
-    notes = [*wait_lines(status.waits), *gone_receivers(status.receivers), *_shard_counts(status), *_mappings(status)]
-    receivers = [running_receivers(status.receivers, width), *notes]
+    gone, notes = (
+        [*gone_receivers(status.receivers)],
+        [*wait_lines(status.waits), *_shard_counts(status), *_mappings(status)],
+    )
+    processes = [running_receivers(status.receivers, width), *gone], running_writers(status.writers, width), notes
     if status.now is None and status.receivers is None:
         unknown = Text("streams, receivers and writers: not known without Redis", style="red")
         return _blocks(first, dependencies, *nodes, [unknown])
     if status.now is None:
         unknown = Text("streams: not known while one of them can't be read", style="red")
-        return _blocks(first, dependencies, *nodes, receivers, [unknown])
+        return _blocks(first, dependencies, *nodes, *processes, [unknown])
     sums = [*balances(status), *_devices(status)]
-    tables = count_running(status.receivers) + line_count(status) + 2  # with their headings
+    tables = count_running(status.receivers) + count_writers(status.writers) + line_count(status) + 3  # with headings
     tables += node_line_count(status.nodes) + 1 if status.nodes else 0
-    # Six more: blank lines, and one for the shell's prompt.
-    left = height - _lines([*first, *dependencies, *notes, *sums], width) - tables - 6
+    # Seven more: blank lines, and one for the shell's prompt.
+    left = height - _lines([*first, *dependencies, *gone, *notes, *sums], width) - tables - 7 - bool(notes)
     lanes, streams = consumers(status.now, width, left), backlogs(status, width)
-    return _blocks(first, dependencies, *nodes, receivers, [lanes], [streams], sums)
+    return _blocks(first, dependencies, *nodes, *processes, lanes, [streams], sums)
 
 
 def plain(status: Status) -> str:
@@ -101,8 +106,9 @@ def _lines(texts: Sequence[Text], width: int) -> int:
 
 
 def _blocks(*blocks: Sequence[RenderableType]) -> Group:
-    """With a blank line between two of them."""
-    return Group(*chain.from_iterable([Text(), *block] if index else block for index, block in enumerate(blocks)))
+    """With a blank line between two of them; without the empty ones."""
+    found = [block for block in blocks if block]
+    return Group(*chain.from_iterable([Text(), *block] if index else block for index, block in enumerate(found)))
 
 
 def _verdict(status: Status) -> Text:

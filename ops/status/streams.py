@@ -12,12 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from traksense_ingest.ops.status.report import Forecast, Status
-from traksense_ingest.ops.terminal import duration, gap, number, table_with_notes
+from traksense_ingest.ops.status.verdict import BAD, GOOD, WARNING
+from traksense_ingest.ops.terminal import duration, gap, number, rate, table_with_notes
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
 LONG_BACKLOG = 0.8  # of the cap
 FOLDED_FROM = 5  # streams
 ROWS_MAX = 8  # of streams that are not well, if they are folded
+COLOURS = {GOOD: "", WARNING: "yellow", BAD: "red"}
 DISPENSABLE = ("out/s", "in/s", "cap")  # on a narrow terminal; in this order
 
 
@@ -58,8 +60,8 @@ class StreamRow(NamedTuple):
     def level(self, status: Status) -> str:
         """`bad` if one is full, `warning` if one is nearly full."""
         if self.longest >= status.cap:
-            return "bad"
-        return "warning" if self.longest >= LONG_BACKLOG * status.cap else "good"
+            return BAD
+        return WARNING if self.longest >= LONG_BACKLOG * status.cap else GOOD
 
 
 class Sums(NamedTuple):
@@ -96,7 +98,7 @@ def backlogs(status: Status, width: int) -> Table:
     made = table_with_notes(width, streams.heading, *(figure.heading for figure in figures), no_wrap=True)
     cells = zip(streams.cells, *(figure.cells for figure in figures), notes.cells, strict=True)
     for row, texts in zip(rows, cells, strict=True):
-        made.add_row(*texts, style=_COLOURS[row.level(status)])
+        made.add_row(*texts, style=COLOURS[row.level(status)])
     return made
 
 
@@ -150,12 +152,11 @@ def _columns(status: Status, rows: Sequence[StreamRow]) -> list[_Column]:
         _Column("backlog", [str(row.in_stream) for row in rows]),
         _Column("cap", [f"{row.longest / status.cap:.0%}" for row in rows]),
         _Column("oldest", [duration(row.oldest_s) for row in rows]),
-        *(_Column(heading, [f"{row.rate(status, name):.0f}" for row in rows]) for heading, name in _RATES.items()),
+        *(_Column(heading, [rate(row.rate(status, name)) for row in rows]) for heading, name in _RATES.items()),
         _Column("", [row.note for row in rows]),
     ]
 
 
-_COLOURS = {"good": "", "warning": "yellow", "bad": "red"}
 _RATES = {"in/s": "added", "out/s": "settled"}
 
 

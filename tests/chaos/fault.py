@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.chaos.inflict import Inflict, linked
-from tests.chaos.pipeline import Pipeline, Service
+from tests.chaos.pipeline import Pipeline
+from tests.chaos.service import Service
 from tests.chaos.signs import Sign, disturbed, error
 
 
@@ -21,6 +22,8 @@ class Fault:
     is_slow: bool = False  # over only after a time-out: not in the short form
     ends_broker: bool = False  # only for one that keeps its sessions
     ends_pooler: bool = False  # only where there is one
+    of_console: bool = False  # only where one runs
+    shown: str = ""  # what the console's verdict names until it is over, in lower case; nothing of what is over soon
 
 
 DOWN = {"broker": error("mqtt_error"), "redis": error("redis_error"), "database": error("db_error")}
@@ -29,7 +32,7 @@ DOWN = {"broker": error("mqtt_error"), "redis": error("redis_error"), "database"
 def of_link(link: str, *, is_slow: bool) -> list[Fault]:
     """A stall and slowness are over before any time-out: only the proxy sees their effect."""
     return [
-        Fault(f"{link} connection: reset", linked(link, "resets"), DOWN[link]),
+        Fault(f"{link} connection: reset", linked(link, "resets"), DOWN[link], shown=link),
         Fault(f"{link} connection: stalled", linked(link, "stalls"), disturbed(link)),
         Fault(f"{link} connection: slow", linked(link, "is_slow"), disturbed(link)),
         Fault(

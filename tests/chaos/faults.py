@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 from random import Random
 
+from tests.chaos.console.faults import KILLED
 from tests.chaos.fault import DOWN, Fault, of_link, receivers
 from tests.chaos.inflict import (
     altered,
@@ -18,8 +19,9 @@ from tests.chaos.inflict import (
     refusing,
     writer_frozen,
 )
-from tests.chaos.pipeline import CLAIM_IDLE_MS, ROLE, Pipeline, Service
+from tests.chaos.pipeline import CLAIM_IDLE_MS, ROLE, Pipeline
 from tests.chaos.redis_faults import OF_REDIS
+from tests.chaos.service import Service
 from tests.chaos.signs import counted, logged_by_database
 from traksense_ingest.ops.embedded import Server
 
@@ -33,7 +35,9 @@ def all_faults(pipeline: Pipeline) -> list[Fault]:
     return [
         fault
         for fault in (*FAULTS, *OF_REDIS[pipeline.streams.layout])
-        if (pipeline.broker_survives or not fault.ends_broker) and (pipeline.pooler or not fault.ends_pooler)
+        if (pipeline.broker_survives or not fault.ends_broker)
+        and (pipeline.pooler or not fault.ends_pooler)
+        and (pipeline.visitor or not fault.of_console)
     ]
 
 
@@ -43,6 +47,7 @@ DECISIVE = (
     "database: down; writer: kill -9",
     "writer: frozen, wakes up",
     "all but the broker: kill -9",
+    KILLED.name,
 )
 PROMOTION = "database: failover to a standby, and back"
 DECISIVE_NODES = (
@@ -104,13 +109,14 @@ def _pooler(pipeline: Pipeline) -> Server:
 _BROKER_DOWN, _DATABASE_DOWN = DOWN["broker"], DOWN["database"]
 
 FAULTS = (
+    KILLED,
     Fault("receiver: kill -9", killed(receivers)),
     Fault("receiver: frozen", receiver_frozen),
     Fault("writer: kill -9", killed(_writers)),
     Fault("writer: frozen, wakes up", writer_frozen, counted("ingest_redeliveries_total"), FREEZE_S),
-    Fault("database: kill -9", ended(_database, signal.SIGKILL), _DATABASE_DOWN),
-    Fault("database: stopped (fast)", ended(_database, signal.SIGINT), _DATABASE_DOWN),
-    Fault("database: stopped (immediate)", ended(_database, signal.SIGQUIT), _DATABASE_DOWN),
+    Fault("database: kill -9", ended(_database, signal.SIGKILL), _DATABASE_DOWN, shown="database"),
+    Fault("database: stopped (fast)", ended(_database, signal.SIGINT), _DATABASE_DOWN, shown="database"),
+    Fault("database: stopped (immediate)", ended(_database, signal.SIGQUIT), _DATABASE_DOWN, shown="database"),
     Fault(
         "database: read-only (25006)",
         altered(
@@ -118,11 +124,13 @@ FAULTS = (
             f"ALTER ROLE {ROLE} RESET default_transaction_read_only",
         ),
         _DATABASE_DOWN,  # of several hosts, none is taken that is read-only
+        shown="database",
     ),
     Fault(
         "database: no connections (53300)",
         altered(f"ALTER ROLE {ROLE} CONNECTION LIMIT 0", f"ALTER ROLE {ROLE} CONNECTION LIMIT -1"),
         logged_by_database("too many connections for role"),
+        shown="database",
     ),
     Fault(
         "database: statements time out",
@@ -131,41 +139,47 @@ FAULTS = (
             f"ALTER ROLE {ROLE} RESET statement_timeout",
         ),
         logged_by_database("canceling statement due to statement timeout"),
+        shown="database",
     ),
-    Fault("broker: kill -9", ended(_broker, signal.SIGKILL), _BROKER_DOWN, ends_broker=True),
-    Fault("broker: stopped", ended(_broker, signal.SIGTERM), _BROKER_DOWN, ends_broker=True),
+    Fault("broker: kill -9", ended(_broker, signal.SIGKILL), _BROKER_DOWN, ends_broker=True, shown="broker"),
+    Fault("broker: stopped", ended(_broker, signal.SIGTERM), _BROKER_DOWN, ends_broker=True, shown="broker"),
     *of_link("broker", is_slow=True),
     *of_link("database", is_slow=True),
-    Fault("all but the broker: kill -9", machine_lost),
+    Fault("all but the broker: kill -9", machine_lost, shown="redis"),
     Fault(
         "database: down; writer: kill -9",
         meanwhile(ended(_database, signal.SIGINT), killed(_writers)),
         _DATABASE_DOWN,
         lasts_s=1.0,
+        shown="database",
     ),
     Fault(
         "database: down; receiver: kill -9",
         meanwhile(ended(_database, signal.SIGINT), killed(receivers)),
         _DATABASE_DOWN,
         lasts_s=3.0,
+        shown="database",
     ),
-    Fault("pooler: kill -9", ended(_pooler, signal.SIGKILL), _DATABASE_DOWN, ends_pooler=True),
+    Fault("pooler: kill -9", ended(_pooler, signal.SIGKILL), _DATABASE_DOWN, ends_pooler=True, shown="database"),
     Fault("pooler: restarted", ended(_pooler, signal.SIGTERM), _DATABASE_DOWN, lasts_s=0.5, ends_pooler=True),
     Fault(PROMOTION, promoted, _DATABASE_DOWN, is_slow=True),
     Fault(
         "database: INSERT revoked",
         refusing(f"REVOKE INSERT ON ts_measure FROM {ROLE}", f"GRANT INSERT ON ts_measure TO {ROLE}"),
         _DATABASE_DOWN,
+        shown="database",
     ),
     Fault(
         "database: table renamed",
         refusing("ALTER TABLE ts_measure RENAME TO gone", "ALTER TABLE gone RENAME TO ts_measure"),
         _DATABASE_DOWN,
+        shown="database",
     ),
     Fault(
         "database: column renamed",
         refusing("ALTER TABLE ts_measure RENAME unit TO units", "ALTER TABLE ts_measure RENAME units TO unit"),
         _DATABASE_DOWN,
+        shown="database",
     ),
     Fault(
         "database: a NOT NULL column",
@@ -175,10 +189,12 @@ FAULTS = (
             "ALTER TABLE ts_measure DROP plant",
         ),
         _DATABASE_DOWN,
+        shown="database",
     ),
     Fault(
         "database: a trigger refuses all",
         refusing(_REFUSING_TRIGGER, "DROP FUNCTION refuse CASCADE"),
         _DATABASE_DOWN,
+        shown="database",
     ),
 )

@@ -8,7 +8,8 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from tests.chaos.pipeline import ROLE, Pipeline, Service
+from tests.chaos.pipeline import ROLE, Pipeline
+from tests.chaos.service import Service
 from tests.chaos.streams import MEMORY, OneServer
 from tests.support.failover import follow, hand_over
 from tests.support.standby import fail_over, replicate

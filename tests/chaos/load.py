@@ -26,6 +26,7 @@ from traksense_ingest.ops.simulate.report import Tally
 from traksense_ingest.shared.config import Settings
 
 TENANTS = ("chaos0", "chaos1")
+REPLAYED = "replayed"  # the tenant of the dead letters that are replayed with the console
 POINTS = 3
 START = datetime(2025, 1, 1, tzinfo=UTC)
 _DEVICES = 20  # a tenant

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,15 +13,18 @@ from typing import NoReturn
 
 import asyncpg
 
+from tests.chaos.console.service import ConsoleService
+from tests.chaos.console.visitor import Visitor
 from tests.chaos.load import TENANTS
 from tests.chaos.proxy import Proxy
+from tests.chaos.service import Service
 from tests.chaos.setup import Setup
 from tests.chaos.streams import OneServer, Streams, streams_on
 from tests.chaos.tap import Seen, Tap
 from tests.support.pgbouncer import Pgbouncer
-from tests.support.process import Process
 from tests.support.standby import replicate
 from tests.support.waiting import eventually, pause, watching
+from traksense_ingest.ops.console.packages import are_installed
 from traksense_ingest.ops.embedded import Broker, Server, free_port
 from traksense_ingest.ops.embedded.postgres import PostgresServer
 from traksense_ingest.ops.schema.migrate import migrate
@@ -31,58 +33,7 @@ from traksense_ingest.ops.up.processes import UNRESPONSIVE_CHECKS
 CLAIM_IDLE_MS = 1_000
 CHECK_BROKER_S = 1.0
 ROLE, PASSWORD = "traksense_writer", "chaos"
-
-
-class EndedByItself(Exception):
-    """A service did; the message names it and quotes its log."""
-
-
-@dataclass
-class Service:
-    """A receiver or a writer that is started again as often as it takes, with the same environment."""
-
-    kind: str
-    environment: dict[str, str]
-    directory: Path
-    process: Process = field(init=False)
-    is_frozen: bool = False
-    logs: list[Path] = field(default_factory=list)
-
-    def start(self) -> None:
-        """A new process."""
-        self.process = Process(self.kind, self.environment, self.directory)
-        self.logs.append(self.process.log_path)
-
-    async def kill(self) -> None:
-        """kill -9."""
-        await asyncio.to_thread(self.process.kill)
-
-    def freeze(self) -> None:
-        """It stops where it is, and answers nothing."""
-        self.process.signal(signal.SIGSTOP)
-        self.is_frozen = True
-
-    def thaw(self) -> None:
-        """It goes on."""
-        self.process.signal(signal.SIGCONT)
-        self.is_frozen = False
-
-    async def is_ready(self) -> bool:
-        """Whether /readyz says so; raises EndedByItself."""
-        self.check()
-        return (await asyncio.to_thread(self.process.get, "/readyz"))[0] == 200
-
-    def check(self) -> None:
-        """Raise EndedByItself when the harness did not end it."""
-        ended = self.process.popen.poll()
-        if ended is not None:
-            raise EndedByItself(f"{self.kind}, with exit code {ended}; its log:\n{self.process.log[-4000:]}")
-
-    @property
-    def tracebacks(self) -> list[str]:
-        """Of errors that it does not handle."""
-        texts = [path.read_text() for path in self.logs]
-        return [text[text.index("Traceback") :][:2000] for text in texts if "Traceback" in text]
+OWNER = "postgres:postgres"  # of the tables, with the password
 
 
 @dataclass
@@ -99,6 +50,7 @@ class Pipeline:
     seen: Seen
     receivers: list[Service]
     writers: list[Service]
+    visitor: Visitor | None  # of the console, where it is installed
     random: Random
 
     @property
@@ -115,6 +67,13 @@ class Pipeline:
     def broker_survives(self) -> bool:
         """Whether the broker keeps its sessions when it is killed; the embedded one keeps them in memory."""
         return self.broker.name == "mosquitto"
+
+    def check(self) -> None:
+        """Raise EndedByItself when a process did."""
+        for service in self.services:
+            service.check()
+        if self.visitor:
+            self.visitor.console.check()
 
     async def ready(self) -> None:
         """Wait until Redis and every service are; raises EndedByItself."""
@@ -172,6 +131,7 @@ async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterato
         common = {"MQTT_URL": f"mqtt://127.0.0.1:{ports['broker']}", "INGEST_CLAIM_IDLE_MS": str(CLAIM_IDLE_MS)}
         common |= streams.variables
         databases = _databases(ports["database"], standby, pooler)
+        console = common | _database(ports["database"], standby.port, user=OWNER)
         pipeline = Pipeline(
             broker=broker,
             streams=streams,
@@ -183,12 +143,16 @@ async def running(setup: Setup, directory: Path, random: Random) -> AsyncIterato
             seen=seen,
             receivers=[Service("receiver", common | _share(index, setup.shared), directory) for index in range(2)],
             writers=[Service("writer", common | database, directory) for database in databases[: setup.writers]],
+            visitor=Visitor(ConsoleService(console, directory)) if are_installed() else None,
             random=random,
         )
         for service in pipeline.services:
             service.start()
             lifetimes.push_async_callback(service.kill)
         await pipeline.ready()
+        if pipeline.visitor:
+            lifetimes.push_async_callback(pipeline.visitor.console.kill)
+            await pipeline.visitor.console.start()
         async with watching(restart_unresponsive(broker)):
             yield pipeline
 
@@ -219,9 +183,9 @@ def _databases(link: int, standby: Server, pooler: Server | None) -> list[dict[s
     return [_database(*ports) for ports in ((first, standby.port), (standby.port, link), (link, standby.port))]
 
 
-def _database(*ports: int) -> dict[str, str]:
+def _database(*ports: int, user: str = f"{ROLE}:{PASSWORD}") -> dict[str, str]:
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-    return {"DATABASE_URL": f"postgresql://{ROLE}:{PASSWORD}@{hosts}/traksense?sslmode=disable"}
+    return {"DATABASE_URL": f"postgresql://{user}@{hosts}/traksense?sslmode=disable"}
 
 
 @asynccontextmanager

@@ -30,24 +30,25 @@ def _redis(pipeline: Pipeline) -> Server:
 
 def _of_several(layout: str) -> tuple[Fault, ...]:
     return (
-        Fault(f"{layout}: master, kill -9", master_killed, _DOWN),
-        Fault(f"{layout}: replica, kill -9", replica_killed, _WAITS),
+        Fault(f"{layout}: master, kill -9", master_killed, _DOWN, shown="redis"),
+        Fault(f"{layout}: replica, kill -9", replica_killed, _WAITS, shown="redis"),
         Fault(f"{layout}: master frozen, wakes up", master_frozen, _DOWN),
-        Fault(f"{layout}: master separated, and back", master_separated, _WAITS),
+        Fault(f"{layout}: master separated, and back", master_separated, _WAITS, shown="redis"),
     )
 
 
 OF_REDIS = {
     "server": (
-        Fault("redis: kill -9", ended(_redis, signal.SIGKILL), _DOWN),
-        Fault("redis: stopped", ended(_redis, signal.SIGTERM), _DOWN),
-        Fault("redis: maxmemory", redis_full, _DOWN),
+        Fault("redis: kill -9", ended(_redis, signal.SIGKILL), _DOWN, shown="redis"),
+        Fault("redis: stopped", ended(_redis, signal.SIGTERM), _DOWN, shown="redis"),
+        Fault("redis: maxmemory", redis_full, _DOWN, shown="redis"),
         Fault("redis: failover, connections survive", failed_over, _DOWN, passes_by_itself=True),
         Fault(
             "redis: down; receiver: kill -9",
             meanwhile(ended(_redis, signal.SIGTERM), killed(receivers)),
             _DOWN,
             lasts_s=1.0,
+            shown="redis",
         ),
         *of_link("redis", is_slow=False),
     ),

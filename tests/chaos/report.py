@@ -9,7 +9,9 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from tests.chaos.run import Incident, Outcome
+from tests.chaos.console.report import HEADINGS as CONSOLE_HEADINGS
+from tests.chaos.console.report import TEXTS, console_rows, console_sums
+from tests.chaos.outcome import Outcome
 
 HEADINGS = ("fault", "times", "published", "stored", "lost", "duplicated", "lost by broker", "recovery s (max)")
 
@@ -24,13 +26,28 @@ def report(outcome: Outcome) -> Group:
         table.add_row(*row)
     sums = [Text(f"{name:<29}{value}") for name, value in _sums(outcome)]
     complaints = [Text(complaint, style="red") for complaint in outcome.complaints]
-    return Group(table, *sums, *complaints, Text(_result(outcome), style="green" if outcome.is_good else "red"))
+    tables = [table, *_console(outcome)]
+    return Group(*tables, *sums, *complaints, Text(_result(outcome), style="green" if outcome.is_good else "red"))
+
+
+def _console(outcome: Outcome) -> Iterator[Table]:
+    if outcome.visitor is None:
+        return
+    table = Table(box=None, padding=(0, 1))
+    for heading in CONSOLE_HEADINGS:
+        table.add_column(heading, justify="left" if heading in TEXTS else "right")
+    for row in console_rows(outcome):
+        table.add_row(*row)
+    yield table
 
 
 def markdown(outcome: Outcome, *, command: str, head: str) -> str:
     """The same with the command that repeats the run and what the run was made of."""
     lines = [f"# Chaos run: {_result(outcome)}", "", f"`{command}`", "", f"{head}.", ""]
     lines += [_row(HEADINGS), _row(["---", *["---:"] * (len(HEADINGS) - 1)]), *map(_row, _rows(outcome))]
+    if rows := list(console_rows(outcome)):
+        lines += ["", "The console, visited all the time:", "", _row(CONSOLE_HEADINGS)]
+        lines += [_row([":---" if heading in TEXTS else "---:" for heading in CONSOLE_HEADINGS]), *map(_row, rows)]
     lines += ["", *(f"- {name}: {value}" for name, value in _sums(outcome))]
     if outcome.complaints:
         lines += ["", "What failed:", "", *(f"- {complaint}" for complaint in outcome.complaints)]
@@ -42,16 +59,16 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _rows(outcome: Outcome) -> Iterator[Sequence[str]]:
-    for name in sorted({incident.fault.name for incident in outcome.incidents}):
+    for name in outcome.names:
         yield name, *_figures(outcome, name)
 
 
 def _figures(outcome: Outcome, name: str) -> Sequence[str]:
     """What was published from this fault's beginning until the next one's."""
-    incidents = [incident for incident in outcome.incidents if incident.fault.name == name]
+    incidents = outcome.of(name)
     published: set[int] = set()
     for incident in incidents:
-        published |= outcome.load.record.between(incident.started, _end(outcome, incident))
+        published |= outcome.load.record.between(incident.started, outcome.end(incident))
     verdict = outcome.verdict
     sets = (published, verdict.stored, verdict.lost, verdict.duplicated, verdict.lost_by_broker)
     took = [incident.took_s for incident in incidents]
@@ -60,11 +77,6 @@ def _figures(outcome: Outcome, name: str) -> Sequence[str]:
         *(str(len(published & numbers)) for numbers in sets),
         f"{median(took):.1f} ({max(took):.1f})",
     )
-
-
-def _end(outcome: Outcome, incident: Incident) -> float:
-    later = [other.started for other in outcome.incidents if other.started > incident.started]
-    return min(later, default=float("inf"))
 
 
 def _sums(outcome: Outcome) -> Iterator[tuple[str, str]]:
@@ -78,10 +90,18 @@ def _sums(outcome: Outcome) -> Iterator[tuple[str, str]]:
     yield "damaged, or in a wrong table", str(len(verdict.damaged | verdict.invented))
     yield "lost by the broker", str(len(verdict.lost_by_broker))
     balance = f"{shard.added} added = {shard.stored} stored + {shard.dead_lettered} dead-lettered"
-    again = shard.added - len(verdict.stored)
-    yield "ledger", f"{balance} + {shard.in_stream} in the stream; {again} of them were delivered again"
+    again = shard.added - len(verdict.stored) - outcome.replayed
+    yield (
+        "ledger",
+        f"{balance} + {shard.in_stream} in the stream; {again} of them were delivered again{_replayed(outcome)}",
+    )
     yield "the stream at its longest", str(outcome.watch.highest)
+    yield from console_sums(outcome)
     yield "took", f"{outcome.took_s:.0f} s"
+
+
+def _replayed(outcome: Outcome) -> str:
+    return f", {outcome.replayed} replayed with the console" if outcome.replayed else ""
 
 
 def _reached(numbers: frozenset[int]) -> str:

@@ -3,104 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
-from redis.exceptions import RedisError
+import asyncpg
 
+from tests.chaos.console import replay, sums
+from tests.chaos.console.visitor import Visitor
 from tests.chaos.fault import Fault
 from tests.chaos.faults import Choose, all_faults
-from tests.chaos.load import TENANTS, Load, identity_of, moment_of
+from tests.chaos.load import REPLAYED, TENANTS, Load, identity_of, moment_of
+from tests.chaos.outcome import Incident, Outcome, Watch
 from tests.chaos.pipeline import Pipeline, running
 from tests.chaos.setup import Setup
 from tests.chaos.signs import Figures, has_grown
-from tests.chaos.streams import CAP
 from tests.chaos.verdict import BrokerEnd, Verdict, judge
 from tests.support.waiting import eventually, pause, watching
 from traksense_ingest.shared import config
 from traksense_ingest.shared.failure import DATABASE_ERRORS
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot
 
-LOOK_EVERY_S, JUDGE_EVERY_S = 0.01, 0.5  # at the stream; at the tables, which takes a while
+JUDGE_EVERY_S = 0.5  # at the tables, which takes a while
 STUCK_S = 60.0  # what has not recovered by then never will: no time-out of the services is longer than 30 s
 QUIET_S = 15.0  # what is still missing after so long without a change is lost
 SIGN_LIMIT_S = 45.0  # for the sign of a fault, which may be a time-out of 30 s
-
-
-@dataclass(frozen=True)
-class Incident:
-    """One fault that was inflicted; times by time.monotonic()."""
-
-    fault: Fault
-    started: float
-    healed: float
-    ended: float  # when the pipeline had recovered, or was given up
-    has_recovered: bool
-    took_effect: bool  # its sign was seen
-
-    @property
-    def took_s(self) -> float:
-        """From the end of the fault until all that came during it was stored, and new messages too."""
-        return self.ended - self.healed
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run has shown."""
-
-    incidents: Sequence[Incident]
-    load: Load
-    verdict: Verdict
-    shard: StreamSnapshot
-    dead_letters: int  # rows
-    watch: Watch
-    tracebacks: Sequence[str]
-    took_s: float  # from the servers' start to the verdict
-    is_replicated: bool = False  # Redis is several servers
-
-    @property
-    def complaints(self) -> list[str]:
-        """What is wrong besides messages; empty when nothing is."""
-        found = [
-            f"{incident.fault.name}: not recovered after {incident.took_s:.0f} s"
-            for incident in self.incidents
-            if not incident.has_recovered
-        ]
-        found += [
-            f"{incident.fault.name}: did nothing: {incident.fault.sign.what}"
-            for incident in self.incidents
-            if incident.fault.sign and not incident.took_effect
-        ]
-        found += [f"an error that the services do not handle:\n{text}" for text in self.tracebacks[:3]]
-        if self.watch.highest > self.watch.cap:
-            found.append(f"the stream held {self.watch.highest} entries, {self.watch.cap} are allowed")
-        if self.watch.unbalanced:
-            found.append(f"the ledger was unbalanced at some moment: {self.watch.unbalanced}")
-        if self.shard.missing or self.shard.in_stream or self.shard.pending:
-            found.append(f"the ledger is unbalanced: {self.shard}")
-        # One that a replica did not have when it was promoted is appended again, and is a dead letter twice.
-        too_many = 0 if self.is_replicated else self.dead_letters - self.shard.dead_lettered
-        if self.dead_letters < self.shard.dead_lettered or too_many > 0:
-            found.append(f"{self.dead_letters} dead letters, {self.shard.dead_lettered} by the ledger")
-        if self.shard.duplicates < self.came_again:
-            known = f"the ledger has {self.shard.duplicates} duplicates"
-            found.append(f"{self.came_again} good messages came again, and {known}")
-        return found
-
-    @property
-    def came_again(self) -> int:
-        """Good messages that were settled as stored once more. The ledger counts each row of theirs as a duplicate; and
-        those of a writer that was killed between COMMIT and XACK."""
-        good = [number for number in self.verdict.stored if identity_of(number).kind != "poison"]
-        return self.shard.stored - len(good)
-
-    @property
-    def is_good(self) -> bool:
-        """Nothing lost by the pipeline, nothing twice, and the sums agree."""
-        return self.verdict.is_good and not self.complaints
+_DEAD_LETTERS = "SELECT count(*) FROM ingest_errors WHERE tenant_id IS DISTINCT FROM $1"
 
 
 async def run(
@@ -116,43 +47,60 @@ async def run(
     """
     started = time.monotonic()
     async with running(setup, directory, random) as pipeline:
+        if pipeline.visitor is None:
+            log("no console runs: the extra `console` is not installed")
         load = Load(config.load(mqtt_url=pipeline.broker.url), setup.rate)
         watch = Watch(pipeline.streams.cap)
         incidents: list[Incident] = []
-        async with watching(watch.run(pipeline)):
+        async with watching(watch.run(pipeline)), _visited(pipeline) as visitor:
             async with load.running():
                 faults = choose(all_faults(pipeline), random)
                 for index, fault in enumerate(faults, start=1):
                     incidents.append(await _incident(pipeline, load, fault))
                     log(f"{index}/{len(faults)} {_line(incidents[-1])}")
+            if visitor:
+                await replay.end(visitor)
             verdict = await _settled(pipeline, load, incidents)
+        shard = await pipeline.streams.total()
         connection = await pipeline.database()
-        dead_letters = await connection.fetchval("SELECT count(*) FROM ingest_errors")
+        replayed = await _compared(visitor, connection, shard) if visitor else 0
+        dead_letters = await connection.fetchval(_DEAD_LETTERS, REPLAYED)
         await connection.close()
         tracebacks = [text for service in pipeline.services for text in service.tracebacks]
-        shard = await pipeline.streams.total()
-        took_s = time.monotonic() - started
-        is_replicated = pipeline.streams.replicas > 0
-        return Outcome(incidents, load, verdict, shard, dead_letters, watch, tracebacks, took_s, is_replicated)
+        tracebacks += visitor.console.tracebacks if visitor else []
+        return Outcome(
+            incidents,
+            load,
+            verdict,
+            shard,
+            dead_letters,
+            watch,
+            tracebacks,
+            took_s=time.monotonic() - started,
+            is_replicated=pipeline.streams.replicas > 0,
+            visitor=visitor,
+            replayed=replayed,
+        )
 
 
-class Watch:
-    """Observes the streams and their ledgers all the time."""
+@asynccontextmanager
+async def _visited(pipeline: Pipeline) -> AsyncIterator[Visitor | None]:
+    """Somebody visits the console for as long as the block, and has started a replay."""
+    if pipeline.visitor is None:
+        yield None
+        return
+    connection = await pipeline.database()
+    await replay.begin(pipeline.visitor, connection)
+    await connection.close()
+    async with watching(pipeline.visitor.run()):
+        yield pipeline.visitor
 
-    def __init__(self, cap: int = CAP) -> None:
-        self.cap = cap  # entries that a stream may have
-        self.highest = 0  # that one had
-        self.unbalanced: StreamSnapshot | None = None  # the last snapshot whose sums did not agree
 
-    async def run(self, pipeline: Pipeline) -> None:
-        """Every few milliseconds."""
-        while True:
-            with contextlib.suppress(RedisError, OSError):
-                async for shard in pipeline.streams.snapshots():
-                    self.highest = max(self.highest, shard.in_stream)
-                    self.unbalanced = shard if shard.missing else self.unbalanced
-                    await pause(LOOK_EVERY_S)
-            await pause(LOOK_EVERY_S)
+async def _compared(visitor: Visitor, connection: asyncpg.Connection, shard: StreamSnapshot) -> int:
+    """Compare what the console shows at the end with the database and the ledger; returns how many dead letters it
+    replayed."""
+    await sums.compare(visitor, connection, shard)
+    return await replay.check(visitor, connection)
 
 
 async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
@@ -168,11 +116,11 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
         await pause(fault.lasts_s)
         healed = time.monotonic()
         took_effect = await shows(pipeline, fault, before)
+        shown_s = await _shown_s(pipeline, fault, started)
     healed = healed if fault.passes_by_itself else time.monotonic()
 
     async def has_recovered() -> bool:
-        for service in pipeline.services:
-            service.check()
+        pipeline.check()
         # What a broker forgot in its crash, or took in before the receivers were back, never comes.
         during = set() if fault.ends_broker else load.record.between(started, healed)
         stored = await _stored(pipeline, during)
@@ -184,7 +132,16 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
     except AssertionError:
         recovered = False
     ended = time.monotonic()
-    return Incident(fault, started, healed, ended, recovered, took_effect)
+    differs = await pipeline.visitor.agrees() if pipeline.visitor else None
+    return Incident(fault, started, healed, ended, recovered, took_effect, shown_s, differs)
+
+
+async def _shown_s(pipeline: Pipeline, fault: Fault, started: float) -> float | None:
+    """How long it took until the console's verdict named what is down."""
+    if not fault.shown or pipeline.visitor is None:
+        return None
+    is_shown = await pipeline.visitor.sees(fault.shown, started)
+    return time.monotonic() - started if is_shown else math.inf
 
 
 async def _figures(pipeline: Pipeline, fault: Fault) -> Figures:

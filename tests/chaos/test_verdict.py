@@ -11,9 +11,9 @@ import pytest
 
 from tests.chaos.fault import Fault
 from tests.chaos.load import POINTS, Load, device_of, identity_of, message
+from tests.chaos.outcome import Incident, Outcome, Watch
 from tests.chaos.pipeline import Pipeline
 from tests.chaos.report import markdown
-from tests.chaos.run import Incident, Outcome, Watch
 from tests.chaos.signs import error
 from tests.chaos.tap import Seen
 from tests.chaos.verdict import UNSAVED_S, BrokerEnd, Verdict, judge

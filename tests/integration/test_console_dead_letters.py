@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.console import Browser, Console, running
-from tests.support.dead_letters import TOPIC, dead_letter, in_process, unreplayed
+from tests.support.console_replays import says, some_are_replayed, start
+from tests.support.dead_letters import TOPIC, dead_letter, in_process, storable_letters, unreplayed
 from tests.support.mapping_files import Folder, readings
-from tests.support.stack import Stack, telem
+from tests.support.stack import Stack
 from tests.support.streams import entries
 from tests.support.waiting import eventually
 
@@ -32,43 +33,8 @@ def browser(console: Console) -> Browser:
     return console.operator()
 
 
-async def letters(stack: Stack, count: int) -> None:
-    """Rows of messages that would be stored now, as a writer that did not know their format has left them."""
-    await stack.fetch(
-        """INSERT INTO ingest_errors
-               (tenant_id, topic, payload, reason, error_class, stream, entry_id, deliveries, received_at)
-           SELECT 't', $2, replace($3, '15:30:00', to_char(timestamp '2025-10-07' + number * interval '1 s', $4)),
-               'parse_error: points.' || number || '.v: wrong', 'parse_error', 'ingest:{0}', number || '-9', 1, now()
-           FROM generate_series(1, $1::integer) AS number""",
-        count,
-        telem()[0],
-        telem()[1].decode(),
-        "HH24:MI:SS",
-    )
-
-
-async def start(browser: Browser, rate: object = 500, **which: object) -> None:
-    """From the dry run to the replay."""
-    plan = browser.get("/dead/replay", **which)
-    answer = browser.post("/dead/replay", scope=plan.hidden("scope"), rate=rate)
-    assert answer.status == 303, answer.text
-
-
-async def says(browser: Browser, text: str, path: str = "/dead") -> str:
-    """Wait until a page has this text."""
-    seen = ""
-
-    async def has() -> bool:
-        nonlocal seen
-        seen = browser.get(path).text
-        return text in seen
-
-    await eventually(has, lambda: f"{text!r} in: {seen}")
-    return seen
-
-
 async def test_a_replay_from_its_group_to_stored_rows(stack: Stack, console: Console, browser: Browser) -> None:
-    await letters(stack, 40)
+    await storable_letters(stack, 40)
     await dead_letter(stack, (TOPIC, b"oops"))
     page = browser.get("/dead")
     assert "41 dead letters, 0 of them replayed" in page.text
@@ -94,11 +60,11 @@ async def test_a_replay_from_its_group_to_stored_rows(stack: Stack, console: Con
 
 
 async def test_killed_in_the_middle_it_can_go_on(stack: Stack, tmp_path: Path) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
         await start(browser, rate=10)
-        await eventually(lambda: _some_are_replayed(stack), "some are replayed")
+        await eventually(lambda: some_are_replayed(stack), "some are replayed")
         other = browser.get("/dead/replay")
         answer = browser.post("/dead/replay", scope=other.hidden("scope"), rate=10)
         assert "only one can run at a time" in answer.text
@@ -119,17 +85,13 @@ async def test_killed_in_the_middle_it_can_go_on(stack: Stack, tmp_path: Path) -
     await stack.has_rows("ts_measure", 60)
 
 
-async def _some_are_replayed(stack: Stack) -> bool:
-    return await unreplayed(stack) < 57
-
-
 async def test_stopped_and_at_the_end_of_the_console(stack: Stack, tmp_path: Path) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()
         await start(browser, rate=5)
-        await eventually(lambda: _some_are_replayed(stack), "some are replayed")
-        browser.post("/dead/replay/stop")
+        await eventually(lambda: some_are_replayed(stack), "some are replayed")
+        browser.post("/dead/replay/stop", action=browser.get("/dead").hidden("action"))
         await says(browser, "stopped by operator")
         await start(browser, rate=5)
         assert console.stop() == 0
@@ -140,7 +102,7 @@ async def test_stopped_and_at_the_end_of_the_console(stack: Stack, tmp_path: Pat
 
 
 async def test_more_than_a_thousand_are_typed(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 1001)
+    await storable_letters(stack, 1001)
     plan = browser.get("/dead/replay")
     assert "To confirm, type their number: 1001" in plan.text
     assert "A dry run of the newest 1 000" in plan.text or "for which the time was enough" in plan.text
@@ -158,7 +120,7 @@ async def test_more_than_a_thousand_are_typed(stack: Stack, browser: Browser) ->
 
 
 async def test_an_outage_of_the_database_is_waited_for(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 30)
+    await storable_letters(stack, 30)
     await start(browser, rate=5)
     await stack.refuse_connections()
     assert browser.get("/dead").status == 503
@@ -170,7 +132,7 @@ async def test_an_outage_of_the_database_is_waited_for(stack: Stack, browser: Br
 
 
 async def test_an_outage_of_redis_is_waited_for(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 30)
+    await storable_letters(stack, 30)
     await start(browser, rate=5)
     stack.redis_server.stop()
     await says(browser, "Waiting: REDIS_URL=")
@@ -205,7 +167,7 @@ async def test_what_devices_send_is_text(stack: Stack, browser: Browser) -> None
 
 
 async def test_filters_pages_neighbours_and_what_does_not_exist(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 120)
+    await storable_letters(stack, 120)
     await dead_letter(stack, ("traksense/acme/s/d7/telem", b"oops"))
 
     async def ids(**query: object) -> list[int]:
@@ -228,7 +190,7 @@ async def test_filters_pages_neighbours_and_what_does_not_exist(stack: Stack, br
 
 
 async def test_an_export_has_the_bytes_of_the_command(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 30)
+    await storable_letters(stack, 30)
     await dead_letter(stack, (TOPIC, b"\xff\x00"), (TOPIC, b"oops"))
     answer = browser.get("/dead/export", text="payload")
     assert answer.body == (await in_process(stack, "export", "--text", "payload")).stdout
@@ -251,7 +213,7 @@ async def test_what_a_mapping_would_make_of_them(stack: Stack, tmp_path: Path) -
 
 
 async def test_two_consoles_and_a_command_replay_each_once(stack: Stack, browser: Browser, tmp_path: Path) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     async with running(stack.environment, tmp_path) as another:
         second = another.operator()
         await start(browser, rate=5)
@@ -269,9 +231,9 @@ async def test_two_consoles_and_a_command_replay_each_once(stack: Stack, browser
 async def test_a_replay_that_another_console_has_ended_appends_no_more(
     stack: Stack, console: Console, browser: Browser
 ) -> None:
-    await letters(stack, 60)
+    await storable_letters(stack, 60)
     await start(browser, rate=5)
-    await eventually(lambda: _some_are_replayed(stack), "some are replayed")
+    await eventually(lambda: some_are_replayed(stack), "some are replayed")
     await stack.execute("UPDATE console_action SET ended_at = now(), outcome = 'interrupted' WHERE ended_at IS NULL")
     await eventually(lambda: "was ended by another console" in console.log, "the job ends")
     assert 0 < await unreplayed(stack) == 60 - await stack.backlog()
@@ -279,7 +241,7 @@ async def test_a_replay_that_another_console_has_ended_appends_no_more(
 
 
 async def test_one_letter_again(stack: Stack, browser: Browser) -> None:
-    await letters(stack, 2)
+    await storable_letters(stack, 2)
     await start(browser, id=1)
     await says(browser, "Last replay: 1 of 1 replayed done")
     assert "There is nothing to replay" in browser.get("/dead/replay", id=1).text

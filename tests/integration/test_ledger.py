@@ -80,4 +80,4 @@ async def test_a_stream_that_was_deleted_is_noticed(stack: Stack) -> None:
 
 async def test_an_empty_redis_is_fine(stack: Stack) -> None:
     checked = await stack.status()
-    assert (checked.returncode, "no writer has read" in checked.stdout) == (0, True)
+    assert (checked.returncode, "no writer is running" in checked.stdout) == (0, True)

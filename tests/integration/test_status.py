@@ -35,6 +35,9 @@ async def test_all_is_well(stack: Stack) -> None:
     assert (shown["client_id"], shown["broker"], shown["waiting"], shown["appended"]) == ("edge-0", True, False, 21)
     assert len(report["shards"][0]["consumers"]) == 2
     await eventually(lambda: _says_its_figures(stack), "the writer's next heartbeat has its figures")
+    assert re.search(
+        r"^writer +rows/s +p50 +p99 +heartbeat\n\S+ +[0-9.]+ +(\d|>).* ago$", (await stack.status()).stdout, re.M
+    )
     assert "unreachable" not in receiver.log + writer.log
 
 

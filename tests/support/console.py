@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import unescape
 from html.parser import HTMLParser
 from http.client import HTTPConnection
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.process import EXIT_TIMEOUT_S, OURS
 from tests.support.program import Program
 from tests.support.waiting import eventually
 from traksense_ingest.ops.console.guard.users import ROLES, User
+from traksense_ingest.ops.status.verdict import Verdict
 
 READY = re.compile(r"console: (http://\S+)")
 PASSWORD = "correct horse"
@@ -58,6 +60,12 @@ class Answer:
         fields = {field.get("name"): field for field in self._markup.having("input") if field.get("type") == "hidden"}
         assert name in fields, self.body
         return fields[name].get("value") or ""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The sentence at the top of a page; None without it."""
+        found = re.search(r'<section id="verdict"[^>]* class="verdict (\w+)">(.*?)</section>', self.body, re.DOTALL)
+        return Verdict(found[1], unescape(found[2])) if found else None
 
     @cached_property
     def _markup(self) -> _Markup:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from tests.integration.test_crash_points import drain
 from tests.support import streams
-from tests.support.stack import Stack
+from tests.support.stack import Stack, telem
 from traksense_ingest.ops.cli import main
 from traksense_ingest.ops.dlq.dead_letter import DeadLetter
 
@@ -44,6 +44,21 @@ async def dead_letter(stack: Stack, *messages: tuple[str | bytes, bytes]) -> Non
     await streams.append_all(stack, messages)
     await drain(stack)
     assert await stack.count("ingest_errors") == before + len(messages)
+
+
+async def storable_letters(stack: Stack, count: int) -> None:
+    """Rows of messages that would be stored now, as a writer that did not know their format has left them."""
+    await stack.fetch(
+        """INSERT INTO ingest_errors
+               (tenant_id, topic, payload, reason, error_class, stream, entry_id, deliveries, received_at)
+           SELECT 't', $2, replace($3, '15:30:00', to_char(timestamp '2025-10-07' + number * interval '1 s', $4)),
+               'parse_error: points.' || number || '.v: wrong', 'parse_error', 'ingest:{0}', number || '-9', 1, now()
+           FROM generate_series(1, $1::integer) AS number""",
+        count,
+        telem()[0],
+        telem()[1].decode(),
+        "HH24:MI:SS",
+    )
 
 
 async def entries(stack: Stack, shard: int = 0) -> list[tuple[bytes, bytes]]:

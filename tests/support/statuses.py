@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from traksense_ingest.ops.status.dependency import Dependency
 from traksense_ingest.ops.status.report import Status
-from traksense_ingest.shared.streams.heartbeat import Receiver
+from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
 from traksense_ingest.shared.streams.snapshot import ConsumerInfo, StreamSnapshot
 
 UP = (
@@ -42,6 +42,7 @@ RECEIVERS = (
     Receiver(client_id="receiver-2", process="edge-3", broker=False, idle_s=2.0),
     Receiver(client_id="receiver-3", process="edge-4", broker=True, appended_per_s=99, idle_s=300),
 )
+WRITERS = (Writer(name="edge-writer-4711-9f3c2a", rows_per_s=14_700, p50_s=0.024, p99_s=1.32, idle_s=1.1),)
 STATUS = Status(
     before=[replace(CALM, added=1_233_400, stored=1_233_100), replace(BEHIND, added=44_900, in_stream=44_800)],
     now=[CALM, BEHIND],
@@ -50,5 +51,6 @@ STATUS = Status(
     lost={"ingest:{0}": 0, "ingest:{1}": 0},
     dependencies=UP,
     receivers=RECEIVERS,
+    writers=WRITERS,
     at=datetime(2026, 11, 24, tzinfo=UTC),
 )

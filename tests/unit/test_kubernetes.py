@@ -34,9 +34,11 @@ from tests.support.mapping_files import readings
 from traksense_ingest.ops.cli import main
 from traksense_ingest.shared.config import Settings, load
 from traksense_ingest.shared.mapping.load import load as load_mappings
+from traksense_ingest.shared.ports import CONSOLE
 from traksense_ingest.shared.runtime.service import GRACE_S
 
 PAGE = (DOCS / "kubernetes.md").read_text()
+SECRETS = PAGE + (DOCS / "console.md").read_text()
 VERSIONS = (OLDEST.removesuffix(".0"), "1.33", "1.37")
 
 each_workload = pytest.mark.parametrize("workload", workloads(), ids=name)
@@ -58,7 +60,7 @@ def test_the_manifests_are_those_of_this_chart() -> None:
 
 def test_every_file_is_applied() -> None:
     files = {str(path.relative_to(DIRECTORY)) for path in FILES if path.parent.name != "examples"}
-    folders = ("", "migrate", "autoscaling", "monitoring")
+    folders = ("", "migrate", "console", "autoscaling", "monitoring")
     listed = [(folder, kustomization(folder)["resources"]) for folder in folders]
     assert {str(Path(folder, each)) for folder, resources in listed for each in resources} == files
 
@@ -78,23 +80,30 @@ def test_kustomize_builds_it(tmp_path: Path) -> None:
     text = (everything / "kustomization.yaml").read_text()
     (everything / "kustomization.yaml").write_text(re.sub(r"^  # - ", "  - ", text, flags=re.MULTILINE))
     things = [*built(everything), *built(everything / "migrate")]
-    made = {"ConfigMap-traksense-ingest", "ConfigMap-traksense-mappings"}
+    made = {f"ConfigMap-traksense-{each}" for each in ("ingest", "mappings", "console")}
     given = {name(thing) for thing in objects() if thing["kind"] != "ExternalSecret"}
-    assert {re.sub(r"(-ingest|-mappings)-[a-z0-9]{10}$", r"\1", name(thing)) for thing in things} == given | made
+    assert {re.sub(r"(ConfigMap-.*)-[a-z0-9]{10}$", r"\1", name(thing)) for thing in things} == given | made
     assert {thing["metadata"].get("namespace", "traksense") for thing in things} == {"traksense"}
     images = {each["image"] for thing in workloads(things) for each in containers(thing)}
     assert images == {f"traksense-ingest:{VERSION}"}
-    assert {component(thing) for thing in workloads(things) if "replicas" in thing["spec"]} == {"toolbox"}
+    assert {component(thing) for thing in workloads(things) if "replicas" in thing["spec"]} == {"toolbox", "console"}
     digested = {thing["metadata"]["name"] for thing in things if thing["kind"] == "ConfigMap"}
     used = {reference for thing in workloads(things) for reference in config_maps(thing)}
     assert used == digested | {"kube-root-ca.crt"}
+    (console,) = (thing for thing in workloads(things) if component(thing) == "console")
+    shared, own = (each for each in config_maps(console) if "mappings" not in each)
+    assert shared.startswith("traksense-ingest-")
+    assert own.startswith("traksense-console-")
 
 
 def test_every_variable_is_one_that_the_configuration_knows() -> None:
-    given = {*config(), *re.findall(r"--from-literal=([A-Z_]+)=", PAGE)}
+    given = {*config(), *re.findall(r"--from-literal=([A-Z_]+)=", SECRETS)}
     given |= {variable["name"] for each in workloads() for variable in container(each).get("env", ())}
     assert {"MQTT_CLIENT_ID", "DATABASE_URL", "REDIS_URL"} <= given
-    assert given <= {field.upper() for field in Settings.model_fields} | {"RECEIVERS", "WRITERS"}
+    own = {parameter.envvar for parameter in main.commands["console"].params}
+    assert given <= {field.upper() for field in Settings.model_fields} | {"RECEIVERS", "WRITERS"} | own
+    offered = re.findall(r"^#([A-Z_]+)=", (DIRECTORY / "console" / "console.env").read_text(), re.MULTILINE)
+    assert {"CONSOLE_HOSTS", "CONSOLE_PREFIX", "CONSOLE_PROXIES"} == set(offered) <= own
 
 
 def test_the_values_are_allowed_and_those_of_the_chart() -> None:
@@ -167,6 +176,26 @@ def test_a_pod_may_do_nothing_that_it_need_not(workload: Thing) -> None:
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
+def test_only_its_group_can_read_the_console_s_users() -> None:
+    """Otherwise the console warns, and Kubernetes makes root the owner of the file."""
+    (console,) = (thing for thing in workloads() if component(thing) == "console")
+    (volume,) = (each for each in pod(console)["volumes"] if each["name"] == "users")
+    assert volume["secret"]["defaultMode"] == 0o440
+    assert pod(console)["securityContext"]["fsGroup"] == pod(console)["securityContext"]["runAsGroup"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container(console)["volumeMounts"]}
+    (users,) = (each["value"] for each in container(console)["env"] if each["name"] == "CONSOLE_USERS")
+    assert users == f"{mounted['users']}/users.txt"
+    assert "--from-file=users.txt" in SECRETS
+
+
+def test_the_probes_of_the_console_need_no_host_name() -> None:
+    """test_console_guard.py asks with the address of a pod."""
+    (console,) = (thing for thing in workloads() if component(thing) == "console")
+    probes = [container(console)[probe]["httpGet"] for probe in ("readinessProbe", "livenessProbe")]
+    assert probes == [{"path": "/healthz", "port": "console"}] * 2
+    assert container(console)["ports"] == [{"name": "console", "containerPort": CONSOLE.default}]
+
+
 @each_workload
 def test_memory_is_as_in_compose(workload: Thing) -> None:
     """test_compose_limits.py has the arithmetic."""
@@ -180,13 +209,14 @@ def test_a_selector_finds_the_pods_of_one_workload() -> None:
     selectors += [thing["spec"]["selector"] for thing in workloads() if "selector" in thing["spec"]]
     selectors += [thing["spec"]["podSelector"] for thing in objects("NetworkPolicy")]
     found = [wanted.get("matchLabels", wanted) for wanted in selectors]
-    assert len(found) == 2 + 2 + 3 + 4
+    assert len(found) == 3 + 2 + 4 + 5
     assert all(sum(wanted.items() <= labels(thing).items() for thing in workloads()) == 1 for wanted in found)
 
 
 def test_every_secret_is_explained() -> None:
     wanted = {reference for thing in workloads() for reference in secrets(thing)}
-    assert wanted == set(re.findall(r"create secret generic (\S+) ", PAGE))
+    assert {"traksense-console", "traksense-console-users"} <= wanted
+    assert wanted == set(re.findall(r"create secret generic (\S+) ", SECRETS))
     assert wanted == {thing["metadata"]["name"] for thing in objects("ExternalSecret")}
 
 
@@ -210,7 +240,8 @@ def built(folder: Path) -> list[Thing]:
 
 def secrets(workload: Thing) -> list[str]:
     references = [source for each in containers(workload) for source in each.get("envFrom", ())]
-    return [each["secretRef"]["name"] for each in references if "secretRef" in each]
+    mounted = [volume["secret"]["secretName"] for volume in pod(workload).get("volumes", ()) if "secret" in volume]
+    return [each["secretRef"]["name"] for each in references if "secretRef" in each] + mounted
 
 
 def config_maps(workload: Thing) -> list[str]:

@@ -14,7 +14,7 @@ from deploy.helm.render import DIRECTORY
 from tests.support.manifests import Thing, component, container, labels, objects, pod, workloads
 from tests.support.prometheus import DEPLOY, RULES, catalogue, names_in, rules
 from traksense_ingest.shared.metrics import WriterMetrics
-from traksense_ingest.shared.ports import RECEIVER_METRICS, WRITER_METRICS
+from traksense_ingest.shared.ports import CONSOLE, RECEIVER_METRICS, WRITER_METRICS
 
 SERVICES = {"receiver": RECEIVER_METRICS.default, "writer": WRITER_METRICS.default}
 # Messages/s that come in, the backlog, whether a writer reaches the database: what the query says, None for nothing.
@@ -140,7 +140,7 @@ def test_without_the_operator_prometheus_finds_the_services_by_their_names() -> 
     domain = f"{namespace['metadata']['name']}.svc.cluster.local"
     services = {component(each): each for each in objects("Service")}
     assert found == {job: ([f"{services[job]['metadata']['name']}.{domain}"], port) for job, port in SERVICES.items()}
-    assert all(each["spec"]["publishNotReadyAddresses"] for each in services.values())
+    assert all(services[job]["spec"]["publishNotReadyAddresses"] for job in SERVICES)
     assert {label["replacement"] for job in jobs for label in job["relabel_configs"]} == {namespace["metadata"]["name"]}
 
 
@@ -161,9 +161,10 @@ def test_a_pod_may_connect_to_what_it_needs(policy: Thing) -> None:
         "writer": {53, 6379, 5432},
         "migrate": {53, 5432},
         "toolbox": {53, 1883, 8883, 6379, 5432, *SERVICES.values()},
+        "console": {53, 1883, 8883, 6379, 5432},
     }
     spec = policy["spec"]
     assert spec["policyTypes"] == ["Ingress", "Egress"]
     assert {each["port"] for rule in spec["egress"] for each in rule["ports"]} == needs[component(policy)]
     reachable = {each["port"] for rule in spec["ingress"] for each in rule["ports"]}
-    assert reachable == {SERVICES.get(component(policy))} - {None}
+    assert reachable == {{**SERVICES, "console": CONSOLE.default}.get(component(policy))} - {None}

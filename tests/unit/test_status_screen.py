@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -29,6 +31,9 @@ receiver-1           up     0     2 s ago  waits for room
 receiver-2  unreachable     0     2 s ago
 receiver-3 gone for 300 s, its session may hold messages
 start it again; gone for good: traksense-ingest receiver --leave, or status --dismiss NAME
+
+writer                   rows/s    p50    p99  heartbeat
+edge-writer-4711-9f3c2a   14700  24 ms  1.3 s    1 s ago
 
 consumer                       stream  pending    idle
 edge-writer-4711-9f3c2a-0  ingest:{0}      303   12 ms
@@ -125,7 +130,7 @@ def test_of_too_many_writers_those_who_hold_most() -> None:
 def test_pending_by_writer_where_a_consumer_would_take_two_lines(width: int, fits: bool) -> None:
     lines = rendered(STATUS, width)
     assert any(line.startswith("edge-writer-4711-9f3c2a-1 ingest:{0}") for line in lines) is fits
-    assert ("consumer" in " ".join(lines), "writer" in " ".join(lines).split()) == (fits, not fits)
+    assert ("consumer" in " ".join(lines), "lanes" in " ".join(lines).split()) == (fits, not fits)
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -190,7 +195,13 @@ def test_who_waits_for_what_and_since_when() -> None:
         ["lost", "unreachable", "0", "0", "ms", "ago"],
     ]
     waits = "can't use redis (95 s): ingest:{0} on n1:7001: 0 of 1 replica confirmed the last messages"
-    assert lines[10:15] == [
+    assert lines[10:13] == [
+        "",
+        "writer  rows/s  p50  p99  heartbeat",
+        "edge-1       –    –    –   0 ms ago",
+    ]
+    assert lines[13:19] == [
+        "",
         f"receiver starting {waits}",
         f"receiver working {waits}",
         "receiver lost can't use broker (3 s): [Errno 111] refused\\x1b[2J",
@@ -200,6 +211,43 @@ def test_who_waits_for_what_and_since_when() -> None:
     lines = rendered(replace(STATUS, receivers=[replace(working, client_id=str(each)) for each in range(20)]), 120)
     assert len([line for line in lines if "can't use redis (95 s)" in line]) == 8
     assert "and 12 more" in lines
+
+
+def test_writers_with_what_they_store_and_how_late() -> None:
+    of_older_version = Writer(name="b")
+    late = Writer(name="a", rows_per_s=0.4, p50_s=95.0, p99_s=7200.0, reload_error="no such file", idle_s=2.0)
+    busy = Writer(name="c", rows_per_s=1490.0, p50_s=0.0042, p99_s=0.9, waits=(Wait("database", "full", 1.0),))
+    lines = rendered(replace(STATUS, writers=[late, of_older_version, busy]), 80, terminal=True)
+    start = next(number for number, line in enumerate(lines) if "rows/s" in line)
+    coloured = [
+        (line.partition("[3")[2][:1], re.sub(r"\x1b\[\d+m", "", line).split()) for line in lines[start + 1 :][:3]
+    ]
+    assert coloured == [
+        ("3", ["a", "0.4", "95.0", "s", ">", "1", "h", "2", "s", "ago"]),
+        ("", ["b", "–", "–", "–", "0", "ms", "ago"]),
+        ("1", ["c", "1490", "4", "ms", "900", "ms", "0", "ms", "ago"]),
+    ]
+    assert json.loads(replace(STATUS, writers=[late]).as_json())["writers"][0]["p99_s"] == 7200.0
+
+
+def test_without_a_writer_or_its_heartbeat() -> None:
+    idle = [replace(CALM, consumers=())]
+    lines = rendered(replace(STATUS, writers=(), now=idle), 80)
+    assert lines.count("no writer is running") == 1
+    assert [line for line, next_ in itertools.pairwise(lines) if not line and not next_] == []
+    assert "writers: can't be read: another type of key, or not allowed to this user of Redis" in rendered(
+        replace(STATUS, writers=None), 100
+    )
+
+
+def test_of_very_many_writers_those_that_store_most() -> None:
+    writers = [Writer(name=f"edge-{number:03}", rows_per_s=number) for number in range(120)]
+    lines = rendered(replace(STATUS, writers=writers), 80)
+    assert [line.split()[0] for line in lines if line.startswith("edge-1") and line.endswith("ago")] == [
+        f"edge-{number}" for number in range(100, 120)
+    ]
+    assert f"… and 100 more writers, with {sum(range(100))} rows/s" in lines
+    assert rendered(replace(STATUS, writers=writers), 80, len(lines) + 1) == lines, "the last line is for the prompt"
 
 
 def gone(count: int) -> list[Receiver]:

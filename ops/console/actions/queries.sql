@@ -1,5 +1,4 @@
--- The console's own statements: actions of its users. A name in a comment line starts one; ops/console/actions.py reads
--- them.
+-- Actions of users. A name in a comment line starts a statement; table.py reads them.
 
 -- name: start
 -- No row where another console replays at this moment.
@@ -22,7 +21,12 @@ SELECT id FROM console_action WHERE id = $1 AND ended_at IS NULL FOR UPDATE
 UPDATE console_action SET done = done + $2, seen_at = now() WHERE id = $1
 
 -- name: beat
-UPDATE console_action SET seen_at = now(), skipped = $2 WHERE id = $1 AND ended_at IS NULL RETURNING id
+UPDATE console_action SET seen_at = now(), skipped = $2 WHERE id = $1 AND ended_at IS NULL RETURNING stop_asked_by
+
+-- name: ask_stop
+-- No row if it has ended, or if a user has asked before.
+UPDATE console_action SET stop_asked_by = $2
+WHERE id = $1 AND action = 'replay' AND ended_at IS NULL AND stop_asked_by IS NULL RETURNING id
 
 -- name: end
 UPDATE console_action SET seen_at = now(), ended_at = now(), outcome = $2, skipped = $3, done = coalesce($4, done)
@@ -30,7 +34,7 @@ WHERE id = $1 AND ended_at IS NULL
 
 -- name: columns
 id, started_at, coalesce(ended_at, CASE WHEN seen_at < now() - make_interval(secs => $1) THEN seen_at END) AS ended_at,
-    user_name, role, action, scope, asked, done, skipped,
+    user_name, role, action, scope, asked, done, skipped, stop_asked_by,
     coalesce(outcome, CASE WHEN seen_at < now() - make_interval(secs => $1) THEN 'interrupted' END) AS outcome
 
 -- name: newest_replay

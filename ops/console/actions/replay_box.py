@@ -23,6 +23,13 @@ class ReplayBox:
         return cls(None, replays.job) if replays.job else None
 
     @property
+    def stop_asked_by(self) -> str | None:
+        """The user whose wish it is that it stops; it runs on until its console knows of it, and its batch is done."""
+        if self.job and self.job.stopped_by:
+            return self.job.stopped_by
+        return self.action.stop_asked_by if self.action else None
+
+    @property
     def done(self) -> int:
         """Dead letters that were replayed, or skipped because they can't be."""
         return self.action.done + self.action.skipped if self.action else 0

@@ -62,16 +62,24 @@ class Job:
         self.trouble: str | None = None  # what it waits for
         self.note: str | None = None  # the last line of its log
         self.stopped_by: str | None = None
-        self.stop = asyncio.Event()
+        self._stop = asyncio.Event()
         self._settings = settings
         self._scope = scope
         self._rate = rate
         self._tally = Tally(next_id=scope.selection.first or 1)
 
+    def stop(self, who: str) -> None:
+        """It ends after the current batch."""
+        if self.stopped_by is None:
+            log.info("console: %s stops the replay %d", who, self.action, extra={"user": who})
+            self.stopped_by = who
+            self._stop.set()
+
     async def run(self) -> None:
         """Raises nothing: how it ended is in the row of the action, and in the log."""
         try:
-            async with beating(self._settings.database_url, self.action, lambda: len(self._tally.skipped)):
+            url, skipped = self._settings.database_url, lambda: len(self._tally.skipped)
+            async with beating(url, self.action, skipped, self.stop):
                 outcome = await self._outcome()
         except TakenOver:
             log.warning("console: the replay %d was ended by another console", self.action)
@@ -83,10 +91,10 @@ class Job:
 
     async def _outcome(self) -> str:
         backoff = Backoff(0.2, 5.0)
-        while not self.stop.is_set():
+        while not self._stop.is_set():
             try:
                 left = await self._attempt()
-                if not self.stop.is_set():
+                if not self._stop.is_set():
                     return DONE if left <= 0 else f"{left} left, which another replay had locked"
             except ConfigurationError as error:
                 return f"failed: {error}"
@@ -97,7 +105,7 @@ class Job:
                 if isinstance(met, ConfigurationError):
                     return f"failed: {met}"
                 self._wait_for(met)
-            await unless_stopped(self.stop, asyncio.sleep(backoff.delay()))
+            await unless_stopped(self._stop, asyncio.sleep(backoff.delay()))
         return f"stopped by {self.stopped_by}"
 
     def _wait_for(self, error: IngestError) -> None:
@@ -112,7 +120,7 @@ class Job:
             self.trouble = None
             queue = CountedQueue(connection, self._scope, self.action)
             pace = Pace(self._rate, targets.room)
-            replayer = Replayer(connection, queue, targets, pace, self.stop, self._say, self._tally)
+            replayer = Replayer(connection, queue, targets, pace, self._stop, self._say, self._tally)
             await replayer.run(None, self._tally.next_id)
             return await queue.count() - len(self._tally.skipped)
 
@@ -162,10 +170,8 @@ class Replays:
 
     def stop(self, who: str) -> None:
         """It ends after the current batch."""
-        if self._is_running and self._job and not self._job.stop.is_set():
-            log.info("console: %s stops the replay %d", who, self._job.action, extra={"user": who})
-            self._job.stopped_by = who
-            self._job.stop.set()
+        if self.job:
+            self.job.stop(who)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -26,7 +26,8 @@ DONE, INTERRUPTED = "done", "interrupted"
 
 _statements = statements("traksense_ingest.ops.console.actions")
 START, RECORD, END_INTERRUPTED = (_statements[name] for name in ("start", "record", "end_interrupted"))
-HOLD, COUNT_DONE, BEAT, END = (_statements[name] for name in ("hold", "count_done", "beat", "end"))
+HOLD, COUNT_DONE, END = (_statements[name] for name in ("hold", "count_done", "end"))
+BEAT, ASK_STOP = (_statements[name] for name in ("beat", "ask_stop"))
 NEWEST_REPLAY, ONE, PAGE = (
     _statements[name].replace("{columns}", _statements["columns"]) for name in ("newest_replay", "one", "page")
 )
@@ -49,6 +50,7 @@ class Action:
     done: int
     skipped: int
     outcome: str | None
+    stop_asked_by: str | None  # a user, whom the console that runs it may not have noticed yet
 
     @property
     def is_running(self) -> bool:
@@ -84,13 +86,27 @@ async def start(connection: Any, who: Session, action: str, scope: Scope, asked:
     return found
 
 
+async def ask_stop(connection: Any, action: int, who: str) -> bool:
+    """Ask the console that runs a replay to stop it; False if it has ended, or somebody has asked before."""
+    is_asked = await connection.fetchval(ASK_STOP, action, who) is not None
+    if is_asked:
+        log.info("console: %s asks to stop the replay %d", who, action, extra={"user": who})
+    return is_asked
+
+
 @asynccontextmanager
-async def beating(url: str, action: int, skipped: Callable[[], int] = lambda: 0) -> AsyncIterator[None]:
-    """Says for as long as the block that somebody works on the action; `skipped` is how many were left out so far."""
+async def beating(
+    url: str, action: int, skipped: Callable[[], int] = lambda: 0, stop: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[None]:
+    """Says for as long as the block that somebody works on the action; `skipped` is how many were left out so far.
+
+    `stop` is called with the user who has asked to stop it."""
 
     async def beat() -> None:
-        async with open_table(url, STATEMENT_S) as connection:
-            await connection.execute(BEAT, action, skipped())
+        with contextlib.suppress(IngestError):  # an outage, of which the action itself says that it waits
+            async with open_table(url, STATEMENT_S) as connection:
+                if (who := await connection.fetchval(BEAT, action, skipped())) is not None:
+                    stop(who)
 
     async with in_background(watch("an action", beat, BEAT_S), "heartbeat of an action"):
         yield

@@ -23,6 +23,7 @@ from traksense_ingest.shared.runtime.retry import watch
 from traksense_ingest.shared.runtime.tasks import in_background
 
 PERIOD_S = 1.0
+SAMPLE_S = 0.2  # of the first rates, for which the first page waits
 PATIENCE_S = 2.5  # for each dependency
 OLD_S = 10.0  # a status of that age says nothing of now: collecting one takes 6 s where everything hangs
 KEPT = 300  # samples, 5 minutes
@@ -87,7 +88,7 @@ class Feed:
             yield
 
     async def _collect(self, collector: StatusCollector) -> None:
-        self._status = status = await collector.collect(PERIOD_S / 2)
+        self._status = status = await collector.collect(SAMPLE_S)
         self._at = self._clock()
         self._samples.append(_sample(status))
         self._collected.set()

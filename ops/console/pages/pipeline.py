@@ -12,10 +12,17 @@ from traksense_ingest.ops.console.live.stages import stages_of
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.status.mappings import own_mappings
-from traksense_ingest.ops.status.processes import broker_of, gone_receivers, pending_by_writer, receiver_note
+from traksense_ingest.ops.status.processes import (
+    broker_of,
+    gone_receivers,
+    level_of_receiver,
+    level_of_writer,
+    pending_by_writer,
+    receiver_note,
+)
 from traksense_ingest.ops.status.report import Status
 from traksense_ingest.ops.status.streams import Sums, are_folded, balances, rows_of
-from traksense_ingest.ops.terminal import latency
+from traksense_ingest.ops.terminal import latency, rate
 from traksense_ingest.shared.streams.heartbeat import Receiver, Writer
 from traksense_ingest.shared.streams.keys import number_of
 
@@ -83,17 +90,14 @@ def _charts(samples: list[Sample]) -> list[Any]:
     ]
 
 
-def _rate(rate: float | None) -> str:
-    if rate is None:
-        return "–"
-    return f"{rate:.1f}/s" if rate < 10 and rate != round(rate) else f"{rate:.0f}/s"
+def _rate(per_s: float | None) -> str:
+    return "–" if per_s is None else f"{rate(per_s)}/s"
 
 
 def _receiver(receiver: Receiver) -> dict[str, Any]:
-    is_well = receiver.broker and not receiver.waits
     return {
         "name": receiver.client_id,
-        "level": "bad" if receiver.waits else "warning" if receiver.waiting or not is_well else "good",
+        "level": level_of_receiver(receiver),
         "broker": broker_of(receiver),
         "in_rate": receiver.appended_per_s,
         "idle_s": receiver.idle_s,
@@ -107,7 +111,7 @@ def _receiver(receiver: Receiver) -> dict[str, Any]:
 def _writer(writer: Writer, pending: int) -> dict[str, Any]:
     return {
         "name": writer.name,
-        "level": "bad" if writer.waits else "warning" if writer.reload_error else "good",
+        "level": level_of_writer(writer),
         "rows_per_s": writer.rows_per_s,
         "p50_s": writer.p50_s,
         "p99_s": writer.p99_s,

@@ -12,7 +12,7 @@ from traksense_ingest.ops.appending.options import RATE, RATE_MAX
 from traksense_ingest.ops.console.actions.replay_box import box_of
 from traksense_ingest.ops.console.actions.replays import due, scope_now
 from traksense_ingest.ops.console.actions.scope import Scope
-from traksense_ingest.ops.console.actions.table import STATEMENT_S, action_of
+from traksense_ingest.ops.console.actions.table import STATEMENT_S, action_of, ask_stop
 from traksense_ingest.ops.console.filters import Filters, id_of
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.page import Page
@@ -114,9 +114,15 @@ def _problem(rate: float | None, count: int, typed: str) -> str | None:
 
 
 async def stop(visit: Visit) -> Response:
-    """It ends after the current batch."""
+    """It ends after the current batch; in another console, after its next heartbeat."""
     assert visit.session is not None  # noqa: S101  (an operator)
-    visit.console.replays.stop(visit.session.user)
+    form, who = await visit.form(), visit.session.user
+    action = id_of(str(form.get("action"))) or 0
+    if job := visit.console.replays.job_of(action):  # also while the database can't be used
+        job.stop(who)
+    else:
+        async with open_table(visit.settings.database_url, STATEMENT_S) as connection:
+            await ask_stop(connection, action, who)
     return visit.see_other("/dead")
 
 

@@ -1,0 +1,33 @@
+"""The console's own fault."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.chaos.console import replay
+from tests.chaos.fault import Fault
+from tests.chaos.pipeline import Pipeline
+
+
+@asynccontextmanager
+async def killed_in_a_replay(pipeline: Pipeline) -> AsyncIterator[None]:
+    """Its sessions are gone, and a replay that ran is interrupted and goes on with what is left."""
+    visitor = pipeline.visitor
+    assert visitor is not None
+    connection = await pipeline.database()
+    try:
+        if not await replay.is_running(visitor):
+            await replay.begin(visitor, connection)
+        cookies = dict(visitor.console.browser.cookies)
+        await visitor.console.kill()
+        yield
+        await visitor.console.start()
+        await replay.is_interrupted(visitor, connection, cookies)
+    except AssertionError as error:
+        visitor.note(f"kill -9 in a replay: {error}")
+    finally:
+        await connection.close()
+
+
+KILLED = Fault("console: kill -9", killed_in_a_replay, of_console=True)
