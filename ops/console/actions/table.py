@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,7 +103,7 @@ async def beating(
     `stop` is called with the user who has asked to stop it."""
 
     async def beat() -> None:
-        with contextlib.suppress(IngestError):  # an outage, of which the action itself says that it waits
+        with suppress(IngestError):  # an outage, of which the action itself says that it waits
             async with open_table(url, STATEMENT_S) as connection:
                 if (who := await connection.fetchval(BEAT, action, skipped())) is not None:
                     stop(who)
