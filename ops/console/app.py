@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -35,6 +36,7 @@ from traksense_ingest.shared.errors import IngestError
 
 HEADINGS = {404: "Not found", 405: "Method not allowed", 413: "Too large", 408: "Request timeout"}
 TEXTS = {404: "There is no such page.", 405: "This address does not accept this method."}
+SEND_S = 60.0  # in which a browser has to take a part of a response: an export holds a transaction until then
 A_BUG = "This is a bug in the console. Its log has the details. The pipeline is not affected."
 
 log = logging.getLogger(__name__)
@@ -94,25 +96,40 @@ class Gate:
         if scope["type"] != "http":
             return
 
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
+        send = _bounded(send)
         path = scope["path"]
         if path == "/healthz":  # a probe uses the address of the pod as Host
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, receive, send)
             return
         if not is_allowed(Headers(scope=scope).get("host", ""), self._console.options.hosts):
             text = "This console does not accept this host name. Add it with --allow-host.\n"
-            await PlainTextResponse(text, 421)(scope, receive, send_with_headers)
+            await PlainTextResponse(text, 421)(scope, receive, send)
             return
         prefix = self._console.options.prefix
         if prefix and path != prefix and not path.startswith(f"{prefix}/"):
             path = prefix + path
         try:
-            await self._app({**scope, "path": path, "root_path": prefix}, receive, send_with_headers)
+            await self._app({**scope, "path": path, "root_path": prefix}, receive, send)
+        except ClientDisconnect:
+            log.info(
+                "console: the browser disconnected, or took nothing for %g s, in %s %s", SEND_S, scope["method"], path
+            )
         except Exception:  # the error page is sent already
             log.exception("console: a bug, in %s %s", scope["method"], path)
+
+
+def _bounded(send: Send) -> Send:
+    """`send` with the headers of each response. Raises ClientDisconnect if the browser does not take a part in time."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers.setdefault(name, value)
+        try:
+            async with asyncio.timeout(SEND_S):
+                await send(message)
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    return send_with_headers

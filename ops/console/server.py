@@ -14,6 +14,7 @@ import uvicorn
 from traksense_ingest.ops.advice import port_advice
 from traksense_ingest.ops.console.app import make_app
 from traksense_ingest.ops.console.options import Options
+from traksense_ingest.ops.console.protocol import Http
 from traksense_ingest.ops.console.visit import Console
 from traksense_ingest.shared.config import Settings
 from traksense_ingest.shared.errors import ConfigurationError
@@ -34,7 +35,7 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         access_log=False,
         lifespan="off",
         server_header=False,
-        http="h11",
+        http=Http,
         ws="none",
         forwarded_allow_ips=list(options.proxies),
         limit_concurrency=CONNECTIONS_MAX,

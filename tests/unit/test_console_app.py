@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from tests.support.waiting import TIMEOUT_S
 from traksense_ingest.ops.console import app
 from traksense_ingest.ops.console.guard import body
 from traksense_ingest.ops.console.guard.roles import Role
@@ -35,20 +38,32 @@ class NoFeed(Feed):
 
 
 async def answer(
-    endpoint: Any, monkeypatch: pytest.MonkeyPatch, role: Role = Role.NOBODY, user: Role = Role.NOBODY
+    endpoint: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    role: Role = Role.NOBODY,
+    user: Role = Role.NOBODY,
+    taken: asyncio.Event | None = None,
 ) -> tuple[int, str]:
-    """Status and text of a page that this endpoint makes, for whoever has a role, for a user who has one."""
+    """Status and text of a page that this endpoint makes, for whoever has a role, for a user who has one. With `taken`,
+    the browser takes the first part at once, and others when that is set."""
     monkeypatch.setattr(app, "PAGES", (Page("/page", endpoint, role),))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     console = replace(Console.of(settings, Options(), 9180), feed=NoFeed(settings))
     cookie = f"{COOKIE}={console.sessions.start('ana', user)}" if user else ""
     sent: list[Any] = []
 
+    received = asyncio.Event()
+
     async def receive() -> Any:
+        if received.is_set():
+            await asyncio.Event().wait()  # for the browser's disconnect
+        received.set()
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)
+        if taken and len(sent) > 1:
+            await taken.wait()
 
     scope = {
         "type": "http",
@@ -103,6 +118,32 @@ async def test_a_bug_is_a_page_without_its_details_and_a_log_line_with_them(
     (record,) = caplog.records
     assert record.message == "console: a bug, in GET /page"
     assert SECRET in str(record.exc_info)
+
+
+async def test_a_browser_that_takes_nothing_ends_its_download(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"{}"
+        finally:
+            ended.set()
+
+    async def endpoint(_: Visit) -> Response:
+        return StreamingResponse(lines())
+
+    monkeypatch.setattr(app, "SEND_S", 0.05)
+    with caplog.at_level(logging.INFO):
+        async with asyncio.timeout(TIMEOUT_S):
+            assert await answer(endpoint, monkeypatch, taken=asyncio.Event()) == (200, "{}")
+            gc.collect()
+            await ended.wait()
+    assert [record.message for record in caplog.records] == [
+        "console: the browser disconnected, or took nothing for 0.05 s, in GET /page"
+    ]
 
 
 async def test_an_outage_is_a_page_that_tries_again(monkeypatch: pytest.MonkeyPatch) -> None:
