@@ -21,6 +21,7 @@ OBSERVE = """
   window.said = [];
   new MutationObserver(() => window.said.push(live.textContent)).observe(live, { childList: true });
 }"""
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 CLOCK = re.compile(r"the console does not answer; what you see is from \d\d:\d\d:\d\d")
 
 
@@ -59,6 +60,18 @@ async def test_a_database_that_hangs_is_no_console_that_does_not_answer(
         await expect(page.locator("#main")).to_contain_text("no answer")
     await expect(page.locator("h1")).to_have_text(HEADINGS[path])
     assert await page.evaluate("() => window.said") == [], "it was live all the time"
+
+
+async def test_an_answer_of_a_reverse_proxy_is_no_live_page(operator: BrowserContext) -> None:
+    """Which answers itself while it can't reach the console, with a page of its own."""
+    page = await opened(operator)
+    shown = await page.locator("#main").inner_html()
+    await page.route("**/*", lambda route: route.fulfill(status=502, content_type="text/html", body=BAD_GATEWAY))
+    await expect(page.locator("#live")).to_have_text(CLOCK)
+    assert len(await page.locator("#main").inner_html()) > len(shown) / 2, "what was there is still there"
+    await page.unroute_all()
+    await is_live(page)
+    assert await is_the_same(page)
 
 
 async def test_a_console_that_is_gone_is_no_live_page(

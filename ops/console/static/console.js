@@ -36,6 +36,7 @@ async function refresh() {
     const answer = await fetch(location.href, { signal: AbortSignal.timeout(patience) });
     if (answer.redirected) return say("logged out: reload this page to log in", false);
     const fresh = new DOMParser().parseFromString(html.createHTML(await answer.text()), "text/html");
+    if (!fresh.getElementById("clock")) throw new Error("not a page of the console, but of a reverse proxy");
     for (const id of ["clock", "verdict", "main"]) {
       const [old, now] = [document.getElementById(id), fresh.getElementById(id)];
       if (old && now) change(old, now);
