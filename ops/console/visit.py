@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -30,6 +31,7 @@ from traksense_ingest.shared.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 FORM_MAX = 2 * 1024 * 1024  # bytes of one field: a mapping file, or a payload
+ENCODED_MAX = 3 * FORM_MAX + 1024  # of one as it is sent, with its name and with every byte as %XX
 
 
 @dataclass(frozen=True)
@@ -110,8 +112,11 @@ class Visit:
         return self.session is not None and self.session.role >= Role.OPERATOR
 
     async def form(self) -> FormData:
-        """The fields of a POST."""
-        return await self.request.form(max_files=0, max_part_size=FORM_MAX)
+        """The fields of a POST. Raises HTTPException if one is too large."""
+        form = await self.request.form(max_files=0, max_part_size=ENCODED_MAX)
+        if any(len(str(value).encode()) > FORM_MAX for value in form.values()):
+            raise HTTPException(400, f"A field may have at most {FORM_MAX // 1024} KiB.")
+        return form
 
     def url(self, path: str, **query: object) -> str:
         """A path of the console with its prefix; parameters that are None or empty are left out."""
