@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from traksense_ingest.ops.advice import port_advice
+from traksense_ingest.ops.console.actions.exports import Exports
 from traksense_ingest.ops.console.actions.replays import Replays
 from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.app import make_app
@@ -31,8 +32,9 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
     """Until `stop`. Raises ConfigurationError if it can't listen."""
     listener = _listen(options)
     recorder = Recorder(settings.database_url)
-    port, feed, replays = listener.getsockname()[1], Feed(settings), Replays(settings)
-    console = Console(settings, options, port, Sessions(), Attempts(), feed, replays, recorder)
+    port, feed = listener.getsockname()[1], Feed(settings)
+    replays, exports = Replays(settings), Exports(settings)
+    console = Console(settings, options, port, Sessions(), Attempts(), feed, replays, recorder, exports)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     config = uvicorn.Config(
         make_app(console),
@@ -48,13 +50,14 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
-    async with console.feed.running(), console.replays.running(), console.processes.running():
+    async with console.running():
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
         console.announce()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         server.should_exit = True
+        console.stop()
         await serving
     console.withdraw_link()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from traksense_ingest.ops.console.actions.exports import Exports
 from traksense_ingest.ops.console.actions.replays import Replays
 from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard.attempts import Attempts
@@ -43,8 +45,22 @@ class Console:
     feed: Feed
     replays: Replays
     recorder: Recorder
+    exports: Exports
     listeners: Listeners = field(default_factory=Listeners)
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """What runs beside the requests, for as long as the block."""
+        async with self.processes.running(), self.feed.running(), self.exports.running(), self.replays.running():
+            yield
+
+    def stop(self) -> None:
+        """The console ends: what would take longest ends first. Exports go on as long as the server lets them."""
+        self.processes.stop()
+        self.listeners.stop()
+        self.replays.stop()
+        self.exports.stop()
 
     def announce(self) -> None:
         """Log its address; without users, a link that can be used once."""

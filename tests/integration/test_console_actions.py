@@ -12,7 +12,8 @@ from starlette.responses import StreamingResponse
 from tests.support.dead_letters import TOPIC, dead_letter
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from traksense_ingest.ops.console.actions import replay_box, table
+from traksense_ingest.ops.console.actions import exports, replay_box, table
+from traksense_ingest.ops.console.actions.exports import Exports
 from traksense_ingest.ops.console.actions.replays import Job, Replays
 from traksense_ingest.ops.console.actions.scope import Scope
 from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, Recorder, start
@@ -36,7 +37,9 @@ AGE = "UPDATE console_action SET seen_at = now() - interval '1 min' WHERE ended_
 def visit_of(stack: Stack) -> Visit:
     settings = config.load(**{name.lower(): value for name, value in stack.addresses.items()})
     replays, recorder = Replays(settings), Recorder(settings.database_url)
-    console = Console(settings, Options(), 9180, Sessions(), Attempts(), Feed(settings), replays, recorder)
+    console = Console(
+        settings, Options(), 9180, Sessions(), Attempts(), Feed(settings), replays, recorder, Exports(settings)
+    )
     request = Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []})
     return Visit(request, console, ANA)
 
@@ -53,7 +56,7 @@ async def test_an_export_that_takes_long_is_not_interrupted(stack: Stack, monkey
     async def is_seen() -> bool:
         return bool(await stack.fetchval("SELECT seen_at > now() - interval '30 s' FROM console_action"))
 
-    monkeypatch.setattr(dead, "exported", slow)
+    monkeypatch.setattr(exports, "exported", slow)
     response = await dead.export(visit_of(stack))
     assert isinstance(response, StreamingResponse)
     assert [line async for line in response.body_iterator] == [b"{}"]

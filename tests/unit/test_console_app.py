@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 
 from traksense_ingest.ops.console import app
+from traksense_ingest.ops.console.actions.exports import Exports
 from traksense_ingest.ops.console.actions.replays import Replays
 from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard import body
@@ -42,7 +43,8 @@ async def answer(
     monkeypatch.setattr(app, "PAGES", (Page("/page", endpoint, role),))
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     replays, recorder = Replays(settings), Recorder(settings.database_url)
-    console = Console(settings, Options(), 9180, Sessions(), Attempts(), NoFeed(settings), replays, recorder)
+    feed, exports = NoFeed(settings), Exports(settings)
+    console = Console(settings, Options(), 9180, Sessions(), Attempts(), feed, replays, recorder, exports)
     cookie = f"{COOKIE}={console.sessions.start('ana', user)}" if user else ""
     sent: list[Any] = []
 
