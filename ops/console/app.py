@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,5 +115,7 @@ class Gate:
             path = prefix + path
         try:
             await self._app({**scope, "path": path, "root_path": prefix}, receive, send_with_headers)
+        except asyncio.CancelledError:  # by the server, when the console ends
+            log.info("console: %s %s was cut by the end of the console", scope["method"], path)
         except Exception:  # the error page is sent already
             log.exception("console: a bug, in %s %s", scope["method"], path)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from traksense_ingest.ops.console.actions.exports import Exports
 from traksense_ingest.ops.console.actions.replays import Replays
 from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard.attempts import Attempts
@@ -46,14 +48,28 @@ class Console:
     feed: Feed
     replays: Replays
     recorder: Recorder
+    exports: Exports
     listeners: Listeners = field(default_factory=Listeners)
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 
     @classmethod
     def of(cls, settings: Settings, options: Options, port: int) -> Console:
         """A new one, without sessions."""
-        recorder = Recorder(settings.database_url)
-        return cls(settings, options, port, Sessions(), Attempts(), Feed(settings), Replays(settings), recorder)
+        replays, exports, recorder = Replays(settings), Exports(settings), Recorder(settings.database_url)
+        return cls(settings, options, port, Sessions(), Attempts(), Feed(settings), replays, recorder, exports)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Its background tasks, for as long as the block."""
+        async with self.processes.running(), self.feed.running(), self.exports.running(), self.replays.running():
+            yield
+
+    def stop(self) -> None:
+        """The console ends: what would take longest ends first. Exports go on as long as the server lets them."""
+        self.processes.stop()
+        self.listeners.stop()
+        self.replays.stop()
+        self.exports.stop()
 
     def announce(self) -> None:
         """Log its address; without users, a link that can be used once."""
