@@ -66,7 +66,7 @@ $(PLOTTER): $(READY)
 	@$(PIP) install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
-bench: $(PLOTTER) ## the benchmark, about 35 minutes: ARGS="end-to-end --rounds 3" for a part; see bench/README.md
+bench: $(PLOTTER) ## the benchmark, about 40 minutes: ARGS="end-to-end --rounds 3" for a part; see bench/README.md
 	$(RUN)/python -m bench --json bench.json --chart bench.png $(ARGS)
 
 check: $(READY) ## lint, format, types, import boundaries

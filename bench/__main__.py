@@ -46,9 +46,9 @@ def main(
     json_path: Path | None,
     chart: Path | None,
 ) -> None:
-    """Measure: end-to-end, receiver, writer, latency, latest, growth, shape, decode, scale-out, redis, database, peers.
+    """Measure scenarios, all of them if none is named.
 
-    All of them if none is named.
+    end-to-end, receiver, writer, latency, latest, growth, shape, decode, scale-out, redis, database, console, peers.
 
     Each scenario starts servers of its own in a temporary directory. Exit code 0 also when a target is not met: a
     slow machine is no failure. `compare REVISION` measures another commit, too: see `compare --help`.

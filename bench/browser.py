@@ -75,6 +75,9 @@ class Browser:
         took = time.perf_counter() - started
         if response.status != status:
             raise NotShown(f"{path}: {response.status} instead of {status}: {body.decode(errors='replace')}")
-        head = f"HTTP/1.1 {response.status} {response.reason}\r\n{response.headers.as_string()}"
+        head = [
+            f"HTTP/1.1 {response.status} {response.reason}",
+            *(f"{name}: {value}" for name, value in response.getheaders()),
+        ]
         cookies = [line.partition(";")[0] for line in response.headers.get_all("set-cookie") or ()]
-        return Loaded(took, len(head) + len(body), body.decode(), cookies)
+        return Loaded(took, len("\r\n".join([*head, "", ""])) + len(body), body.decode(), cookies)

@@ -114,6 +114,8 @@ class Gate:
             log.info(
                 "console: the browser disconnected, or took nothing for %g s, in %s %s", SEND_S, scope["method"], path
             )
+        except asyncio.CancelledError:  # by the server, when the console ends
+            log.info("console: %s %s was cut by the end of the console", scope["method"], path)
         except Exception:  # the error page is sent already
             log.exception("console: a bug, in %s %s", scope["method"], path)
 

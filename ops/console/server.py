@@ -43,13 +43,14 @@ async def serve(settings: Settings, options: Options, stop: asyncio.Event) -> No
         timeout_graceful_shutdown=GRACE_S,
     )
     server = Server(config)
-    async with console.feed.running(), console.replays.running(), console.processes.running():
+    async with console.running():
         serving = asyncio.create_task(server.serve(sockets=[listener]), name="server")
         console.announce()
         stopping = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         server.should_exit = True
+        console.stop()
         await serving
     console.withdraw_link()
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from traksense_ingest.ops.console.actions.exports import Exports
 from traksense_ingest.ops.console.actions.replays import Replays
 from traksense_ingest.ops.console.actions.table import Recorder
 from traksense_ingest.ops.console.guard.attempts import Attempts
@@ -30,6 +33,7 @@ from traksense_ingest.shared.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 FORM_MAX = 2 * 1024 * 1024  # bytes of one field: a mapping file, or a payload
+ENCODED_MAX = 3 * FORM_MAX + 1024  # of one as it is sent, with its name and with every byte as %XX
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,28 @@ class Console:
     feed: Feed
     replays: Replays
     recorder: Recorder
+    exports: Exports
     listeners: Listeners = field(default_factory=Listeners)
     processes: LimitedProcesses = field(default_factory=LimitedProcesses)
 
     @classmethod
     def of(cls, settings: Settings, options: Options, port: int) -> Console:
         """A new one, without sessions."""
-        recorder = Recorder(settings.database_url)
-        return cls(settings, options, port, Sessions(), Attempts(), Feed(settings), Replays(settings), recorder)
+        replays, exports, recorder = Replays(settings), Exports(settings), Recorder(settings.database_url)
+        return cls(settings, options, port, Sessions(), Attempts(), Feed(settings), replays, recorder, exports)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Its background tasks, for as long as the block."""
+        async with self.processes.running(), self.feed.running(), self.exports.running(), self.replays.running():
+            yield
+
+    def stop(self) -> None:
+        """The console ends: what would take longest ends first. Exports go on as long as the server lets them."""
+        self.processes.stop()
+        self.listeners.stop()
+        self.replays.stop()
+        self.exports.stop()
 
     def announce(self) -> None:
         """Log its address; without users, a link that can be used once."""
@@ -110,8 +128,11 @@ class Visit:
         return self.session is not None and self.session.role >= Role.OPERATOR
 
     async def form(self) -> FormData:
-        """The fields of a POST."""
-        return await self.request.form(max_files=0, max_part_size=FORM_MAX)
+        """The fields of a POST. Raises HTTPException if one is too large."""
+        form = await self.request.form(max_files=0, max_part_size=ENCODED_MAX)
+        if any(len(str(value).encode()) > FORM_MAX for value in form.values()):
+            raise HTTPException(400, f"A field may have at most {FORM_MAX // 1024} KiB.")
+        return form
 
     def url(self, path: str, **query: object) -> str:
         """A path of the console with its prefix; parameters that are None or empty are left out."""

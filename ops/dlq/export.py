@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -41,10 +41,14 @@ async def _export(settings: Settings, selection: Selection, file: TextIO) -> int
     return written
 
 
-async def exported(settings: Settings, selection: Selection) -> AsyncIterator[str]:
+async def exported(settings: Settings, selection: Selection) -> AsyncGenerator[str, None]:
     """A line of JSON for each dead letter that is selected, the oldest first. Raises IngestError."""
-    async with open_table(settings.database_url) as connection, in_transaction(connection, readonly=True):
-        async for row in each_row(connection, LETTERS, *selection.arguments, at_once=AT_ONCE):
+    async with (
+        open_table(settings.database_url) as connection,
+        in_transaction(connection, readonly=True),
+        aclosing(each_row(connection, LETTERS, *selection.arguments, at_once=AT_ONCE)) as found,
+    ):
+        async for row in found:
             yield json.dumps(dead_letter_from(row).as_dict(), ensure_ascii=False) + "\n"
 
 

@@ -70,6 +70,7 @@ class StatusCollector:
         self._shards: Sequence[int] = ()  # as last searched for
         self._devices: Mapping[str, int] | None = None  # as last counted
         self._bad_since: Mapping[str, float] = {}  # dependencies, by a monotonic clock
+        self._lost_at: float | None = None  # when the database was asked and first could not be used, by the same clock
         self._checked_broker, self._recorded, self._searched, self._counted = _Last(), _Last(), _Last(), _Last()
 
     async def __aenter__(self) -> Self:
@@ -82,17 +83,20 @@ class StatusCollector:
 
     async def collect(self, sample_s: float) -> Status:
         """The whole status. Rates are those since the last time; the first time those of `sample_s`."""
+        asked = time.monotonic()
         broker, (redis, now, database, rows), nodes = await asyncio.gather(
             self._ask_broker(), self._ask_stores(sample_s), self._ask_nodes()
         )
         before, self._before = self._before, now
         self._known = rows, now
+        self._lost_at = (self._lost_at or asked) if database.is_bad else None
         common = {
             "cap": self._settings.ingest_queue_max,
             "dependencies": (broker, redis, database),
             "numbers": self._shards or range(self._settings.ingest_shards),
             "devices": self._devices,
             "outages": self._outages(broker, redis, database),
+            "is_rate_older": before is not None and self._lost_at is not None and before.at < self._lost_at,
             **nodes,
         }
         if now is None:

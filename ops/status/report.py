@@ -60,6 +60,7 @@ class Status:
     numbers: Sequence[int] = ()  # of the shards, also of those that can't be read
     devices: Mapping[str, int] | None = None  # by status; None if that can't be read
     outages: Mapping[str, float] = field(default_factory=dict)  # by dependency: seconds since the first failure
+    is_rate_older: bool = False  # the rates are also of the time when the database could still be used
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property

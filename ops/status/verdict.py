@@ -70,7 +70,7 @@ def _losses(status: Status) -> Iterator[Verdict]:
 
 def _database(status: Status) -> Iterator[Verdict]:
     waiting = _waiting(status, "database")
-    is_stored = sum(status.rate(shard, "settled") for shard in status.shards) >= 0.5
+    is_stored = not status.is_rate_older and sum(status.rate(shard, "settled") for shard in status.shards) >= 0.5
     if _is_bad(status, "database"):
         what = f"The database {_down(status, 'database')}"
         if is_stored and not waiting:

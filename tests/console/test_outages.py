@@ -22,6 +22,7 @@ OBSERVE = """
   window.said = [];
   new MutationObserver(() => window.said.push(live.textContent)).observe(live, { childList: true });
 }"""
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
 CLOCK = re.compile(r"the console does not answer; what you see is from \d\d:\d\d:\d\d")
 
 

@@ -37,6 +37,7 @@ COUNT = {
     "scale-out": 108,
     "redis": 8,
     "database": 14,  # without TLS
+    "console": 64,
     "peers": 15,
 }  # figures
 

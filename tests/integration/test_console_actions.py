@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from tests.support.dead_letters import TOPIC, dead_letter
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
-from traksense_ingest.ops.console.actions import replay_box, table
+from traksense_ingest.ops.console.actions import exports, replay_box, table
 from traksense_ingest.ops.console.actions.replays import Job, Replays
 from traksense_ingest.ops.console.actions.scope import Scope
 from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, start
@@ -49,7 +49,7 @@ async def test_an_export_that_takes_long_is_not_interrupted(stack: Stack, monkey
     async def is_seen() -> bool:
         return bool(await stack.fetchval("SELECT seen_at > now() - interval '30 s' FROM console_action"))
 
-    monkeypatch.setattr(dead, "exported", slow)
+    monkeypatch.setattr(exports, "exported", slow)
     response = await dead.export(visit_of(stack))
     assert isinstance(response, StreamingResponse)
     assert [line async for line in response.body_iterator] == [b"{}"]

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from html import unescape
 from html.parser import HTMLParser
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+from ssl import SSLContext
 from urllib.parse import urlencode, urlsplit
 
 from tests.support.process import EXIT_TIMEOUT_S, OURS
@@ -107,6 +108,8 @@ class Browser:
     cookies: dict[str, str] = field(default_factory=dict)
     token: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)  # of each request, names in lower case
+    tls: SSLContext | None = None  # by HTTPS
+    address: str = "127.0.0.1"  # its own
 
     def sending(self, headers: Mapping[str, str]) -> Browser:
         """The same session, with these headers."""
@@ -128,13 +131,20 @@ class Browser:
             self.get(answer.location)  # each page has the token for the forms
         return answer
 
+    def connect(self) -> HTTPConnection:
+        """A connection, for what `get` and `post` can't do."""
+        source = (self.address, 0)
+        if self.tls:
+            return HTTPSConnection("127.0.0.1", self.port, timeout=TIMEOUT_S, source_address=source, context=self.tls)
+        return HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S, source_address=source)
+
     def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
         sent = {**headers, **self.headers}
         if self.cookies:
             sent["cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
         if self.host:
             sent.setdefault("host", self.host)
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)) as connection:
+        with closing(self.connect()) as connection:
             connection.request(method, path, body, sent)
             response = connection.getresponse()
             text = response.read().decode(errors="replace")

@@ -125,7 +125,7 @@ def test_growth_is_summed_up_by_its_most_expensive_step() -> None:
 
 
 def test_every_scenario_has_its_name() -> None:
-    names = "end-to-end receiver writer latency latest growth shape decode scale-out redis database peers"
+    names = "end-to-end receiver writer latency latest growth shape decode scale-out redis database console peers"
     assert list(SCENARIOS) == names.split()
 
 

@@ -21,6 +21,7 @@ class Collector:
 
     def __init__(self, permits: int) -> None:
         self.permits = asyncio.Semaphore(permits)
+        self.sample_s: list[float] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -28,7 +29,8 @@ class Collector:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def collect(self, _: float) -> Status:
+    async def collect(self, sample_s: float) -> Status:
+        self.sample_s.append(sample_s)
         await self.permits.acquire()
         return Status((), (), 1.0, 10)
 
@@ -70,3 +72,13 @@ async def test_without_any_status_it_says_so(monkeypatch: pytest.MonkeyPatch) ->
         with pytest.raises(IngestError, match="can't be collected"):
             await fed.status()
         assert (await fed.verdict()).level == BAD
+
+
+async def test_the_first_page_waits_for_the_first_rates_less_than_half_of_its_500_ms(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collector = collecting(monkeypatch, 1)
+    fed = Feed(config.load())
+    async with fed.running():
+        await fed.status()
+    assert collector.sample_s[0] < 0.25

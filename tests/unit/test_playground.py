@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import os
+import pickle
+import resource
+import socket
+import subprocess
+import sys
 import time
 from datetime import UTC, datetime
+from multiprocessing import forkserver
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.mapping_files import TOPIC, reading, readings
 from tests.support.waiting import eventually
+from traksense_ingest.ops.console import run
+from traksense_ingest.ops.console.options import Options
 from traksense_ingest.ops.console.playground.form import Form, Wrong
-from traksense_ingest.ops.mapping.playground.answer import Chosen, Kind, drafted, tried
-from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, Limits, Stopped
+from traksense_ingest.ops.mapping.playground.answer import Chosen, Kind, drafted, for_trials, tried
+from traksense_ingest.ops.mapping.playground.confinement import Limits
+from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, Stopped
 from traksense_ingest.shared import config
-from traksense_ingest.shared.errors import IngestError
+from traksense_ingest.shared.errors import ConfigurationError, IngestError
 from traksense_ingest.shared.mapping.expected import Message
 from traksense_ingest.shared.mapping.faults import MappingError
 from traksense_ingest.shared.mapping.load import load_format, load_text, variables
@@ -150,6 +161,80 @@ async def test_a_process_ends_with_its_answer_or_at_a_limit(caplog: pytest.LogCa
     assert "ValueError" in caplog.text
     with pytest.raises(Stopped, match="it ran for more than 100 ms"):
         await LimitedProcesses(Limits(longest_s=0.1)).run(time.sleep, 60)
+
+
+def _reachable() -> dict[str, Any]:
+    """What a process has of the one that asked for it, and may do."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return {
+        "environment": [Path("/proc/self/environ").read_text(), str(dict(os.environ))],
+        "files": sorted(int(name) for name in os.listdir("/proc/self/fd") if _is_open(int(name))),
+        "streams": [os.readlink(f"/proc/self/fd/{number}") for number in range(3)],
+        "capabilities": [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh")],
+        "no_new_privs": status["NoNewPrivs"].strip(),
+        "leads_its_session": os.getsid(0) == os.getpid(),
+        "limits": [resource.getrlimit(kind)[1] for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC)],
+    }
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:  # of the listing itself
+        return False
+    return True
+
+
+async def test_what_a_process_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:secret@db/x")
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    with socket.socket() as inherited:
+        inherited.set_inheritable(True)
+        processes = LimitedProcesses()
+        vars(forkserver)["_forkserver"]._stop()  # of an earlier test, with another environment
+        async with processes.running():
+            found = await processes.run(_reachable)
+            server = Path(f"/proc/{vars(forkserver)['_forkserver']._forkserver_pid}")
+            assert "secret" not in (server / "environ").read_text() + (server / "cmdline").read_text()
+    assert "secret" not in str(found["environment"])
+    assert (len(found["files"]), found["streams"]) == (4, ["/dev/null"] * 3), "and the pipe for the answer"
+    assert (found["capabilities"], found["no_new_privs"], found["limits"]) == ([0, 0, 0], "1", [0, 0])
+    assert found["leads_its_session"]
+    assert (os.environ["DATABASE_URL"], os.environ["PGPASSWORD"]) == ("postgresql://u:secret@db/x", "secret")
+
+
+def test_the_consoles_memory_is_hidden_before_it_has_passwords(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In a process of its own: it can't be undone."""
+    code = (
+        "import ctypes; from traksense_ingest.ops.mapping.playground.confinement import hide_memory;"
+        "hide_memory(); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"0\n"
+    done: list[str] = []
+    monkeypatch.setattr(run, "hide_memory", lambda: done.append("hidden"))
+
+    def refuse(_: Path) -> None:
+        done.append("users")
+        raise ConfigurationError
+
+    monkeypatch.setattr(run, "read_users", refuse)
+    with pytest.raises(ConfigurationError):
+        run.run_console(tmp_path / "users", lambda _: Options())
+    assert done == ["hidden", "users"]
+
+
+def test_a_trial_gets_no_addresses_and_no_passwords() -> None:
+    settings = config.load(
+        redis_url="redis://:secret@r/0",
+        database_url="postgresql://u:secret@d/x",
+        mqtt_password="secret",
+        mqtt_url="mqtt://secret",
+        ingest_mappings="khomp",
+        ingest_max_future_s=7,
+    )
+    given = for_trials(settings)
+    assert b"secret" not in pickle.dumps(given)
+    assert (given.ingest_mappings, given.ingest_max_future_s) == ("khomp", 7)
 
 
 async def test_no_process_outlives_the_console() -> None:

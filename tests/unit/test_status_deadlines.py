@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import selectors
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -97,7 +98,7 @@ class NoRows:
 
 
 def snapshot() -> Snapshot:
-    return Snapshot(0.0, [StreamSnapshot(stream="ingest:{0}")], [])
+    return Snapshot(time.monotonic(), [StreamSnapshot(stream="ingest:{0}")], [])
 
 
 async def collect_once() -> Status:
@@ -148,6 +149,25 @@ def test_streams_are_shown_although_nobody_else_answers(monkeypatch: pytest.Monk
     assert [shard.stream for shard in found.shards] == ["ingest:{0}"]
     assert (dependencies.heard.count("redis!"), "broker!" in dependencies.heard) == (3, False)
     assert seconds <= PATIENCE_S + 1e-6
+
+
+def test_rates_from_before_an_outage_of_the_database_are_known_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the second time that it can't be used: what was stored before says nothing of what is stored now."""
+
+    async def collect() -> list[bool]:
+        async with StatusCollector(config.load(), PATIENCE_S) as collector:
+            found = []
+            for database in (AT_ONCE, SILENT, SILENT, AT_ONCE, SILENT):
+                Dependencies(monkeypatch, AT_ONCE, AT_ONCE, database)
+                found.append((await collector.collect(SAMPLE_S)).is_rate_older)
+            return found
+
+    async def collect_in_an_outage() -> bool:
+        Dependencies(monkeypatch, AT_ONCE, AT_ONCE, SILENT)
+        return (await collect_once()).is_rate_older
+
+    assert timed(collect)[0] == [False, True, False, False, True]
+    assert not timed(collect_in_an_outage)[0], "all of its rates are of the outage"
 
 
 def test_what_is_recorded_is_so_after_it_was_shown(monkeypatch: pytest.MonkeyPatch) -> None:

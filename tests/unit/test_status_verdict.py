@@ -88,6 +88,10 @@ CAUSES: dict[str, tuple[dict[str, Any], str]] = {
         {"dependencies": down("database")},
         "The database is unreachable for this check, but writers store messages.",
     ),
+    "database, a moment ago": (
+        {"dependencies": down("database"), "is_rate_older": True},
+        "The database is unreachable: nothing is lost, 303 entries wait in the streams.",
+    ),
     "a writer's database": (
         {"writers": [WRITER, replace(WRITER, name="x", waits=[DATABASE])], **still(0)},
         "1 of 2 writers can't use the database (for 40 s): nothing is lost.",

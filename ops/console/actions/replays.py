@@ -27,7 +27,7 @@ from traksense_ingest.shared.runtime.retry import Backoff
 from traksense_ingest.shared.runtime.service import unless_stopped
 
 BATCH_S = 30.0  # a statement of a batch
-GRACE_S = 5.0  # for the current batch when the console stops
+GRACE_S = 4.0  # for the current batch, when the console stops
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,7 @@ class Replays:
         self._settings = settings
         self._job: Job | None = None
         self._task: asyncio.Task[None] | None = None
+        self._until = 0.0  # by the clock of the event loop: how long the job may go on after a stop
 
     def job_of(self, action: int) -> Job | None:
         """The job of an action, if this console runs it."""
@@ -168,10 +169,11 @@ class Replays:
         self._task = asyncio.create_task(self._job.run(), name="replay")
         return True
 
-    def stop(self, who: str) -> None:
-        """It ends after the current batch."""
+    def stop(self) -> None:
+        """The console ends: the job does after its current batch, if that takes no longer than GRACE_S."""
+        self._until = self._until or asyncio.get_running_loop().time() + GRACE_S
         if self.job:
-            self.job.stop(who)
+            self.job.stop("the end of the console")
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -179,9 +181,9 @@ class Replays:
         try:
             yield
         finally:
-            self.stop("the end of the console")
+            self.stop()
             if self._task is not None:
-                await asyncio.wait((self._task,), timeout=GRACE_S)
+                await asyncio.wait((self._task,), timeout=max(0, self._until - asyncio.get_running_loop().time()))
                 self._task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await self._task

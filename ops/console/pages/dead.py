@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from traksense_ingest.ops.console.actions.exports import HEADERS, JSON_LINES, Download
 from traksense_ingest.ops.console.actions.replay_box import ReplayBox, box_of
 from traksense_ingest.ops.console.actions.scope import Scope
-from traksense_ingest.ops.console.actions.table import DONE, EXPORT, STATEMENT_S, beating, end, start
+from traksense_ingest.ops.console.actions.table import EXPORT, STATEMENT_S, start
 from traksense_ingest.ops.console.filters import Filters, id_of
 from traksense_ingest.ops.console.live.charts import bars
 from traksense_ingest.ops.console.page import Page
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.dlq.dry_run import REJECTED, Trial, try_newest
-from traksense_ingest.ops.dlq.export import exported
 from traksense_ingest.ops.dlq.groups import Group, read_groups, read_rows
 from traksense_ingest.ops.dlq.listing import count, total
 from traksense_ingest.ops.dlq.table import open_table
@@ -28,7 +27,6 @@ from traksense_ingest.shared.messages import POISON_REASONS
 
 ROWS = 50  # of a page of the list
 TRIED, TRIED_S = 100, 3.0  # dead letters of a group, and seconds
-JSON_LINES = "application/x-ndjson"
 
 
 async def show(visit: Visit) -> Response:
@@ -75,30 +73,13 @@ async def export(visit: Visit) -> Response:
     if filters.errors:
         return await visit.error(400, "No export", "; ".join(filters.errors))
     assert visit.session is not None  # noqa: S101  (a viewer, at least)
-    headers = {"content-disposition": 'attachment; filename="dead-letters.jsonl"'}
     if visit.request.method == "HEAD":
-        return Response(media_type=JSON_LINES, headers=headers)
+        return Response(media_type=JSON_LINES, headers=HEADERS)
     async with open_table(visit.settings.database_url) as connection:
         asked = total(await count(connection, filters.selection))
         action = await start(connection, visit.session, EXPORT, Scope(filters.selection), asked)
     assert action is not None  # noqa: S101  (only of replays there is one at a time)
-    return StreamingResponse(_counted(visit, filters, action), media_type=JSON_LINES, headers=headers)
-
-
-async def _counted(visit: Visit, filters: Filters, action: int) -> AsyncIterator[bytes]:
-    """The lines; their number is recorded with the action, however it ends."""
-    url, written, outcome = visit.settings.database_url, 0, "ended by the browser"
-    try:
-        async with beating(url, action):
-            async for line in exported(visit.settings, filters.selection):
-                yield line.encode()
-                written += 1
-        outcome = DONE
-    except IngestError as error:
-        outcome = f"failed: {error}"
-        raise
-    finally:
-        await asyncio.shield(end(url, action, outcome, done=written))
+    return Download(visit.console.exports.lines(filters.selection, action))
 
 
 PAGES = (Page("/dead", show), Page("/dead/export", export))

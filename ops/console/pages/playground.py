@@ -17,7 +17,7 @@ from traksense_ingest.ops.console.playground.form import Form, Wrong
 from traksense_ingest.ops.console.playground.listeners import SECONDS, Heard
 from traksense_ingest.ops.console.visit import Visit
 from traksense_ingest.ops.mapping.messages import message_line, parsed_line, rfc3339
-from traksense_ingest.ops.mapping.playground.answer import Kind, drafted, tried
+from traksense_ingest.ops.mapping.playground.answer import Kind, drafted, for_trials, tried
 from traksense_ingest.ops.mapping.sources import message_of_letter
 from traksense_ingest.ops.writers_mappings import differing
 from traksense_ingest.shared.errors import IngestError
@@ -100,7 +100,7 @@ async def _draft(visit: Visit, form: Form, fields: FormData) -> View:
         heard = [message]
     else:
         raise Wrong("topic", "a draft needs a message: its topic and its payload")
-    found = await visit.console.processes.run(drafted, heard, visit.settings)
+    found = await visit.console.processes.run(drafted, heard, for_trials(visit.settings))
     if found["text"]:
         form = form.with_text(found["text"])
     elif found["reader"]:
@@ -128,7 +128,7 @@ async def _tried(visit: Visit, form: Form) -> View:
     """Raises Wrong."""
     chosen, message = form.chosen, form.message
     try:
-        result = await visit.console.processes.run(tried, chosen, message, visit.settings)
+        result = await visit.console.processes.run(tried, chosen, message, for_trials(visit.settings))
     except IngestError as error:
         return View(form, problem=str(error))
     status = await visit.console.feed.status()

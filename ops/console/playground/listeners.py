@@ -41,6 +41,13 @@ class Listeners:
 
     def __init__(self) -> None:
         self._stops: dict[int, asyncio.Event] = {}  # by the session
+        self._has_ended = False
+
+    def stop(self) -> None:
+        """The console ends: all of them do."""
+        self._has_ended = True
+        for stop in self._stops.values():
+            stop.set()
 
     async def hear(self, session: Session, request: Request, settings: Settings, topic: str) -> Heard:
         """Listen until the time is over, the limit is reached, the browser disconnects, or the session listens again.
@@ -50,6 +57,8 @@ class Listeners:
         if len(self._stops) >= AT_ONCE:
             raise IngestError(f"{AT_ONCE} browsers listen at this moment; try again in {SECONDS:g} s")
         stop = self._stops[id(session)] = asyncio.Event()
+        if self._has_ended:
+            stop.set()
         try:
             async with (
                 in_background(_stopped_by_leaving(request, stop), "leaving"),

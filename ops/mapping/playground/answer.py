@@ -58,6 +58,13 @@ class Chosen:
                 return load_text(self.text, FILE, variables(self.variables))
 
 
+def for_trials(settings: Settings) -> Settings:
+    """What a trial needs of them: limits and INGEST_MAPPINGS, but no addresses and no passwords."""
+    fields = type(settings).model_fields
+    others = {name: field.default for name, field in fields.items() if not name.startswith("ingest_")}
+    return settings.model_copy(update=others)
+
+
 def tried(chosen: Chosen, message: Message | None, settings: Settings) -> dict[str, Any]:
     """The faults of the mappings; else their warnings and tests, and the result of the message, if there is one."""
     texts = {FILE: chosen.text} if chosen.kind is Kind.TEXT else {}

@@ -1,8 +1,8 @@
 """A function in a process of its own, which ends with its answer, or at a limit.
 
 A mapping may run forever, or use all memory: with a codec in JavaScript, or a number of a million digits. A thread
-can't be killed; a process can. It is forked from a process that has imported everything, and that has no threads and no
-connections.
+can't be killed; a process can. It is forked from a server that has imported everything, and that has no threads, no
+connections and no passwords: not even in its environment.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import asyncio
 import json
 import logging
 import multiprocessing
-import resource
+import os
 import signal
 import threading
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from typing import Any, NamedTuple
+from typing import Any
 
+from traksense_ingest.ops.mapping.playground.confinement import Limits, clean_environment, confine
 from traksense_ingest.ops.terminal import duration
 from traksense_ingest.shared.errors import IngestError
 
@@ -33,14 +35,6 @@ log = logging.getLogger(__name__)
 
 class Stopped(IngestError):
     """It has reached a limit, or failed; the text says which."""
-
-
-class Limits(NamedTuple):
-    """What a process may use."""
-
-    cpu_s: int = 5
-    longest_s: float = 20.0  # of wall-clock time, while other processes use the processor too
-    memory: int = 512 * 1024 * 1024  # bytes of address space, of which Python with all modules has 90 MB
 
 
 class LimitedProcesses:
@@ -57,17 +51,23 @@ class LimitedProcesses:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """For as long as the block: no process outlives it, nor a thread that waits for one."""
+        _ensure_server(self._context)
         try:
             yield
         finally:
-            with self._lock:
-                self._has_ended = True
-                for process in self._processes:
-                    process.kill()
+            self.stop()
+
+    def stop(self) -> None:
+        """End all of them, and start no more."""
+        with self._lock:
+            self._has_ended = True
+            for process in self._processes:
+                process.kill()
 
     async def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """What it returns. Raises Stopped at a limit, and IngestError where the function does."""
         async with self._turns:
+            _ensure_server(self._context)
             found = await asyncio.to_thread(self._run, function, arguments)
         if "error" in found:
             raise IngestError(found["error"])
@@ -115,12 +115,22 @@ class LimitedProcesses:
         return {"bug": f"its process ended with {code}"}
 
 
+def _ensure_server(context: ForkServerContext) -> None:
+    """Start the fork server, unless it runs. In the thread of the event loop: while it starts, the environment lacks
+    what connections to the database may need."""
+    pid: int | None = vars(forkserver)["_forkserver"]._forkserver_pid  # noqa: SLF001  (no other way to know)
+    if pid is not None and os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        return
+    context.set_forkserver_preload(PRELOADED)
+    with clean_environment():
+        forkserver.ensure_running()
+
+
 @contextmanager
 def _started(
     context: ForkServerContext, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits
 ) -> Iterator[tuple[ForkServerProcess, Connection]]:
     """A process, and the end of a pipe where its answer comes; it is killed at the end of the block."""
-    context.set_forkserver_preload(PRELOADED)
     answer, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_answered, args=(theirs, function, arguments, limits), daemon=True)
     process.start()
@@ -136,11 +146,7 @@ def _started(
 
 def _answered(answer: Connection, function: Callable[..., Any], arguments: tuple[Any, ...], limits: Limits) -> None:
     """In the new process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the console
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
+    confine(limits, answer.fileno())
     try:
         found = {"value": function(*arguments)}
     except IngestError as error:
