@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -143,6 +144,10 @@ def _hungry() -> int:
     return len(bytearray(2**30))
 
 
+def _killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _failing() -> None:
     raise IngestError("no message came")
 
@@ -154,6 +159,8 @@ async def test_a_process_ends_with_its_answer_or_at_a_limit(caplog: pytest.LogCa
         await processes.run(_endless)
     with pytest.raises(Stopped, match="more than 512 MiB of memory"):
         await processes.run(_hungry)
+    with pytest.raises(Stopped, match="it was killed, perhaps because there was no memory left"):
+        await processes.run(_killed)
     with pytest.raises(IngestError, match="no message came"):
         await processes.run(_failing)
     with pytest.raises(Stopped, match="a bug"):
@@ -172,6 +179,7 @@ def _reachable() -> dict[str, Any]:
         "streams": [os.readlink(f"/proc/self/fd/{number}") for number in range(3)],
         "capabilities": [int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh")],
         "no_new_privs": status["NoNewPrivs"].strip(),
+        "ends_first": int(Path("/proc/self/oom_score").read_text()) > 1000,
         "leads_its_session": os.getsid(0) == os.getpid(),
         "limits": [resource.getrlimit(kind)[1] for kind in (resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC)],
     }
@@ -200,6 +208,7 @@ async def test_what_a_process_can_reach(monkeypatch: pytest.MonkeyPatch) -> None
     assert (len(found["files"]), found["streams"]) == (4, ["/dev/null"] * 3), "and the pipe for the answer"
     assert (found["capabilities"], found["no_new_privs"], found["limits"]) == ([0, 0, 0], "1", [0, 0])
     assert found["leads_its_session"]
+    assert found["ends_first"], "where there is no memory left"
     assert (os.environ["DATABASE_URL"], os.environ["PGPASSWORD"]) == ("postgresql://u:secret@db/x", "secret")
 
 

@@ -7,6 +7,7 @@ the case that one finds an error in the engine, and for what the engine does not
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -15,6 +16,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 # Names of variables that the interpreter and the C library need. All others stay in the console: some are passwords.
@@ -39,6 +41,8 @@ class Limits(NamedTuple):
 def confine(limits: Limits, answer: int) -> None:
     """This process, before it does anything for a user: it can't undo it. It keeps the file descriptor `answer`."""
     os.setsid()  # Ctrl-C is for the console
+    with contextlib.suppress(OSError):  # where the machine or the container has no memory left, this process ends first
+        Path("/proc/self/oom_score_adj").write_text("1000")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):  # the console's log
         os.dup2(nothing, stream)
@@ -84,7 +88,11 @@ class _Header(ctypes.Structure):
 
 
 def _drop_capabilities() -> None:
-    """All of them, where the console runs as root. Raises nothing: one without capabilities has none to drop."""
+    """All of them, where the console runs as root. One without any does not try it: the filter of system calls in the
+    unit of systemd would end it."""
+    status = Path("/proc/self/status").read_text()
+    if not int(status.partition("CapPrm:")[2].split(maxsplit=1)[0], 16):
+        return
     header = _Header(_CAPABILITIES_V3, 0)
     effective_permitted_inheritable = (ctypes.c_uint32 * 6)()
     if ctypes.CDLL(None, use_errno=True).capset(ctypes.byref(header), effective_permitted_inheritable):

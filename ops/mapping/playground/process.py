@@ -112,6 +112,8 @@ class LimitedProcesses:
             return {"stopped": "the console ends"}
         if code == -signal.SIGXCPU:
             return {"stopped": f"it needed more than {self._limits.cpu_s} s of processor time"}
+        if code == -signal.SIGKILL:
+            return {"stopped": "it was killed, perhaps because there was no memory left"}
         return {"bug": f"its process ended with {code}"}
 
 
