@@ -9,6 +9,7 @@ import click
 
 from traksense_ingest.ops.console.guard.private import write_private
 from traksense_ingest.ops.console.guard.users import NAME, ROLES, User, read_users
+from traksense_ingest.shared.errors import ConfigurationError
 
 PASSWORD_MIN = 8  # characters
 
@@ -17,12 +18,20 @@ def add_user(name: str, users: Path, role: str) -> None:
     """Write the user's line; other lines of the file stay as they are. Raises ConfigurationError and UsageError."""
     if not NAME.fullmatch(name):
         raise click.UsageError(f"NAME: {name!r} has other characters than letters, digits, and . _ @ -")
-    known = read_users(users) if users.exists() and users.read_text(encoding="utf-8").strip() else {}
+    text = _text(users)
+    known = read_users(users) if text.strip() else {}
     line = User.with_password(name, ROLES[role], _password()).line()
-    kept = users.read_text(encoding="utf-8").splitlines() if users.exists() else []
-    lines = [*(each for each in kept if each.partition(":")[0] != name), line]
+    lines = [*(each for each in text.splitlines() if each.partition(":")[0] != name), line]
     write_private(users, "".join(f"{each}\n" for each in lines), "--users")
     click.echo(f"{name} is {'changed' if name in known else 'added'} in {users} as {role}", err=True)
+
+
+def _text(users: Path) -> str:
+    """What is in the file; nothing if there is none."""
+    try:
+        return users.read_text(encoding="utf-8") if users.exists() else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--users {users}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _password() -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
+from traksense_ingest.ops.console.add_user import add_user
 from traksense_ingest.ops.console.guard import attempts, sessions
 from traksense_ingest.ops.console.guard.attempts import Attempts, TooMany
 from traksense_ingest.ops.console.guard.hosts import is_allowed, is_loopback
@@ -80,6 +82,22 @@ def test_others_can_not_read_what_is_written(tmp_path: Path) -> None:
     assert (path.stat().st_mode & 0o777, path.read_text(), is_private(path)) == (0o600, "new", True)
     with pytest.raises(ConfigurationError, match=r"--users .*nowhere.*: No such file"):
         write_private(tmp_path / "nowhere" / "users.txt", "", "--users")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file to another user")
+def test_a_file_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
+    """The user of a container or of a service, who would not read it any more."""
+    path = tmp_path / "users.txt"
+    path.write_text("old")
+    os.chown(path, 10001, 10002)
+    write_private(path, "new", "--users")
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, found.st_mode & 0o777, path.read_text()) == (10001, 10002, 0o600, "new")
+
+
+def test_a_file_that_can_not_be_read_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=rf"--users {tmp_path}: Is a directory"):
+        add_user("ana", tmp_path, "viewer")
 
 
 def test_a_session_ends_unused_and_at_last(clock: Clock) -> None:
