@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from traksense_ingest.ops.console.actions.replay_box import ReplayBox, box_of
 from traksense_ingest.ops.console.actions.scope import Scope
-from traksense_ingest.ops.console.actions.table import DONE, EXPORT, STATEMENT_S, beating, end, start
+from traksense_ingest.ops.console.actions.table import DONE, EXPORT, STATEMENT_S, beating, end, start_reading
 from traksense_ingest.ops.console.filters import Filters, id_of
 from traksense_ingest.ops.console.live.charts import bars
 from traksense_ingest.ops.console.page import Page
@@ -80,16 +81,15 @@ async def export(visit: Visit) -> Response:
         return Response(media_type=JSON_LINES, headers=headers)
     async with open_table(visit.settings.database_url) as connection:
         asked = total(await count(connection, filters.selection))
-        action = await start(connection, visit.session, EXPORT, Scope(filters.selection), asked)
-    assert action is not None  # noqa: S101  (only of replays there is one at a time)
+        action = await start_reading(connection, visit.session, EXPORT, Scope(filters.selection), asked)
     return StreamingResponse(_counted(visit, filters, action), media_type=JSON_LINES, headers=headers)
 
 
-async def _counted(visit: Visit, filters: Filters, action: int) -> AsyncIterator[bytes]:
-    """The lines; their number is recorded with the action, however it ends."""
+async def _counted(visit: Visit, filters: Filters, action: int | None) -> AsyncIterator[bytes]:
+    """The lines; their number is recorded with the action, if it is recorded, however it ends."""
     url, written, outcome = visit.settings.database_url, 0, "ended by the browser"
     try:
-        async with beating(url, action):
+        async with nullcontext() if action is None else beating(url, action):
             async for line in exported(visit.settings, filters.selection):
                 yield line.encode()
                 written += 1
@@ -98,7 +98,8 @@ async def _counted(visit: Visit, filters: Filters, action: int) -> AsyncIterator
         outcome = f"failed: {error}"
         raise
     finally:
-        await asyncio.shield(end(url, action, outcome, done=written))
+        if action is not None:
+            await asyncio.shield(end(url, action, outcome, done=written))
 
 
 PAGES = (Page("/dead", show), Page("/dead/export", export))
