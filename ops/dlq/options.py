@@ -79,7 +79,7 @@ device = option(
     "--device",
     section=WHICH,
     metavar="NAME",
-    help="With this level in the topic; or tenant/level, of one tenant.",
+    help="With this level in the topic, or several for a name with slashes; tenant/NAME is of one tenant.",
 )
 
 

@@ -31,6 +31,8 @@ class Project:
         self.name = name
         self._env_file = directory / ".env"
         self.port = free_port()  # where devices come in
+        self.console_port = free_port()
+        self.users = directory / "console-users.txt"  # of the console
         self.variables = {name: value or secrets.token_hex(8) for name, value in _variables(EXAMPLE).items()}
         self.set()
 
@@ -50,11 +52,20 @@ class Project:
         return await asyncio.to_thread(
             subprocess.run,
             self._command(command, *words),
-            env=_environment() | {"DEVICES_PORT": str(self.port)},
+            env=_environment() | self._places,
             capture_output=True,
             text=True,
             check=False,
         )
+
+    @property
+    def _places(self) -> dict[str, str]:
+        """For override.yml."""
+        return {
+            "DEVICES_PORT": str(self.port),
+            "CONSOLE_AT": str(self.console_port),
+            "CONSOLE_USERS_FILE": str(self.users),
+        }
 
     async def ops(self, command: str, *words: str) -> str:
         """What a command of ours says."""

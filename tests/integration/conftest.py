@@ -1,7 +1,8 @@
-"""Stacks that the tests of several files need: Redis with its users, a broker that retains, a pooler."""
+"""What the tests of several files need: stacks with Redis's users, a broker that retains or a pooler; Compose."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.compose import image
+from tests.compose.engine import lacking
+from tests.compose.project import Project
 from tests.support.brokers import stack_on
 from tests.support.budget import few_of
 from tests.support.first_version import Kind
@@ -78,3 +82,19 @@ async def old(
     """A database of the first version, with each type of ids that it may have."""
     kind = Kind(request.param, bool(getattr(postgres, "has_timescaledb", False)))
     return await create_old_database(empty_database, owner_of_empty, kind)
+
+
+@pytest.fixture
+async def project(tmp_path: Path) -> AsyncIterator[Project]:
+    """docker-compose.yml on the engine of this machine, with the image of this repository."""
+    if reason := lacking():
+        pytest.skip(reason)
+    image.make()
+    project = Project(f"traksense-test-{os.getpid()}", tmp_path)
+    await project.compose("build receiver")
+    try:
+        yield project
+        assert (await project.tries("down")).returncode == 0
+        assert project.left_behind() == []
+    finally:
+        await project.tries("--profile * down --volumes --remove-orphans")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -125,9 +126,14 @@ async def test_every_page_is_there_for_a_viewer(guarded: Stack, session: Any, ro
     async with running(environment, tmp_path, "--users", str(users)) as console:
         browser = console.browser()
         assert browser.log_in("ana").status == 303
-        for path in opened_pages():
+        for path in (*opened_pages(), "/dead/1", "/dead/export", "/devices/one?tenant=acme&device=dev"):
             answer = browser.get(path)
             assert answer.status == 200, (path, answer.body)
+        await console.says("console: ana: export of 1 dead letters")
+        last = [await guarded.append(*telem(tenant="later")) for _ in range(2)][-1]
+        stream = browser.get("/streams/0", before=last.decode())
+        assert re.search(r"Pending (no|consumer)", stream.text), stream.text
+        assert "is not permitted" not in stream.text
         assert_nothing_is_changed_by(browser)
         assert "Traceback" not in console.log
     assert not await refusals(guarded.redis)

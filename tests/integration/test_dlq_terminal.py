@@ -3,60 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
-import pty
 import re
-import struct
-import subprocess
 import sys
-import termios
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.dead_letters import TOPIC, dead_letter, in_process
 from tests.support.stack import Stack
+from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
-
-
-class Terminal:
-    """A command at a terminal of 60 columns."""
-
-    def __init__(self, stack: Stack, *arguments: str) -> None:
-        self._ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "traksense_ingest.ops", "dlq", *arguments],
-            env={**stack.environment, "TERM": "xterm", "PYTHONPATH": ":".join(sys.path)},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        os.set_blocking(self._ours, False)
-        self._seen = bytearray()
-
-    @property
-    def seen(self) -> str:
-        """All that was written so far, without colours."""
-        with contextlib.suppress(BlockingIOError, OSError):
-            self._seen.extend(os.read(self._ours, 65_536))
-        return re.sub(r"\x1b\[[0-9;]*m", "", self._seen.decode(errors="replace"))
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    async def ends(self) -> int:
-        await eventually(lambda: bool(self.seen) and self.popen.poll() is not None)
-        code = self.popen.wait()
-        assert "Traceback" not in self.seen
-        return code
-
-    def close(self) -> None:
-        self.popen.kill()
-        self.popen.wait()
-        os.close(self._ours)
 
 
 @pytest.fixture
@@ -64,7 +20,9 @@ def at_terminal(stack: Stack) -> Iterator[Callable[..., Terminal]]:
     with contextlib.ExitStack() as lifetimes:
 
         def start(*arguments: str) -> Terminal:
-            return lifetimes.enter_context(contextlib.closing(Terminal(stack, *arguments)))
+            command = [sys.executable, "-m", "traksense_ingest.ops", "dlq", *arguments]
+            environment = {**stack.environment, "PYTHONPATH": ":".join(sys.path)}
+            return lifetimes.enter_context(contextlib.closing(Terminal(environment, *command)))
 
         yield start
 

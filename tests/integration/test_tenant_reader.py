@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import pytest
@@ -131,6 +132,21 @@ async def test_aggregates_are_dropped_after_its_views(timescale: str, url: str) 
 async def test_compression_does_not_take_it_for_a_reader_of_all_tenants(timescale: str, reader: Any) -> None:
     await shape(timescale, DesiredPolicies(compress_after=7))
     assert (await tenants_in(reader))["ts_measure"] == {TENANT}
+
+
+async def test_compose_lets_a_viewer_log_in(url: str) -> None:
+    """Only with a password; and it can't any more when that is unset."""
+    login = "SELECT rolcanlogin FROM pg_roles WHERE rolname = 'traksense_viewer'"
+    async with connected(url) as owner:
+        for password, expected in (("", False), ("v'iewer", True), (None, False)):
+            given = {} if password is None else {"VIEWER_PASSWORD": password}
+            done = run_script(url, "roles.sql", WRITER_PASSWORD="w", READER_PASSWORD="", GRAFANA_TENANT="", **given)
+            assert (done.returncode, done.stderr) == (0, "")
+            assert await owner.fetchval(login) is expected
+            if password:
+                as_viewer = url.replace("//postgres:postgres@", f"//traksense_viewer:{quote(password)}@")
+                async with connected(as_viewer) as viewer:
+                    assert await viewer.fetchval("SELECT count(*) FROM ingest_errors") == 0
 
 
 async def test_compose_makes_the_role_of_its_tenant(url: str) -> None:

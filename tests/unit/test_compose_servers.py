@@ -63,10 +63,11 @@ def test_redis_has_the_users_of_the_handbook() -> None:
     for name in ("receiver", "writer"):
         assert REQUIRED.sub("PASSWORD", users[name]) in page.splitlines()
     everything = {rule for rule in re.sub(r"\(.*?\)", "", page).split() if rule[0] in "+~"}
-    operator, leaving, dismissal = users["operator"].split(" (")
+    operator, going_back, leaving, dismissal = users["operator"].split(" (")
     assert {rule for rule in operator.split() if rule[0] in "+~"} == everything
     assert f"({dismissal}" in users["receiver"]
     assert f"({leaving}" in users["writer"]
+    assert f"({going_back}" == "(%R~ingest:{*} +xrevrange)", "for the console, which may run the rest as a writer may"
     (inspector,) = re.findall(r"^\$ redis-cli ACL SETUSER (.*)$", (DOCS / "redis-cli.md").read_text(), re.MULTILINE)
     assert REQUIRED.sub("PASSWORD", users["inspector"]).split()[1:] == shlex.split(inspector)
     assert users["default"] == "user default on nopass resetkeys resetchannels nocommands +ping"

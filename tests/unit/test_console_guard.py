@@ -118,6 +118,11 @@ def test_a_file_that_is_not_text_is_one_line(tmp_path: Path) -> None:
         add_user("ana", path, "viewer")
 
 
+def test_a_file_that_can_not_be_read_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=rf"--users {tmp_path}: Is a directory"):
+        add_user("ana", tmp_path, "viewer")
+
+
 def test_a_session_ends_unused_and_at_last(clock: Clock) -> None:
     kept = Sessions(clock)
     key = kept.start("ana", Role.VIEWER)

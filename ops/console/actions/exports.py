@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, nullcontext
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -42,13 +42,15 @@ class Exports:
         self._running: set[asyncio.Future[None]] = set()  # each is done when its export is recorded
         self._is_stopping = False
 
-    async def lines(self, selection: Selection, action: int) -> AsyncGenerator[bytes, None]:
-        """One for each dead letter, as `dlq export` writes it. Raises IngestError: what has come is not all."""
+    async def lines(self, selection: Selection, action: int | None) -> AsyncGenerator[bytes, None]:
+        """One for each dead letter, as `dlq export` writes it; without an action nothing is recorded. Raises
+        IngestError: what has come is not all."""
         url, written, outcome = self._settings.database_url, 0, ""
         recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._running.add(recorded)
         try:
-            async with beating(url, action), aclosing(exported(self._settings, selection)) as lines:
+            heartbeats = nullcontext() if action is None else beating(url, action)
+            async with heartbeats, aclosing(exported(self._settings, selection)) as lines:
                 async for line in lines:
                     yield line.encode()
                     written += 1
@@ -59,7 +61,8 @@ class Exports:
         finally:
             cut = BY_CONSOLE if self._is_stopping else BY_BROWSER
             try:
-                await asyncio.shield(end(url, action, outcome or cut, done=written))
+                if action is not None:
+                    await asyncio.shield(end(url, action, outcome or cut, done=written))
             finally:
                 self._running.discard(recorded)
                 recorded.set_result(None)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import asyncpg
+
 from traksense_ingest.ops.console.actions.scope import Scope
 from traksense_ingest.ops.console.guard.sessions import Session
 from traksense_ingest.ops.dlq.table import open_table
@@ -81,8 +83,7 @@ async def start(connection: Any, who: Session, action: str, scope: Scope, asked:
         START, who.user, who.role.name.lower(), action, scope.as_json(), asked
     )
     if found is not None:
-        about = {"user": who.user, "action": action, "count": asked, "scope": dict(scope.words())}
-        log.info("console: %s: %s of %d dead letters%s", who.user, action, asked, _where(scope), extra=about)
+        _log_start(who, action, scope, asked)
     return found
 
 
@@ -92,6 +93,21 @@ async def ask_stop(connection: Any, action: int, who: str) -> bool:
     if is_asked:
         log.info("console: %s asks to stop the replay %d", who, action, extra={"user": who})
     return is_asked
+
+
+async def start_reading(connection: Any, who: Session, action: str, scope: Scope, asked: int) -> int | None:
+    """The same for an action that only reads; None where the console's role of PostgreSQL may only read, too. Then the
+    log alone has the action."""
+    try:
+        return await start(connection, who, action, scope, asked)
+    except asyncpg.InsufficientPrivilegeError:
+        _log_start(who, action, scope, asked)
+        return None
+
+
+def _log_start(who: Session, action: str, scope: Scope, asked: int) -> None:
+    about = {"user": who.user, "action": action, "count": asked, "scope": dict(scope.words())}
+    log.info("console: %s: %s of %d dead letters%s", who.user, action, asked, _where(scope), extra=about)
 
 
 @asynccontextmanager

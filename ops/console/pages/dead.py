@@ -11,7 +11,7 @@ from starlette.responses import Response
 from traksense_ingest.ops.console.actions.exports import HEADERS, JSON_LINES, Download
 from traksense_ingest.ops.console.actions.replay_box import ReplayBox, box_of
 from traksense_ingest.ops.console.actions.scope import Scope
-from traksense_ingest.ops.console.actions.table import EXPORT, STATEMENT_S, start
+from traksense_ingest.ops.console.actions.table import EXPORT, STATEMENT_S, start_reading
 from traksense_ingest.ops.console.filters import Filters, id_of
 from traksense_ingest.ops.console.live.charts import bars
 from traksense_ingest.ops.console.page import Page
@@ -77,8 +77,7 @@ async def export(visit: Visit) -> Response:
         return Response(media_type=JSON_LINES, headers=HEADERS)
     async with open_table(visit.settings.database_url) as connection:
         asked = total(await count(connection, filters.selection))
-        action = await start(connection, visit.session, EXPORT, Scope(filters.selection), asked)
-    assert action is not None  # noqa: S101  (only of replays there is one at a time)
+        action = await start_reading(connection, visit.session, EXPORT, Scope(filters.selection), asked)
     return Download(visit.console.exports.lines(filters.selection, action))
 
 
