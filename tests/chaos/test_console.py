@@ -177,21 +177,23 @@ async def test_dead_letters_are_replayed_exactly_once_through_a_kill(
     visiting, connection = Visitor(console), await asyncpg.connect(stack.database_url)
     await console.start()
     try:
-        await replay.begin(visiting, connection)
+        await replay.keep_running(visiting, connection)
         await eventually(lambda: stack.fetchval("SELECT count(*) > 10 FROM ts_measure"))
         cookies = dict(console.browser.cookies)
         await console.kill()
         await console.start()
         await stack.execute("UPDATE console_action SET seen_at = now() - interval '1 min' WHERE ended_at IS NULL")
         await replay.is_interrupted(visiting, connection, cookies)
-        assert await replay.is_running(visiting)
         await replay.end(visiting)
-        await stack.has_rows("ts_measure", 200)
-        assert await replay.check(visiting, connection) == 200
+        await replay.keep_running(visiting, connection)
+        await replay.keep_running(visiting, connection)
+        await replay.end(visiting)
+        await stack.has_rows("ts_measure", 400)
+        assert await replay.check(visiting, connection) == 400
         assert visiting.problems == []
         await connection.execute("DELETE FROM ts_measure WHERE v_num = 7")
         await replay.check(visiting, connection)
-        assert "(199, 199, 0.0, 199.0)" in visiting.problems[0]
+        assert "(399, 399, 0.0, 399.0)" in visiting.problems[0]
     finally:
         await connection.close()
         await console.kill()

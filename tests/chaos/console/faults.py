@@ -9,6 +9,8 @@ from tests.chaos.console import replay
 from tests.chaos.fault import Fault
 from tests.chaos.pipeline import Pipeline
 
+AT_LEAST = 100  # dead letters are left when it is killed
+
 
 @asynccontextmanager
 async def killed_in_a_replay(pipeline: Pipeline) -> AsyncIterator[None]:
@@ -17,8 +19,7 @@ async def killed_in_a_replay(pipeline: Pipeline) -> AsyncIterator[None]:
     assert visitor is not None
     connection = await pipeline.database()
     try:
-        if not await replay.is_running(visitor):
-            await replay.begin(visitor, connection)
+        await replay.keep_running(visitor, connection, AT_LEAST)
         cookies = dict(visitor.console.browser.cookies)
         await visitor.console.kill()
         yield
