@@ -59,7 +59,8 @@ async def run(
                     incidents.append(await _incident(pipeline, load, fault))
                     log(f"{index}/{len(faults)} {_line(incidents[-1])}")
             if visitor:
-                await replay.end(visitor)
+                with visitor.noting("the end of the replay"):
+                    await replay.end(visitor)
             verdict = await _settled(pipeline, load, incidents)
         shard = await pipeline.streams.total()
         connection = await pipeline.database()
@@ -138,10 +139,9 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
 async def _replaying(pipeline: Pipeline, visitor: Visitor) -> None:
     """Dead letters are replayed with the console."""
     connection = await pipeline.database()
-    try:
+    with visitor.noting("a replay"):
         await replay.keep_running(visitor, connection)
-    finally:
-        await connection.close()
+    await connection.close()
 
 
 async def _shown_s(pipeline: Pipeline, fault: Fault, started: float) -> float | None:

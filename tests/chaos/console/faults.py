@@ -18,17 +18,15 @@ async def killed_in_a_replay(pipeline: Pipeline) -> AsyncIterator[None]:
     visitor = pipeline.visitor
     assert visitor is not None
     connection = await pipeline.database()
-    try:
+    with visitor.noting("a replay"):
         await replay.keep_running(visitor, connection, AT_LEAST)
-        cookies = dict(visitor.console.browser.cookies)
-        await visitor.console.kill()
-        yield
+    cookies = dict(visitor.console.browser.cookies)
+    await visitor.console.kill()
+    yield
+    with visitor.noting("after kill -9 in a replay"):
         await visitor.console.start()
         await replay.is_interrupted(visitor, connection, cookies)
-    except AssertionError as error:
-        visitor.note(f"kill -9 in a replay: {error}")
-    finally:
-        await connection.close()
+    await connection.close()
 
 
 KILLED = Fault("console: kill -9", killed_in_a_replay, of_console=True)

@@ -8,7 +8,8 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 
@@ -53,6 +54,14 @@ class Visitor:
     def note(self, problem: str) -> None:
         """Something is wrong with the console."""
         self._problems[problem] += 1
+
+    @contextmanager
+    def noting(self, doing: str) -> Iterator[None]:
+        """What the console does not show in time, in the block, is a problem, and the run goes on."""
+        try:
+            yield
+        except AssertionError as error:
+            self.note(f"{doing}: {error}")
 
     async def run(self) -> None:
         """Ends only with an exception, when the console ended by itself."""
