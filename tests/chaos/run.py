@@ -59,7 +59,8 @@ async def run(
                     incidents.append(await _incident(pipeline, load, fault))
                     log(f"{index}/{len(faults)} {_line(incidents[-1])}")
             if visitor:
-                await replay.end(visitor)
+                with visitor.noting("the end of the replay"):
+                    await replay.end(visitor)
             verdict = await _settled(pipeline, load, incidents)
         shard = await pipeline.streams.total()
         connection = await pipeline.database()
@@ -85,13 +86,10 @@ async def run(
 
 @asynccontextmanager
 async def _visited(pipeline: Pipeline) -> AsyncIterator[Visitor | None]:
-    """Somebody visits the console for as long as the block, and has started a replay."""
+    """Somebody visits the console for as long as the block."""
     if pipeline.visitor is None:
         yield None
         return
-    connection = await pipeline.database()
-    await replay.begin(pipeline.visitor, connection)
-    await connection.close()
     async with watching(pipeline.visitor.run()):
         yield pipeline.visitor
 
@@ -110,6 +108,8 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
     ready = time.monotonic()
     with contextlib.suppress(AssertionError):  # the fault before has not passed: this one will not recover either
         await eventually(lambda: _flows(pipeline, load, ready), timeout=STUCK_S)
+    if pipeline.visitor:
+        await _replaying(pipeline, pipeline.visitor)
     before = await _figures(pipeline, fault)
     started = time.monotonic()
     async with fault.inflict(pipeline):
@@ -134,6 +134,14 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
     ended = time.monotonic()
     differs = await pipeline.visitor.agrees() if pipeline.visitor else None
     return Incident(fault, started, healed, ended, recovered, took_effect, shown_s, differs)
+
+
+async def _replaying(pipeline: Pipeline, visitor: Visitor) -> None:
+    """Dead letters are replayed with the console."""
+    connection = await pipeline.database()
+    with visitor.noting("a replay"):
+        await replay.keep_running(visitor, connection)
+    await connection.close()
 
 
 async def _shown_s(pipeline: Pipeline, fault: Fault, started: float) -> float | None:

@@ -11,18 +11,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
 from threading import Thread
+from types import SimpleNamespace
+from typing import cast
 
 import asyncpg
 import pytest
 
 from tests.chaos.console import replay, visitor
+from tests.chaos.console.faults import KILLED
 from tests.chaos.console.report import HEADINGS, console_rows, console_sums
 from tests.chaos.console.service import MEMORY_MAX_KIB, ConsoleService
 from tests.chaos.console.visitor import Reading, Visitor, masked, problem_of
 from tests.chaos.fault import Fault
-from tests.chaos.faults import FAULTS, short_form
+from tests.chaos.faults import FAULTS, all_faults, short_form
 from tests.chaos.load import Load
 from tests.chaos.outcome import Incident, Outcome, Watch
+from tests.chaos.pipeline import Pipeline
 from tests.chaos.report import markdown
 from tests.chaos.verdict import Verdict as OfMessages
 from tests.support.console import Answer, Browser
@@ -177,21 +181,23 @@ async def test_dead_letters_are_replayed_exactly_once_through_a_kill(
     visiting, connection = Visitor(console), await asyncpg.connect(stack.database_url)
     await console.start()
     try:
-        await replay.begin(visiting, connection)
+        await replay.keep_running(visiting, connection)
         await eventually(lambda: stack.fetchval("SELECT count(*) > 10 FROM ts_measure"))
         cookies = dict(console.browser.cookies)
         await console.kill()
         await console.start()
         await stack.execute("UPDATE console_action SET seen_at = now() - interval '1 min' WHERE ended_at IS NULL")
         await replay.is_interrupted(visiting, connection, cookies)
-        assert await replay.is_running(visiting)
         await replay.end(visiting)
-        await stack.has_rows("ts_measure", 200)
-        assert await replay.check(visiting, connection) == 200
+        await replay.keep_running(visiting, connection)
+        await replay.keep_running(visiting, connection)
+        await replay.end(visiting)
+        await stack.has_rows("ts_measure", 400)
+        assert await replay.check(visiting, connection) == 400
         assert visiting.problems == []
         await connection.execute("DELETE FROM ts_measure WHERE v_num = 7")
         await replay.check(visiting, connection)
-        assert "(199, 199, 0.0, 199.0)" in visiting.problems[0]
+        assert "(399, 399, 0.0, 399.0)" in visiting.problems[0]
     finally:
         await connection.close()
         await console.kill()
@@ -242,4 +248,12 @@ async def _does_nothing(_: object) -> AsyncIterator[None]:
 
 def test_it_is_killed_in_each_short_form() -> None:
     for seed in range(5):
-        assert "console: kill -9" in {fault.name for fault in short_form(FAULTS, Random(seed))}
+        assert KILLED.name in {fault.name for fault in short_form(FAULTS, Random(seed))}
+
+
+def test_where_none_runs_it_is_not_killed() -> None:
+    streams = SimpleNamespace(layout="server")
+    pipeline = SimpleNamespace(streams=streams, broker_survives=True, pooler=True, visitor=None)
+    without = all_faults(cast(Pipeline, pipeline))
+    pipeline.visitor = True
+    assert [fault.name for fault in all_faults(cast(Pipeline, pipeline)) if fault not in without] == [KILLED.name]

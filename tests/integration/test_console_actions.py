@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.console.actions import exports, replay_box, table
 from traksense_ingest.ops.console.actions.replays import Job, Replays
 from traksense_ingest.ops.console.actions.scope import Scope
-from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, start
+from traksense_ingest.ops.console.actions.table import EXPORT, REPLAY, beating, start
 from traksense_ingest.ops.console.guard.roles import Role
 from traksense_ingest.ops.console.guard.sessions import Session
 from traksense_ingest.ops.console.options import Options
@@ -75,3 +75,30 @@ async def test_a_replay_of_this_console_goes_on_after_an_outage(stack: Stack, mo
         assert own is not None
         assert own.action is not None
         assert (own.action.is_running, own.action.outcome, own.left) == (True, None, 0)
+
+
+async def test_an_outage_during_an_action_is_no_error_of_its_heartbeat(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries = 0
+
+    def counted(*given: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        return open_table(*given)
+
+    async def is_seen() -> bool:
+        return bool(await stack.fetchval("SELECT seen_at > now() - interval '30 s' FROM console_action"))
+
+    monkeypatch.setattr(table, "BEAT_S", 0.01)
+    async with open_table(stack.database_url) as connection:
+        id_ = await start(connection, ANA, REPLAY, Scope(Selection()), 3)
+    assert id_ is not None
+    await stack.execute(AGE)
+    await stack.refuse_connections()
+    monkeypatch.setattr(table, "open_table", counted)
+    async with beating(stack.database_url, id_):
+        await eventually(lambda: tries >= 3, "it goes on")
+        await stack.allow_connections()
+        await eventually(is_seen, "a sign of life")
+    assert [record.message for record in caplog.records if record.exc_info] == []

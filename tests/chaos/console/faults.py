@@ -9,6 +9,8 @@ from tests.chaos.console import replay
 from tests.chaos.fault import Fault
 from tests.chaos.pipeline import Pipeline
 
+AT_LEAST = 100  # dead letters are left when it is killed
+
 
 @asynccontextmanager
 async def killed_in_a_replay(pipeline: Pipeline) -> AsyncIterator[None]:
@@ -16,18 +18,15 @@ async def killed_in_a_replay(pipeline: Pipeline) -> AsyncIterator[None]:
     visitor = pipeline.visitor
     assert visitor is not None
     connection = await pipeline.database()
-    try:
-        if not await replay.is_running(visitor):
-            await replay.begin(visitor, connection)
-        cookies = dict(visitor.console.browser.cookies)
-        await visitor.console.kill()
-        yield
+    with visitor.noting("a replay"):
+        await replay.keep_running(visitor, connection, AT_LEAST)
+    cookies = dict(visitor.console.browser.cookies)
+    await visitor.console.kill()
+    yield
+    with visitor.noting("after kill -9 in a replay"):
         await visitor.console.start()
         await replay.is_interrupted(visitor, connection, cookies)
-    except AssertionError as error:
-        visitor.note(f"kill -9 in a replay: {error}")
-    finally:
-        await connection.close()
+    await connection.close()
 
 
 KILLED = Fault("console: kill -9", killed_in_a_replay, of_console=True)

@@ -8,12 +8,13 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 
 from tests.chaos.console.service import ConsoleService
-from tests.support.console import Answer
+from tests.support.console import Answer, text_of
 from tests.support.program import run
 from tests.support.waiting import eventually, pause
 from traksense_ingest.ops.status.verdict import BAD, Verdict
@@ -53,6 +54,14 @@ class Visitor:
     def note(self, problem: str) -> None:
         """Something is wrong with the console."""
         self._problems[problem] += 1
+
+    @contextmanager
+    def noting(self, doing: str) -> Iterator[None]:
+        """What the console does not show in time, in the block, is a problem, and the run goes on."""
+        try:
+            yield
+        except AssertionError as error:
+            self.note(f"{doing}: {error}")
 
     async def run(self) -> None:
         """Ends only with an exception, when the console ended by itself."""
@@ -130,14 +139,19 @@ class Visitor:
 def problem_of(answer: Answer) -> str | None:
     """What is wrong with an answer: it must be a page, or one that says which server can't be used."""
     if answer.status not in (200, 503):
-        return f"answered with {answer.status}: {answer.text[:200]}"
+        return f"answered with {answer.status}: {_content(answer)}"
     if answer.verdict is None or "<h1>" not in answer.body:
-        return f"answered with {answer.status}, and no page: {answer.text[:200]}"
+        return f"answered with {answer.status}, and no page: {_content(answer)}"
     if answer.status == 503 and not re.search(r"(DATABASE|REDIS|MQTT)_URL", answer.text):
-        return f"answered with 503, and does not say what can't be used: {answer.text[:200]}"
+        return f"answered with 503, and does not say what can't be used: {_content(answer)}"
     if "Traceback" in answer.body:
         return "shows a traceback"
     return None
+
+
+def _content(answer: Answer) -> str:
+    """The beginning of a page's text, without its header."""
+    return text_of("".join(answer.body.partition("<main")[1:]) or answer.body)[:200]
 
 
 def masked(verdict: Verdict) -> Verdict:
