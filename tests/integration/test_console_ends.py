@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import closing
-from http.client import HTTPConnection, HTTPException, IncompleteRead
+from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
 
 import pytest
@@ -52,18 +52,6 @@ async def test_a_trial_is_stopped_and_its_process_is_gone(console: Console, brow
     console.popen.terminate()
     assert "it was stopped: the console ends" in (await trial).text
     await ended(console)
-    await eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], "no process is left")
-
-
-async def test_a_trial_ends_with_a_console_that_is_killed(console: Console, browser: Browser) -> None:
-    decode = f"decode: {{js: {{code: '{ENDLESS}'}}}}\n    points"
-    text = readings().replace("    points", f"    {decode}")
-    trial = asyncio.create_task(asyncio.to_thread(browser.post, "/map", do="try", mapping="text", text=text))
-    await eventually(lambda: len(descendants(console.popen.pid)) > 2, "the trial")
-    started = descendants(console.popen.pid)
-    console.kill()
-    with pytest.raises((ConnectionError, HTTPException)):
-        await trial
     await eventually(lambda: not [pid for pid in started if Path(f"/proc/{pid}").exists()], "no process is left")
 
 

@@ -148,7 +148,8 @@ async def test_what_takes_too_long_is_ended_and_the_console_answers_meanwhile(br
     slow = asyncio.create_task(sent(browser, **text(f"version: 1\nname: x\ntenant: a\nroutes:{endless}")))
     assert (await seen(browser, "/healthz")).body == "ok\n"
     assert not slow.done()
-    assert "it was stopped: it needed more than 5 s of processor time" in shown(await slow)
+    stopped = "it was stopped: it (needed more than 5 s of processor time|ran for more than 20 s)"
+    assert re.search(stopped, shown(await slow))
     assert "would be stored" in shown(await sent(browser, **text(readings())))
 
 

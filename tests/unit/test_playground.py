@@ -14,6 +14,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from multiprocessing import forkserver
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,23 @@ async def test_what_a_process_can_reach(monkeypatch: pytest.MonkeyPatch) -> None
     assert found["leads_its_session"]
     assert found["ends_first"], "where there is no memory left"
     assert (os.environ["DATABASE_URL"], os.environ["PGPASSWORD"]) == ("postgresql://u:secret@db/x", "secret")
+
+
+def _leads_its_session(process: BaseProcess) -> bool:
+    return process.pid is not None and os.getsid(process.pid) == process.pid
+
+
+async def test_a_process_ends_with_the_fork_server_which_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does with a console that is killed."""
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    processes = LimitedProcesses(Limits(cpu_s=3600, longest_s=60))
+    async with processes.running():
+        endless = asyncio.create_task(processes.run(_endless))
+        await eventually(lambda: any(map(_leads_its_session, multiprocessing.active_children())), "it is confined")
+        os.kill(vars(forkserver)["_forkserver"]._forkserver_pid, signal.SIGKILL)
+        with pytest.raises(Stopped, match="a bug"):
+            await endless
+        assert "secret" not in str((await processes.run(_reachable))["environment"])
 
 
 def test_the_consoles_memory_is_hidden_before_it_has_passwords(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -40,14 +40,15 @@ class Limits(NamedTuple):
 
 def confine(limits: Limits, answer: int) -> None:
     """This process, before it does anything for a user: it can't undo it. It keeps the file descriptor `answer`."""
-    os.setsid()  # Ctrl-C is for the console
     with contextlib.suppress(OSError):  # where the machine or the container has no memory left, this process ends first
         Path("/proc/self/oom_score_adj").write_text("1000")
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):  # the console's log
         os.dup2(nothing, stream)
-    os.closerange(3, answer)
-    os.closerange(answer + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        if descriptor > 2 and descriptor != answer:
+            with contextlib.suppress(OSError):  # of the listing itself
+                os.close(descriptor)
     for kind, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_FSIZE, 0),
@@ -61,6 +62,7 @@ def confine(limits: Limits, answer: int) -> None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # the fork server ends with the console, also with one that is killed
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         _drop_capabilities()
+    os.setsid()  # Ctrl-C is for the console
 
 
 def hide_memory() -> None:
