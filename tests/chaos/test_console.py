@@ -171,6 +171,7 @@ async def test_afterwards_it_says_what_status_says(
         assert "`status` Verdict(level='good'" in differs
 
 
+@pytest.mark.long
 async def test_dead_letters_are_replayed_exactly_once_through_a_kill(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ async def test_all_stages_with_their_figures(stack: Stack, tmp_path: Path) -> No
         assert re.search(r'role="img" aria-label="Messages/s, in and out, the last 5 minutes\. in: now \d', page)
 
 
+@pytest.mark.long
 async def test_the_database_is_stopped_and_comes_back(stack: Stack, tmp_path: Path) -> None:
     await stack.receiver()
     await stack.writer()
@@ -89,6 +90,7 @@ async def test_a_full_stream_and_nobody_who_empties_it(stack: Stack, tmp_path: P
         await shows(browser, lambda text: "20 added = 20 stored" in text and "No problems" in text)
 
 
+@pytest.mark.long
 async def test_without_redis_it_goes_on(stack: Stack, tmp_path: Path) -> None:
     async with running(stack.environment, tmp_path) as console:
         browser = console.operator()

@@ -15,6 +15,8 @@ from traksense_ingest.ops.mapping.playground.process import LimitedProcesses, St
 from traksense_ingest.shared import config
 from traksense_ingest.shared.mapping.expected import Message
 
+pytestmark = pytest.mark.long
+
 MESSAGE = Message("codec/a/b", b"\7", datetime(2026, 1, 2, tzinfo=UTC))
 HUGE = "'x'.repeat(2 ** 20)"  # doubled until the engine has no memory left
 
