@@ -36,6 +36,8 @@ from traksense_ingest.ops.status.verdict import Verdict
 from traksense_ingest.shared import config
 from traksense_ingest.shared.streams.snapshot import StreamSnapshot, read_snapshot
 
+pytestmark = pytest.mark.long
+
 VERDICT = '<section id="verdict" aria-label="The pipeline now" class="verdict {}">{}</section>'
 BAD = VERDICT.format("bad", "The database has been unreachable for 4 s: nothing is lost &amp; all is kept.")
 PAGE = f"<body>{BAD}<main><h1>Dead letters</h1></main></body>"
@@ -171,7 +173,6 @@ async def test_afterwards_it_says_what_status_says(
         assert "`status` Verdict(level='good'" in differs
 
 
-@pytest.mark.long
 async def test_dead_letters_are_replayed_exactly_once_through_a_kill(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

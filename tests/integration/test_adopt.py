@@ -17,6 +17,8 @@ from tests.support.old_database import NOW, OldDatabase, expected, schema_of, st
 from traksense_ingest.ops.adopt import command
 from traksense_ingest.ops.adopt.command import Adoption
 
+pytestmark = pytest.mark.long
+
 
 async def test_plain_migrate_changes_nothing_and_says_what_to_run(old: OldDatabase) -> None:
     before = await schema_of(old)

@@ -19,6 +19,8 @@ from tests.support.stack import START, Stack, telem
 from tests.support.waiting import eventually, pause
 from traksense_ingest.shared.runtime.service import unless_stopped
 
+pytestmark = pytest.mark.long
+
 FEW = {"INGEST_CLAIM_IDLE_MS": 300, "INGEST_MAX_DELIVERIES": 2}
 
 REFUSE = """

@@ -21,6 +21,8 @@ from traksense_ingest.writer.outcome import Decoded, Sighting
 from traksense_ingest.writer.store.devices import DeviceRegistry
 from traksense_ingest.writer.store.tables import Tables
 
+pytestmark = pytest.mark.long
+
 MS = 1_700_000_000_000  # what `dead_letter` gives each message
 AT = datetime.fromtimestamp(MS / 1000, UTC)
 GOOD = telem("dev", points=2)[1]

@@ -19,6 +19,8 @@ from traksense_ingest.shared.database import open_pool
 from traksense_ingest.writer.store.sql import WAITING_TRANSACTIONS
 from traksense_ingest.writer.watch.stuck_transactions import StuckTransactions
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(
     "pooler", [mode("session"), mode("transaction", default_pool_size="2")], indirect=True, ids=MODES
@@ -108,7 +110,6 @@ async def test_what_a_pooler_will_never_do_ends_a_writer_that_starts(stack: Stac
         assert "Traceback" not in writer.log
 
 
-@pytest.mark.long
 async def test_a_pooler_that_is_full_or_without_its_server_is_waited_for(stack: Stack, pooler: Pgbouncer) -> None:
     """Whatever it answers meanwhile is an outage."""
     pooler.reload(max_client_conn="1", query_wait_timeout="1", server_login_retry="1")

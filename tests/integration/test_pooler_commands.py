@@ -17,6 +17,8 @@ from tests.support.waiting import eventually
 from traksense_ingest.ops.schema.migrate import LOCK, migrate
 from traksense_ingest.shared.database import migrations
 
+pytestmark = pytest.mark.long
+
 
 async def test_nothing_is_left_in_the_sessions_of_the_server(stack: Stack, pooler: Pgbouncer) -> None:
     """What a service or a command leaves in a session, the next one that gets it would find."""

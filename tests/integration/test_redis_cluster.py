@@ -24,6 +24,8 @@ from traksense_ingest.shared.failure import NotServed, Unsupported
 from traksense_ingest.shared.streams.client import connect, length_of
 from traksense_ingest.shared.streams.keys import key_of
 
+pytestmark = pytest.mark.long
+
 SLOTS = {"all slots": (0, 16383), "some slots": (0, 99), "no slots": None}
 
 

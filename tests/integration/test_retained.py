@@ -14,6 +14,8 @@ from tests.support.waiting import eventually
 from traksense_ingest.shared.streams.keys import key_of
 from traksense_ingest.shared.streams.snapshot import read_snapshot
 
+pytestmark = pytest.mark.long
+
 SUBSCRIPTIONS: dict[str, dict[str, str]] = {
     "3.1.1": {},
     "5": {"MQTT_PROTOCOL": "5"},
@@ -76,7 +78,6 @@ async def test_a_bad_message_that_a_session_and_a_subscription_bring_is_one_dead
     assert (await read_snapshot(stack.clients, 0)).dead_lettered == 2 + 3 + 4
 
 
-@pytest.mark.long
 @every_subscription
 async def test_a_silent_device_stays_silent_and_latency_counts_what_is_new(
     retaining: Stack, variables: dict[str, str]

@@ -16,6 +16,8 @@ from traksense_ingest.ops.embedded import Server
 from traksense_ingest.ops.schema.migrate import migrate
 from traksense_ingest.shared.database import NotMigrated, check, migrations
 
+pytestmark = pytest.mark.long
+
 OURS = (5, 7, 10, 13, 14, 15, 16, 17, 19)  # migrations that may be run again, as docs/security.md says
 AGAIN = "".join(migration.sql for migration in migrations() if migration.version in OURS)
 

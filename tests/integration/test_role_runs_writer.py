@@ -13,6 +13,8 @@ from tests.support.stack import Stack, telem
 from tests.support.writer_role import SECRET, AsWriterRole, as_writer_role, url_of
 from traksense_ingest.shared.database import NotMigrated, check
 
+pytestmark = pytest.mark.long
+
 test_as_it_each_case_comes_out = test_cases.test_each_case_comes_out_as_it_does_alone
 test_as_it_a_batch_mate_of_poison_is_stored = test_writer_rejects.test_a_batch_mate_of_poison_is_stored
 test_as_it_an_entry_is_given_up = test_writer_rejects.test_an_entry_that_makes_the_writer_fail_is_retried_and_given_up
