@@ -99,8 +99,9 @@ def _cut(text: str, room: int) -> Iterator[str]:
 def _lines(words: Iterable[str], room: int | None) -> Iterator[str]:
     line = ""
     for word in words:
-        if line and room is not None and cell_len(line) + cell_len(word) > room:
-            yield line
+        if room is not None and cell_len(line) + cell_len(word) > room:
+            if line:
+                yield line
             line = word.lstrip(" ")
         else:
             line += word

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -55,6 +55,7 @@ def test_columns_are_as_wide_as_they_need_and_fit_a_terminal() -> None:
 
 
 @given(st.lists(st.lists(st.text(max_size=30), min_size=3, max_size=3), min_size=1), st.integers(26, 90))
+@example([["0000000", " 000000", "000000000"]], 26)
 def test_nothing_is_left_out_and_no_line_is_wider_than_the_terminal(rows: list[list[str]], width: int) -> None:
     texts = [["".join(filter(str.isprintable, cell)) for cell in row] for row in rows]
     lines = list(columns(texts, width))

@@ -96,8 +96,9 @@ async def is_interrupted(visitor: Visitor, connection: asyncpg.Connection, old: 
 async def end(visitor: Visitor) -> None:
     """Stop it, and replay what is left at full speed."""
     browser = replace(visitor.console.browser)
-    await asyncio.to_thread(browser.get, "/dead")
-    await asyncio.to_thread(browser.post, "/dead/replay/stop")
+    page = await asyncio.to_thread(browser.get, "/dead")
+    if "/dead/replay/stop" in page.body:
+        await asyncio.to_thread(browser.post, "/dead/replay/stop", action=page.hidden("action"))
     page = await _says(visitor, "Last replay:")
     if "are left …" in page.text or "that is left" in page.text:
         await _go_on(visitor.console, page, LAST_RATE)
