@@ -132,7 +132,8 @@ async def _incident(pipeline: Pipeline, load: Load, fault: Fault) -> Incident:
     except AssertionError:
         recovered = False
     ended = time.monotonic()
-    differs = await pipeline.visitor.agrees() if pipeline.visitor else None
+    is_replicated = pipeline.streams.replicas > 0
+    differs = await pipeline.visitor.agrees(is_replicated=is_replicated) if pipeline.visitor else None
     return Incident(fault, started, healed, ended, recovered, took_effect, shown_s, differs)
 
 

@@ -173,6 +173,22 @@ async def test_afterwards_it_says_what_status_says(
         assert "`status` Verdict(level='good'" in differs
 
 
+async def test_an_entry_that_a_promoted_replica_did_not_have_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(visitor, "AGREES_LIMIT_S", 0.1)
+    left = Verdict("bad", "1 entry has left the streams without being stored.")
+
+    async def status(_: Visitor) -> Verdict:
+        return left
+
+    monkeypatch.setattr(Visitor, "_status", status)
+    async with serving(tmp_path) as (visiting, pages):
+        pages.page = PAGE.replace(BAD, VERDICT.format(*left))
+        assert await visiting.agrees(is_replicated=True) is None
+        assert await visiting.agrees() is not None
+
+
 async def test_dead_letters_are_replayed_exactly_once_through_a_kill(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
