@@ -1,7 +1,8 @@
-"""What the tests of several files need: stacks with Redis's users, a broker that retains or a pooler; Compose."""
+"""What the tests of several files need: stacks with users of Redis, other brokers or a pooler; a console; Compose."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.compose.engine import lacking
 from tests.compose.project import Project
 from tests.support.brokers import stack_on
 from tests.support.budget import few_of
+from tests.support.console import Browser, Console, running
 from tests.support.first_version import Kind
 from tests.support.old_database import OldDatabase, create_old_database
 from tests.support.pgbouncer import Pgbouncer
@@ -52,6 +54,19 @@ def pooler(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iter
     settings = getattr(request, "param", {"pool_mode": "transaction", "default_pool_size": "1"})
     with Pgbouncer(tmp_path / "pgbouncer", free_port(), stack.database_url, settings) as pooler:
         yield pooler
+
+
+@pytest.fixture
+async def console(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
+    """A console of the stack, without users."""
+    async with running(stack.environment, tmp_path) as console:
+        yield console
+
+
+@pytest.fixture
+async def browser(console: Console) -> Browser:
+    """One that has opened the console's link."""
+    return await asyncio.to_thread(console.operator)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ async def test_an_export_that_takes_long_is_not_interrupted(stack: Stack, monkey
 
     async def slow(*_: object) -> AsyncIterator[str]:
         await stack.execute(AGE)
-        await eventually(is_seen, "a sign of life")
+        await eventually(is_seen, "a heartbeat")
         yield "{}"
 
     async def is_seen() -> bool:
@@ -58,7 +58,7 @@ async def test_an_export_that_takes_long_is_not_interrupted(stack: Stack, monkey
 
 
 async def test_a_replay_of_this_console_goes_on_after_an_outage(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its row has no sign of life from the outage, and says that it was interrupted."""
+    """Its row has no heartbeat from the outage, and says that it was interrupted."""
     visit = visit_of(stack)
     replays: Any = visit.console.replays
     async with open_table(stack.database_url) as connection:
@@ -100,5 +100,5 @@ async def test_an_outage_during_an_action_is_no_error_of_its_heartbeat(
     async with beating(stack.database_url, id_):
         await eventually(lambda: tries >= 3, "it goes on")
         await stack.allow_connections()
-        await eventually(is_seen, "a sign of life")
+        await eventually(is_seen, "a heartbeat")
     assert [record.message for record in caplog.records if record.exc_info] == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.long  # of `make test-all`
 
 HOSTILE = "<script>alert('1')</script>\"\x1b[31m\u202e"
-
-
-@pytest.fixture
-async def console(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
-    async with running(stack.environment, tmp_path) as console:
-        yield console
-
-
-@pytest.fixture
-def browser(console: Console) -> Browser:
-    return console.operator()
 
 
 async def test_a_replay_from_its_group_to_stored_rows(stack: Stack, console: Console, browser: Browser) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
 from contextlib import closing
 from http.client import HTTPConnection, IncompleteRead
 from pathlib import Path
@@ -23,17 +22,6 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.long  # of `make test-all`
 
 ENDLESS = "throw {toString() { for (;;) {} }}"  # which the engine does not interrupt
-
-
-@pytest.fixture
-async def console(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
-    async with running(stack.environment, tmp_path) as console:
-        yield console
-
-
-@pytest.fixture
-async def browser(console: Console) -> Browser:
-    return await asyncio.to_thread(console.operator)
 
 
 async def ended(console: Console) -> None:

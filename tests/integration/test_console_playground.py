@@ -6,7 +6,7 @@ import asyncio
 import html
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -34,19 +34,6 @@ routes:
     decode: {js: {code: "%s; function decodeUplink(i) { return {data: {t: i.bytes[0]}} }", cpu_ms: 1000}}
     points: [{leaves: "."}]
 """
-
-
-@pytest.fixture
-async def console(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
-    """One of a pipeline without mappings."""
-    async with running(stack.environment, tmp_path) as console:
-        yield console
-
-
-@pytest.fixture
-async def browser(console: Console) -> Browser:
-    """One that has opened the console's link."""
-    return await asyncio.to_thread(console.operator)
 
 
 def shown(answer: Answer) -> str:

@@ -17,13 +17,6 @@ pytestmark = pytest.mark.long  # of `make test-all`
 
 
 @pytest.fixture
-async def console(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
-    """It runs the replay."""
-    async with running(stack.environment, tmp_path) as console:
-        yield console
-
-
-@pytest.fixture
 async def other(stack: Stack, tmp_path: Path) -> AsyncIterator[Console]:
     """One with users: rui is an operator, ana a viewer."""
     users = tmp_path / "users.txt"

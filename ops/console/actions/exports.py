@@ -35,7 +35,7 @@ class Download(StreamingResponse):
 
 
 class Exports:
-    """Those that run."""
+    """The exports that run."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings

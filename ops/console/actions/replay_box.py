@@ -24,7 +24,7 @@ class ReplayBox:
 
     @property
     def stop_asked_by(self) -> str | None:
-        """The user whose wish it is that it stops; it runs on until its console knows of it, and its batch is done."""
+        """The user who asked to stop it; it goes on until its console has read this, and its batch is done."""
         if self.job and self.job.stopped_by:
             return self.job.stopped_by
         return self.action.stop_asked_by if self.action else None
@@ -41,7 +41,7 @@ async def box_of(connection: Any, replays: Replays) -> ReplayBox | None:
     if action is None:
         return None
     job, left = replays.job_of(action.id), 0
-    if job and action.outcome == INTERRUPTED:  # after an outage, until its next sign of life
+    if job and action.outcome == INTERRUPTED:  # after an outage, until its next heartbeat
         action = replace(action, ended_at=None, outcome=None)
     if not action.is_running and action.outcome != DONE and action.scope is not None:
         left = max(0, await due(connection, action.scope) - action.skipped)

@@ -114,7 +114,7 @@ def _log_start(who: Session, action: str, scope: Scope, asked: int) -> None:
 async def beating(
     url: str, action: int, skipped: Callable[[], int] = lambda: 0, stop: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[None]:
-    """Says for as long as the block that somebody works on the action; `skipped` is how many were left out so far.
+    """Heartbeats of the action for as long as the block; `skipped` is how many were left out so far.
 
     `stop` is called with the user who has asked to stop it."""
 
